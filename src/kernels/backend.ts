@@ -1,0 +1,40 @@
+// The interface of a backend: storage, and running recorded plans. Types only.
+import type { Buffer, Call, DType, Plan, TypedArray } from './plan.ts';
+
+/** What really runs, in words a user can act on. */
+export interface BackendReport {
+  /** `reference`, `cpu`, `gpu`. */
+  readonly backend: string;
+  /** The mode or executor that runs, e.g. `float64 loops`, `typed arrays`, `webasm fused-sync`. */
+  readonly executor: string;
+  /** True when `Call.timings` is filled per step. */
+  readonly stepTimings: boolean;
+  /** Anything a user should know: casts, ops without an own kernel, thread counts, why a mode was chosen. */
+  readonly notes: readonly string[];
+}
+
+/** A plan made ready by a backend; `outputs[i]` holds `plan.outputs[i]` after each run. */
+export interface Program {
+  readonly plan: Plan;
+  readonly outputs: readonly Buffer[];
+  /** Gives back the scratch and output buffers. Constants and states stay. */
+  dispose(): void;
+}
+
+/**
+ * Allocate, write, prepare and run plans, read, free. Runs happen in the order they are asked for; `run` never
+ * waits, `read` is the only wait and sees every run before it.
+ */
+export interface Backend {
+  readonly report: BackendReport;
+  /** Zero-filled. */
+  alloc(dtype: DType, length: number): Buffer;
+  /** Copies `data` to `buffer` from element `at` on; `data` has the array type of the buffer's dtype. */
+  write(buffer: Buffer, data: TypedArray, at?: number): void;
+  prepare(plan: Plan): Program;
+  run(program: Program, call: Call): void;
+  /** A copy of elements [from, to). */
+  read(buffer: Buffer, from?: number, to?: number): Promise<TypedArray>;
+  free(buffer: Buffer): void;
+  dispose(): void;
+}

@@ -1,0 +1,52 @@
+// What a drafter is: committed text in, draft out. Types only.
+import type { Law } from './law.ts';
+
+declare const stated: unique symbol;
+
+/**
+ * A drafted token together with the law it was drawn from. Only `point` and a verifier's `draw` make one, so a token
+ * cannot be passed on with another law than its own.
+ */
+export interface Drawn {
+  readonly token: number;
+  /** The law of the draw. Siblings drawn in order without replacement share one law object. */
+  readonly law: Law;
+  readonly [stated]: true;
+}
+
+/** Drafted tokens, parents before children. */
+export interface Draft {
+  readonly tokens: readonly Drawn[];
+  /** parents[i] < i is the node before node i, -1 the last committed token; absent for a chain. */
+  readonly parents?: readonly number[] | undefined;
+}
+
+/** Everything a drafter is told. There are no accept, reject or rollback messages: `tokens` says it all. */
+export interface DraftRequest {
+  /** The committed text. */
+  readonly tokens: readonly number[];
+  /** Nodes it may return at most, and levels below the committed text; both at least 1. */
+  readonly maxTokens: number;
+  readonly maxDepth: number;
+  /** Hidden states f32 [taps * C] of the committed positions the target has computed since the last request. */
+  readonly hidden?: readonly Float32Array[];
+  /** The caller's processors (temperature, top-k, penalties, ...) applied to one row of draft logits after `history`. */
+  law(logits: Float32Array, history: readonly number[]): Law;
+  /**
+   * Draws up to `count` different tokens from `law` for `position`, best first, in the way the verifier in use can
+   * test. Decide `count` and whether to draw at all before looking at any drawn token.
+   */
+  draw(law: Law, position: number, count: number): readonly Drawn[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Drafter {
+  readonly name: string;
+  /** Target layers whose hidden states it wants; see `Cache.taps`. */
+  readonly taps?: readonly number[];
+  /** Tokens of context it can handle; drafting stops there. */
+  readonly contextLength?: number;
+  draft(request: DraftRequest): Draft | Promise<Draft>;
+  /** Gives back what it holds (sessions, caches). Not the models it was given. */
+  dispose?(): void;
+}
