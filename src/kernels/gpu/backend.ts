@@ -1,0 +1,193 @@
+// Runs of the gpu backend. Everything that touches data waits its turn in one queue, so a program may use the results of
+// another before they are there, and `run` never waits. States live inside the pipeline that writes them.
+import type { Backend, BackendReport, Program } from '../backend.ts';
+import { arrayFor } from '../dtype.ts';
+import { ShapeError, UnsupportedError } from '../errors.ts';
+import type { Call, TypedArray, Value } from '../plan.ts';
+import type { GpuModule } from './gpujs.ts';
+import { argumentData, checkConstantCounts, takeInputs } from './inputs.ts';
+import { type Lowered, lower } from './lower.ts';
+import { type CompiledPlan, compilePlan, type PipelineOptions } from './pipeline.ts';
+import { sizeOf } from './programs.ts';
+import {
+  allocBuffer,
+  bufferOf,
+  checkIntegers,
+  checkPresent,
+  floatsOf,
+  type GpuBuffer,
+  type Owner,
+  store,
+} from './storage.ts';
+
+const LOST = 'gpu: a run failed and the states of its program are lost; prepare the plan again';
+
+interface GpuProgram extends Program, Owner {
+  readonly outputs: readonly GpuBuffer[];
+  readonly lowered: Lowered;
+  compiled: CompiledPlan | null;
+  /** Versions of the constants when they were made resident. */
+  versions: readonly number[];
+}
+
+/** The backend over a loaded package. */
+export function createGpuBackend(
+  module: GpuModule,
+  options: PipelineOptions,
+  notes: readonly string[],
+): Backend {
+  const executors = new Set<string>();
+  const programs = new Set<GpuProgram>();
+  let queue: Promise<void> = Promise.resolve();
+  let waiting = 0;
+
+  /** Runs a task that does not throw after all before it. */
+  const enqueue = (task: () => void | Promise<void>) => {
+    waiting++;
+    queue = queue.then(task).then(() => {
+      waiting--;
+    });
+  };
+
+  const execute = async (
+    program: GpuProgram,
+    extents: Call['extents'],
+    inputs: ReadonlyMap<string, TypedArray>,
+  ) => {
+    if (program.failure !== null) return;
+    const { lowered } = program;
+    try {
+      const scalars = { ...extents, first: program.compiled === null ? 1 : 0 };
+      checkConstants(program);
+      program.compiled ??= compilePlan(module, lowered, options, (index) =>
+        floatsOf(lowered.constants[index]),
+      );
+      const arrays = lowered.arguments.map((source) => argumentData(source, inputs));
+      const results = await program.compiled.run(arrays, scalars);
+      if (program.compiled.executor !== null) executors.add(program.compiled.executor);
+      for (const [index, { columns, rows, perExtent }] of lowered.results.entries()) {
+        const used = perExtent === null ? rows : extents[perExtent.extent] * perExtent.rows;
+        store(program.outputs[index], results[index].slice(0, used), columns);
+      }
+    } catch (error) {
+      program.failure =
+        error instanceof UnsupportedError || error instanceof ShapeError
+          ? error
+          : new Error(LOST, { cause: error });
+    }
+  };
+
+  /** Moves a state into a program; one that its program returns is on the host after every run and can move on. */
+  const claim = (state: GpuBuffer, program: GpuProgram) => {
+    if (state.owner !== null)
+      state.owner.retired ??= new UnsupportedError(
+        'gpu: run: expected a program with its states, got one whose state has moved to another',
+      );
+    state.owner = program;
+    if (!program.outputs.includes(state)) state.away = 'a state that is resident in its program';
+  };
+
+  return {
+    get report(): BackendReport {
+      const ran = [...executors].join(', ');
+      return {
+        backend: 'gpu',
+        executor: ran === '' ? `${options.mode}, not run yet` : ran,
+        stepTimings: false,
+        notes,
+      };
+    },
+    alloc: allocBuffer,
+    write(buffer, data, at = 0) {
+      const target = buffer as GpuBuffer;
+      checkIntegers('write', target.dtype, data);
+      if (at < 0 || at + data.length > target.length)
+        throw new ShapeError(
+          `gpu: write: expected elements up to ${target.length}, got ${at} + ${data.length}`,
+        );
+      if (target.owner !== null)
+        throw new UnsupportedError(
+          'gpu: write: expected a buffer that no program writes, got a state or a result',
+        );
+      const set = (source: TypedArray) => {
+        target.data.set(source, at);
+        target.version++;
+      };
+      if (waiting === 0) set(data);
+      else {
+        const copy = data.slice();
+        enqueue(() => set(copy));
+      }
+    },
+    prepare(plan) {
+      const held = (value: Value) => bufferOf(value).owner !== null || bufferOf(value).version > 0;
+      const lowered = lower(plan, held);
+      const states = new Set(lowered.states.map(({ value }) => bufferOf(value)));
+      for (const value of lowered.constants) checkPresent('prepare', bufferOf(value));
+      for (const state of states) checkPresent('prepare', state);
+      const outputs = plan.outputs.map((value) =>
+        'buffer' in value && states.has(bufferOf(value))
+          ? bufferOf(value)
+          : allocBuffer(value.dtype, sizeOf(value.shape)),
+      );
+      const program: GpuProgram = {
+        plan,
+        outputs,
+        lowered,
+        compiled: null,
+        versions: [],
+        failure: null,
+        retired: null,
+        dispose() {
+          programs.delete(program);
+          program.retired ??= new Error('gpu: run: expected a program, got a disposed one');
+          enqueue(() => program.compiled?.destroy());
+        },
+      };
+      for (const state of states) claim(state, program);
+      for (const output of outputs) output.owner = program;
+      programs.add(program);
+      return program;
+    },
+    run(program, call) {
+      const target = program as GpuProgram;
+      const refused = target.failure ?? target.retired;
+      if (refused !== null) throw refused;
+      const inputs = takeInputs(target.lowered, call);
+      const extents = { ...call.extents };
+      enqueue(() => execute(target, extents, inputs));
+    },
+    read(buffer, from = 0, to = buffer.length) {
+      const source = buffer as GpuBuffer;
+      return queue.then(() => {
+        if (source.owner?.failure) throw source.owner.failure;
+        checkPresent('read', source);
+        const copy = source.data.slice(from, to);
+        checkIntegers('read', source.dtype, copy);
+        return copy;
+      });
+    },
+    free(buffer) {
+      enqueue(() => {
+        (buffer as GpuBuffer).data = arrayFor(buffer.dtype, 0);
+      });
+    },
+    dispose() {
+      for (const program of programs) program.dispose();
+    },
+  };
+}
+
+/** Resident copies of constants are made once; a change after that would not be seen. */
+function checkConstants(program: GpuProgram): void {
+  // What a state held before the first run is used once.
+  const kept = program.lowered.constants.filter((value) => bufferOf(value).owner !== program);
+  const versions = kept.map((value) => bufferOf(value).version);
+  if (program.compiled === null) {
+    checkConstantCounts(program.lowered);
+    program.versions = versions;
+  } else if (versions.some((version, index) => version !== program.versions[index]))
+    throw new UnsupportedError(
+      'gpu: expected constants that stay as they were in the first run, got one that has been written since',
+    );
+}

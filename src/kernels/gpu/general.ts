@@ -1,0 +1,278 @@
+// Kernel templates of the ordinary tensor vocabulary, over tensors of any rank.
+import { UnsupportedError } from '../errors.ts';
+import type { BinaryFn, CompareFn, DType, UnaryFn, Value } from '../plan.ts';
+import {
+  type Emit,
+  type Grid,
+  gridSize,
+  indicesOf,
+  quotient,
+  readAt,
+  readBroadcast,
+  sizeOf,
+  sumOf,
+  type Template,
+} from './programs.ts';
+
+/** gpu.js gives 7 arrays to a kernel on WebGPU; the same limit holds everywhere. */
+const MAX_ARRAYS = 7;
+
+/**
+ * x·Φ(x) with the complement of the error function by Abramowitz and Stegun 7.1.26 (error 1.5e-7): relu(x) minus half
+ * of |x|·erfc(|x|/√2), which cancels nothing.
+ */
+const GELU = `
+    const size = Math.abs(v) * ${Math.SQRT1_2};
+    const k = 1 / (1 + 0.3275911 * size);
+    const series = ((((1.061405429 * k - 1.453152027) * k + 1.421413741) * k - 0.284496736) * k + 0.254829592) * k;
+    return Math.max(v, 0) - 0.5 * Math.abs(v) * series * Math.exp(-size * size);`;
+
+const UNARY: Readonly<Record<UnaryFn, string>> = {
+  neg: 'return -v;',
+  abs: 'return Math.abs(v);',
+  sign: 'return Math.sign(v);',
+  floor: 'return Math.floor(v);',
+  ceil: 'return Math.ceil(v);',
+  square: 'return v * v;',
+  sqrt: 'return Math.sqrt(v);',
+  rsqrt: 'return 1 / Math.sqrt(v);',
+  reciprocal: 'return 1 / v;',
+  exp: 'return Math.exp(v);',
+  log: 'return Math.log(v);',
+  sin: 'return Math.sin(v);',
+  cos: 'return Math.cos(v);',
+  // Past 20 the result is ±1 in f32, and some devices give NaN for large arguments.
+  tanh: 'return Math.tanh(Math.max(-20, Math.min(20, v)));',
+  sigmoid: 'return 1 / (1 + Math.exp(-v));',
+  relu: 'return Math.max(v, 0);',
+  silu: 'return v / (1 + Math.exp(-v));',
+  gelu: GELU,
+  not: 'return v === 0 ? 1 : 0;',
+};
+
+const BINARY: Readonly<Record<BinaryFn, string>> = {
+  add: 'a + b',
+  sub: 'a - b',
+  mul: 'a * b',
+  div: 'a / b',
+  pow: 'Math.pow(a, b)',
+  max: 'Math.max(a, b)',
+  min: 'Math.min(a, b)',
+};
+
+const COMPARE: Readonly<Record<CompareFn, string>> = {
+  eq: '===',
+  ne: '!==',
+  lt: '<',
+  le: '<=',
+  gt: '>',
+  ge: '>=',
+};
+
+/** Statement that returns `text`, truncated where the result is an integer. */
+const result = (text: string, dtype: DType) =>
+  dtype === 'i32' ? `return Math.trunc(${text});` : `return ${text};`;
+
+/** One element from the broadcast elements v0, v1, ... of the inputs. */
+const pointwise = (emit: Emit, inputs: readonly Grid[], output: Value, body: string) =>
+  emit(output, inputs, (site) => {
+    const { code, indices } = indicesOf(output.shape, site);
+    const elements = inputs.map(
+      ({ shape }, i) => `const ${'abc'[i]} = ${readBroadcast(site.reads[i], shape, indices)};`,
+    );
+    return `
+    ${code}
+    ${elements.join('\n    ')}
+    ${body}`;
+  });
+
+/** y = x, for outputs that no kernel computes. */
+export const copy = (emit: Emit, x: Grid): Grid =>
+  emit(x, [x], ({ y, x: column, reads: [read] }) => `return ${read(y, column)};`);
+
+/** y = fn(x) */
+export const unary: Template<'unary'> = (emit, [x], output, { fn }) =>
+  emit(
+    output,
+    [x],
+    ({ y, x: column, reads: [read] }) => `const v = ${read(y, column)};\n    ${UNARY[fn]}`,
+  );
+
+/** y = fn(a, b) with numpy broadcasting */
+export const binary: Template<'binary'> = (emit, inputs, output, { fn }) =>
+  pointwise(emit, inputs, output, result(BINARY[fn], output.dtype));
+
+/** y = 1 where fn(a, b), else 0, with numpy broadcasting */
+export const compare: Template<'compare'> = (emit, inputs, output, { fn }) =>
+  pointwise(emit, inputs, output, `return a ${COMPARE[fn]} b ? 1 : 0;`);
+
+/** y = condition ? a : b with numpy broadcasting */
+export const where: Template<'where'> = (emit, inputs, output) =>
+  pointwise(emit, inputs, output, 'if (a === 0) {\n      return c;\n    }\n    return b;');
+
+const RANGES: Partial<Readonly<Record<DType, readonly [number, number]>>> = {
+  i8: [-128, 127],
+  u8: [0, 255],
+  i32: [-2147483648, 2147483647],
+};
+
+/** y = x in the dtype of y; f16 and bf16 are rounded when the result is read (lowering checks that no kernel does). */
+export const cast: Template<'cast'> = (emit, [x], output) =>
+  emit(output, [x], ({ y, x: column, reads: [read] }) => {
+    const range = RANGES[output.dtype];
+    if (output.dtype === 'bool') return `return ${read(y, column)} === 0 ? 0 : 1;`;
+    if (range === undefined) return `return ${read(y, column)};`;
+    return `return Math.max(${range[0]}, Math.min(${range[1]}, Math.trunc(${read(y, column)})));`;
+  });
+
+/** y[.., ..] = fn_i x[.., i, ..]; argmax and argmin give the lowest index among equals */
+export const reduce: Template<'reduce'> = (emit, [x], output, { fn, axis }) =>
+  emit(output, [x], (site) => {
+    const length = x.shape[axis];
+    const { code, indices } = indicesOf(output.shape, site);
+    const at = (i: string) => readAt(site.reads[0], x.shape, indices.toSpliced(axis, 0, i));
+    if (fn === 'sum' || fn === 'mean')
+      return `
+    ${code}
+    ${sumOf('sum', length, at)}
+    ${result(fn === 'mean' ? `sum / ${length}` : 'sum', output.dtype)}`;
+    const better = fn.endsWith('max') ? '>' : '<';
+    return `
+    ${code}
+    let best = ${at('0')};
+    let found = 0;
+    for (let i = 1; i < ${length}; i++) {
+      const v = ${at('i')};
+      if (v ${better} best) {
+        best = v;
+        found = i;
+      }
+    }
+    return ${fn.startsWith('arg') ? 'found' : 'best'};`;
+  });
+
+/**
+ * y_i = e^(x_i − max) / Σ_j e^(x_j − max), or its logarithm, over the last axis: the maximum, the exponentials, their sum
+ * and the result are a step each.
+ */
+export const softmax: Template<'softmax'> = (emit, [x], output, { log }) => {
+  const length = output.shape[output.shape.length - 1];
+  const perRow = {
+    shape: output.shape.with(-1, 1),
+    extent: output.shape.length > 1 ? output.extent : undefined,
+  };
+  const maxima = emit(
+    perRow,
+    [x],
+    ({ y, reads: [read] }) => `
+    let largest = ${read(y, '0')};
+    for (let i = 1; i < ${length}; i++) {
+      largest = Math.max(largest, ${read(y, 'i')});
+    }
+    return largest;`,
+  );
+  const powers = emit(
+    output,
+    [x, maxima],
+    ({ y, x: column, reads: [read, largest] }) =>
+      `return Math.exp(${read(y, column)} - ${largest(y, '0')});`,
+  );
+  const totals = emit(
+    perRow,
+    [powers],
+    ({ y, reads: [power] }) => `${sumOf('total', length, (i) => power(y, i))}\n    return total;`,
+  );
+  if (log)
+    return emit(
+      output,
+      [x, maxima, totals],
+      ({ y, x: column, reads: [read, largest, total] }) =>
+        `return ${read(y, column)} - ${largest(y, '0')} - Math.log(${total(y, '0')});`,
+    );
+  return emit(
+    output,
+    [powers, totals],
+    ({ y, x: column, reads: [power, total] }) => `return ${power(y, column)} / ${total(y, '0')};`,
+  );
+};
+
+/** y[.., m, n] = Σ_i a[.., m, i]·b[.., i, n] */
+export const matmul: Template<'matmul'> = (emit, [a, b], output) =>
+  emit(output, [a, b], ({ y, x, reads: [left, right] }) => {
+    const [rows] = output.shape.slice(-2);
+    const [inner] = b.shape.slice(-2);
+    return `
+    const from = ${output.shape.length === 2 ? '0' : `${quotient(y, rows)} * ${inner}`};
+    ${sumOf('sum', inner, (i) => `${left(y, i)} * ${right(`from + ${i}`, x)}`)}
+    return sum;`;
+  });
+
+/** y[.., n, ..] = x[.., index[n], ..] */
+export const gather: Template<'gather'> = (emit, [x, index], output, { axis }) =>
+  emit(output, [x, index], (site) => {
+    const [read, at] = site.reads;
+    const { code, indices } = indicesOf(output.shape, site);
+    return `
+    ${code}
+    const found = ${at('0', indices[axis])};
+    return ${readAt(read, x.shape, indices.with(axis, 'found'))};`;
+  });
+
+/** y[i_axes] = x[i] */
+export const transpose: Template<'transpose'> = (emit, [x], output, { axes }) =>
+  emit(output, [x], (site) => {
+    const { code, indices } = indicesOf(output.shape, site);
+    const source = x.shape.map((_, axis) => indices[axes.indexOf(axis)]);
+    return `
+    ${code}
+    return ${readAt(site.reads[0], x.shape, source)};`;
+  });
+
+/** y = the inputs one after another along the axis; more of them than a kernel takes are joined in groups first. */
+export const concat: Template<'concat'> = (emit, inputs, output, params) => {
+  const { axis } = params;
+  if (inputs.length > MAX_ARRAYS) {
+    const group = inputs.slice(0, MAX_ARRAYS);
+    const length = group.reduce((sum, { shape }) => sum + shape[axis], 0);
+    const joined = concat(
+      emit,
+      group,
+      { ...output, shape: output.shape.with(axis, length) },
+      params,
+    );
+    return concat(emit, [joined, ...inputs.slice(MAX_ARRAYS)], output, params);
+  }
+  return emit(output, inputs, (site) => {
+    const { code, indices } = indicesOf(output.shape, site);
+    let offset = 0;
+    const parts = inputs.map(({ shape }, i) => {
+      const index = offset === 0 ? indices[axis] : `${indices[axis]} - ${offset}`;
+      offset += shape[axis];
+      const found = `return ${readAt(site.reads[i], shape, indices.with(axis, index))};`;
+      if (i === inputs.length - 1) return found;
+      return `if (${indices[axis]} < ${offset}) {\n      ${found}\n    }`;
+    });
+    return `
+    ${code}
+    ${parts.join('\n    ')}`;
+  });
+};
+
+/** y = x[from .. to) along the axis */
+export const slice: Template<'slice'> = (emit, [x], output, { axis, from }) =>
+  emit(output, [x], (site) => {
+    const { code, indices } = indicesOf(output.shape, site);
+    const source = indices.with(axis, from === 0 ? indices[axis] : `${indices[axis]} + ${from}`);
+    return `
+    ${code}
+    return ${readAt(site.reads[0], x.shape, source)};`;
+  });
+
+/** Throws for a tensor that no grid can hold. */
+export function checkGrid(where: string, shape: readonly number[]): void {
+  const { width, height } = gridSize(shape);
+  if (width > 2 ** 24 || height > 2 ** 24)
+    throw new UnsupportedError(
+      `gpu: ${where}: expected at most 2^24 rows and columns, got [${shape.join(', ')}] (${sizeOf(shape)} elements)`,
+    );
+}

@@ -1,0 +1,281 @@
+// Turns a plan into kernel calls over grids: which arrays are resident, which come with every run, and which text runs.
+// Nothing here needs gpu.js or data; pipeline.ts compiles the result.
+import { UnsupportedError } from '../errors.ts';
+import type { Extent, OpName, Plan, Step, Value } from '../plan.ts';
+import * as decoder from './decoder.ts';
+import * as general from './general.ts';
+import { type Emit, type Grid, gridSize, type Scalar, sizeOf, type Template } from './programs.ts';
+
+type Constant = Extract<Value, { readonly kind: 'constant' | 'state' }>;
+type Input = Extract<Value, { readonly kind: 'input' }>;
+
+/** An array that comes with every run: an input, or rows of a table that stays on the host. */
+export type ArgumentSource =
+  | { readonly kind: 'input'; readonly input: Input }
+  | { readonly kind: 'rows'; readonly table: Constant; readonly index: Input };
+
+/** One call of one kernel. */
+export interface KernelCall {
+  readonly source: string;
+  /** Columns and rows of the buffer; columns are a multiple of 4. */
+  readonly size: readonly [number, number];
+  /** Arrays in the order of the parameters a0, a1, ...; never constants. */
+  readonly arrays: readonly Grid[];
+  /** Numbers after the arrays. */
+  readonly scalars: readonly Scalar[];
+  /** Indices into `Lowered.constants`, named c0, c1, ... after that index. */
+  readonly constants: readonly number[];
+}
+
+/** A result to read back: `columns` of all rows, or of `perExtent.rows` for each row in use. */
+export interface Result {
+  readonly call: number;
+  readonly columns: number;
+  readonly rows: number;
+  readonly perExtent: { readonly extent: Extent; readonly rows: number } | null;
+}
+
+export interface Lowered {
+  readonly calls: readonly KernelCall[];
+  readonly constants: readonly Constant[];
+  readonly arguments: readonly ArgumentSource[];
+  readonly results: readonly Result[];
+  /** The states the plan writes, with the call that holds each. */
+  readonly states: readonly { readonly value: Constant; readonly call: number }[];
+  /** No row may see more slots than its scores have room for. */
+  readonly limits: readonly { readonly counts: Input | Constant; readonly slots: number }[];
+  /** More than any loop takes; gpu.js cuts loops at 1000 without a word. */
+  readonly loopLimit: number;
+}
+
+const TEMPLATES: { readonly [Op in Exclude<OpName, 'scatter'>]: Template<Op> } = {
+  linear: decoder.linear,
+  rmsNorm: decoder.rmsNorm,
+  rope: decoder.rope,
+  attention: decoder.attention,
+  siluMul: decoder.siluMul,
+  gather: general.gather,
+  unary: general.unary,
+  binary: general.binary,
+  compare: general.compare,
+  where: general.where,
+  cast: general.cast,
+  reduce: general.reduce,
+  softmax: general.softmax,
+  matmul: general.matmul,
+  transpose: general.transpose,
+  concat: general.concat,
+  slice: general.slice,
+};
+
+/** The kernel calls of a plan. `hasData` tells the states that do not start at zero. */
+export function lower(plan: Plan, hasData: (state: Constant) => boolean): Lowered {
+  const calls: KernelCall[] = [];
+  const constants: Constant[] = [];
+  const sources: ArgumentSource[] = [];
+  const states: { value: Constant; call: number }[] = [];
+  const limits: { counts: Input | Constant; slots: number }[] = [];
+  const grids = new Map<Value, Grid>();
+  const writers = new Map<Value, Grid>();
+  const written = new Set(
+    plan.steps.filter(({ op }) => op === 'scatter').map(({ output }) => bufferOf(output)),
+  );
+
+  const emit: Emit = (output, inputs, body) => {
+    general.checkGrid('kernel', output.shape);
+    const call = kernelCall(output, inputs, body);
+    calls.push(call);
+    return {
+      source: { kind: 'call', index: calls.length - 1 },
+      shape: output.shape,
+      extent: output.extent,
+    };
+  };
+
+  const argument = (source: ArgumentSource, value: Value): Grid => {
+    sources.push(source);
+    return {
+      source: { kind: 'argument', index: sources.length - 1 },
+      shape: value.shape,
+      extent: value.extent,
+    };
+  };
+
+  const constant = (value: Constant): Grid => {
+    let index = constants.findIndex((other) => sameData(other, value));
+    if (index < 0) index = constants.push(value) - 1;
+    return { source: { kind: 'constant', index }, shape: value.shape };
+  };
+
+  const gridOf = (value: Value): Grid => {
+    let grid = grids.get(value);
+    if (grid !== undefined) return grid;
+    general.checkGrid('tensor', value.shape);
+    if (value.kind === 'scratch')
+      throw new Error('internal: a step reads a value nothing produces');
+    if (value.kind === 'input') grid = argument({ kind: 'input', input: value }, value);
+    else {
+      if (written.has(value.buffer))
+        throw new UnsupportedError(
+          'gpu: expected a state to be read after its scatter, got a read before it',
+        );
+      grid = constant(value);
+    }
+    grids.set(value, grid);
+    return grid;
+  };
+
+  const scatter = ({ inputs: [state, rows, slots], output }: Step): Grid => {
+    if (state.kind !== 'state') throw new Error('internal: scatter to a value that is no state');
+    if (state.offset !== 0 || sizeOf(state.shape) !== state.buffer.length)
+      throw new UnsupportedError(
+        'gpu: scatter: expected a state that is all of its buffer, got a part of it',
+      );
+    if (states.some(({ value }) => value.buffer === state.buffer))
+      throw new UnsupportedError('gpu: scatter: expected one scatter per state and plan, got two');
+    let writer = writers.get(slots);
+    if (writer === undefined) {
+      writer = decoder.writerOf(emit, gridOf(slots));
+      writers.set(slots, writer);
+    }
+    const initial = hasData(state) ? constant(state) : null;
+    const grid = decoder.scatter(emit, { rows: gridOf(rows), writer, initial }, output);
+    states.push({ value: state, call: calls.length - 1 });
+    return grid;
+  };
+
+  for (const step of plan.steps) {
+    checkStep(plan, step);
+    const { inputs, output } = step;
+    if (step.op === 'scatter') {
+      grids.set(output, scatter(step));
+      continue;
+    }
+    const [source, index] = inputs;
+    if (isEmbedding(step) && source.kind === 'constant' && index.kind === 'input') {
+      grids.set(output, argument({ kind: 'rows', table: source, index }, output));
+      continue;
+    }
+    const counts = inputs[5];
+    if (step.op === 'attention' && counts.kind !== 'scratch')
+      limits.push({ counts, slots: Math.min(inputs[1].shape[0], inputs[3].shape[0]) });
+    const template = TEMPLATES[step.op] as Template<typeof step.op>;
+    grids.set(output, template(emit, inputs.map(gridOf), output, step.params));
+  }
+
+  const results = plan.outputs.map((value): Result => {
+    let grid = gridOf(value);
+    if (grid.source.kind !== 'call') grid = general.copy(emit, grid);
+    const { width, height } = gridSize(value.shape);
+    const perExtent =
+      value.extent === undefined || value.shape.length < 2
+        ? null
+        : { extent: value.extent, rows: sizeOf(value.shape.slice(1, -1)) };
+    return { call: grid.source.index, columns: width, rows: height, perExtent };
+  });
+  const sizes = plan.steps.flatMap(({ inputs, output }) =>
+    [output, ...inputs].flatMap(({ shape }) => shape),
+  );
+  return {
+    calls: withOwnShapes(calls, states, [...writers.values()]),
+    constants,
+    arguments: sources,
+    results,
+    states,
+    limits,
+    loopLimit: Math.max(0, ...sizes) + 1,
+  };
+}
+
+/**
+ * Gives the buffer of every state a shape that no other call has: gpu.js lets calls of equal shape share a buffer, and a
+ * shared one would not keep the state. The writers get as many columns as the tallest state has rows.
+ */
+function withOwnShapes(
+  calls: readonly KernelCall[],
+  states: Lowered['states'],
+  writers: readonly Grid[],
+): readonly KernelCall[] {
+  const sized = [...calls];
+  const ofStates = new Set(states.map(({ call }) => call));
+  const taken = new Set(
+    calls.filter((_, index) => !ofStates.has(index)).map(({ size }) => size.join()),
+  );
+  let tallest = 0;
+  for (const { call } of states) {
+    const [width, rows] = calls[call].size;
+    let height = Math.max(2, rows);
+    while (taken.has(`${width},${height}`)) height++;
+    taken.add(`${width},${height}`);
+    sized[call] = { ...calls[call], size: [width, height] };
+    tallest = Math.max(tallest, height);
+  }
+  // One row: no state has that shape.
+  const columns = Math.ceil(tallest / 4) * 4;
+  for (const { source } of writers)
+    sized[source.index] = { ...calls[source.index], size: [columns, 1] };
+  return sized;
+}
+
+const bufferOf = (value: Value) => ('buffer' in value ? value.buffer : null);
+
+const isEmbedding = ({ op, params }: Step) =>
+  op === 'gather' && 'axis' in params && params.axis === 0;
+
+const sameData = (a: Constant, b: Constant) =>
+  a.buffer === b.buffer && a.offset === b.offset && a.shape.join() === b.shape.join();
+
+/** The text and the bindings of one call. */
+function kernelCall(...[output, inputs, body]: Parameters<Emit>): KernelCall {
+  const arrays: Grid[] = [];
+  const constants: number[] = [];
+  const names = inputs.map((grid) => {
+    if (grid.source.kind !== 'constant') return `a${arrays.push(grid) - 1}`;
+    constants.push(grid.source.index);
+    return `this.constants.c${grid.source.index}`;
+  });
+  const reads = names.map((name) => (y: string, x: string) => `${name}[${y}][${x}]`);
+  const scalars = new Set<Scalar>();
+  const scalar = (name: Scalar) => {
+    scalars.add(name);
+    return name;
+  };
+  const { width, height } = gridSize(output.shape);
+  // Columns in fours: threads take a slow path otherwise. The extra ones repeat the last.
+  const padded = Math.ceil(width / 4) * 4;
+  const clamp = padded === width ? '' : `const x = Math.min(this.thread.x, ${width - 1});\n    `;
+  const y = 'this.thread.y';
+  const text = clamp + body({ y, x: clamp === '' ? 'this.thread.x' : 'x', reads, scalar });
+  const guarded =
+    output.extent === undefined ? text : `if (${rowsInUse(output, scalar)}) {\n    ${text}\n    }`;
+  const parameters = [...arrays.map((_, index) => `a${index}`), ...scalars];
+  return {
+    source: `function (${parameters.join(', ')}) {\n    ${guarded}\n  }`,
+    size: [padded, height],
+    arrays,
+    scalars: [...scalars],
+    constants,
+  };
+}
+
+/** Whether this element belongs to a row in use. */
+function rowsInUse(
+  { shape, extent }: Parameters<Emit>[0],
+  scalar: (name: Scalar) => string,
+): string {
+  if (extent === undefined) throw new Error('internal: rows of a tensor without an extent');
+  if (shape.length === 1) return `this.thread.x < ${scalar(extent)}`;
+  const perRow = sizeOf(shape.slice(1, -1));
+  return `this.thread.y < ${scalar(extent)}${perRow === 1 ? '' : ` * ${perRow}`}`;
+}
+
+/** Refuses what f32 storage cannot hold. */
+function checkStep(plan: Plan, { op, inputs, output }: Step): void {
+  if (op !== 'cast' || (output.dtype !== 'f16' && output.dtype !== 'bf16')) return;
+  if (inputs[0].dtype === output.dtype) return;
+  if (plan.steps.some((step) => step.inputs.includes(output)))
+    throw new UnsupportedError(
+      `gpu: cast to ${output.dtype}: expected a result that is only read, got one that a later step of the plan uses; ` +
+        'every value is f32 inside a pipeline',
+    );
+}

@@ -1,0 +1,85 @@
+// What a model file declares: how to read its config, which tensors it has, and its forward pass. Types only.
+import type { Recorder } from '../tensor/record.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { DecoderConfig } from './config.ts';
+
+/** A tensor of the checkpoint: its name and the shape it must have. */
+export interface WeightSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** The same nest of objects with `Leaf` in place of every weight. */
+export interface LayerTree<Leaf> {
+  readonly attentionNorm: Leaf;
+  readonly q: Leaf;
+  readonly k: Leaf;
+  readonly v: Leaf;
+  readonly out: Leaf;
+  readonly qBias?: Leaf;
+  readonly kBias?: Leaf;
+  readonly vBias?: Leaf;
+  readonly outBias?: Leaf;
+  readonly qNorm?: Leaf;
+  readonly kNorm?: Leaf;
+  readonly mlpNorm: Leaf;
+  readonly gate: Leaf;
+  readonly up: Leaf;
+  readonly down: Leaf;
+  readonly gateBias?: Leaf;
+  readonly upBias?: Leaf;
+  readonly downBias?: Leaf;
+}
+
+export interface WeightTree<Leaf> {
+  readonly embed: Leaf;
+  readonly layers: readonly LayerTree<Leaf>[];
+  readonly norm: Leaf;
+  /** The same leaf object as `embed` when tied. */
+  readonly head: Leaf;
+}
+
+export type WeightMap = WeightTree<WeightSpec>;
+export type Weights = WeightTree<Tensor>;
+
+/** Where a forward finds its rows. All i32. */
+export interface RowInputs {
+  readonly tokens: Tensor; // [T]
+  readonly positions: Tensor; // [T]
+  /** Cache slot each row writes. */
+  readonly slots: Tensor; // [T]
+  /** Rows that get logits. */
+  readonly keep: Tensor; // [K]
+  /** Slots each row sees: visible[starts[t] .. starts[t] + counts[t]), one per position, ascending. */
+  readonly visible: Tensor; // [N]
+  readonly starts: Tensor; // [T]
+  readonly counts: Tensor; // [T]
+}
+
+/** Everything a forward pass reads besides the vocabulary. */
+export interface ForwardContext {
+  readonly config: DecoderConfig;
+  readonly weights: Weights;
+  readonly rows: RowInputs;
+  /** Rotary tables f32 [P, D/2]. */
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+  /** Per layer, f32 [S, G*D] each. */
+  readonly keys: readonly Tensor[];
+  readonly values: readonly Tensor[];
+  /** Hidden states asked for: 0 the embedding, i the output of layer i - 1. */
+  readonly taps: readonly number[];
+}
+
+export interface Architecture {
+  /** `model_type` in config.json, and the name of the file. */
+  readonly modelType: string;
+  /** Checks a config.json; throws FormatError or UnsupportedError by name of the key. */
+  readConfig(json: unknown, file: string): DecoderConfig;
+  weights(config: DecoderConfig): WeightMap;
+  /** Straight-line code over the vocabulary. Logits f32 [K, V]; hidden f32 [K, C] per tap. */
+  forward(
+    ops: Recorder,
+    context: ForwardContext,
+  ): { readonly logits: Tensor; readonly hidden: readonly Tensor[] };
+}

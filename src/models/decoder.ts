@@ -1,0 +1,210 @@
+// A model at run time: an architecture, its weights on a backend, and one recorded plan per cache.
+import type { Backend, Program } from '../kernels/backend.ts';
+import { OptionError } from '../kernels/errors.ts';
+import type { Call, Plan } from '../kernels/plan.ts';
+import { record } from '../tensor/record.ts';
+import { Tensor } from '../tensor/tensor.ts';
+import type { Architecture, Weights } from './architecture.ts';
+import { SlotPool, SlotSequence } from './cache.ts';
+import type { DecoderConfig } from './config.ts';
+import type { Cache, ForwardResult, Model, Sequence } from './model.ts';
+import { ropeTables } from './rope.ts';
+import { createRowBuffers, fillRows, type Row, type RowBuffers, rowsOf } from './rows.ts';
+
+/** What `createDecoder` needs besides the architecture. */
+export interface DecoderParts {
+  readonly config: DecoderConfig;
+  readonly weights: Weights;
+  readonly backend: Backend;
+  readonly contextLength: number;
+  readonly maxRows: number;
+}
+
+/** A model whose forward is recorded; `trace` gives the plan of a cache to `explain`. */
+export interface Decoder extends Model {
+  /** The plan of a cache and the milliseconds each step took in the last run. */
+  trace(cache: Cache): { readonly plan: Plan; readonly timings: Float64Array };
+}
+
+class DecoderCache implements Cache {
+  readonly pool: SlotPool;
+  readonly taps: readonly number[];
+  readonly program: Program;
+  readonly buffers: RowBuffers;
+  readonly timings: Float64Array;
+  readonly #release: () => void;
+
+  constructor(parts: {
+    pool: SlotPool;
+    taps: readonly number[];
+    program: Program;
+    buffers: RowBuffers;
+    release: () => void;
+  }) {
+    this.pool = parts.pool;
+    this.taps = parts.taps;
+    this.program = parts.program;
+    this.buffers = parts.buffers;
+    this.timings = new Float64Array(parts.program.plan.steps.length);
+    this.#release = parts.release;
+  }
+
+  get slots(): number {
+    return this.pool.slots;
+  }
+
+  get freeSlots(): number {
+    return this.pool.freeSlots;
+  }
+
+  sequence(): Sequence {
+    return new SlotSequence(this.pool);
+  }
+
+  dispose(): void {
+    this.program.dispose();
+    this.#release();
+  }
+}
+
+/** Puts an architecture and its weights together. */
+export function createDecoder(architecture: Architecture, parts: DecoderParts): Decoder {
+  const { config, backend, contextLength, maxRows, weights } = parts;
+  const half = config.headDim / 2;
+  const tables = ropeTables(config.rope, config.headDim, contextLength);
+  const table = (data: Float32Array) => {
+    const buffer = backend.alloc('f32', data.length);
+    backend.write(buffer, data);
+    return new Tensor({ kind: 'constant', dtype: 'f32', shape: [contextLength, half], buffer, offset: 0 }, backend);
+  };
+  const cos = table(tables.cos);
+  const sin = table(tables.sin);
+
+  function createCache({ slots = contextLength + maxRows, taps = [] }: Parameters<Model['createCache']>[0] = {}) {
+    for (const tap of taps)
+      if (!Number.isInteger(tap) || tap < 0 || tap > config.layers)
+        throw new OptionError(`createCache: taps: expected layers from 0 to ${config.layers}, got ${tap}`);
+    const width = config.kvHeads * config.headDim;
+    const state = () => {
+      const buffer = backend.alloc('f32', slots * width);
+      return new Tensor({ kind: 'state', dtype: 'f32', shape: [slots, width], buffer, offset: 0 }, backend);
+    };
+    const keys = Array.from({ length: config.layers }, state);
+    const values = Array.from({ length: config.layers }, state);
+    const plan = record((ops) => {
+      const rows = (name: string) => ops.input(name, 'i32', [maxRows], 'T');
+      const { logits, hidden } = architecture.forward(ops, {
+        config,
+        weights,
+        rows: {
+          tokens: rows('tokens'),
+          positions: rows('positions'),
+          slots: rows('slots'),
+          keep: ops.input('keep', 'i32', [maxRows], 'K'),
+          visible: ops.input('visible', 'i32', [maxRows * slots]),
+          starts: rows('starts'),
+          counts: rows('counts'),
+        },
+        cos,
+        sin,
+        keys,
+        values,
+        taps,
+      });
+      return [logits, ...hidden];
+    });
+    return new DecoderCache({
+      pool: new SlotPool(slots),
+      taps,
+      program: backend.prepare(plan),
+      buffers: createRowBuffers(maxRows, slots),
+      release() {
+        for (const { value } of [...keys, ...values]) if ('buffer' in value) backend.free(value.buffer);
+      },
+    });
+  }
+
+  async function runRows(cache: DecoderCache, rows: readonly Row[]): Promise<ForwardResult> {
+    const { kept, inputs } = fillRows(cache.buffers, rows);
+    const call: Call = { extents: { T: rows.length, K: kept }, inputs, timings: cache.timings };
+    backend.run(cache.program, call);
+    if (kept === 0) return { logits: [], hidden: [] };
+    const [logits, ...taps] = await Promise.all(
+      cache.program.outputs.map(async (buffer, index) => {
+        const width = index === 0 ? config.vocab : config.width;
+        return rowsOfBuffer((await backend.read(buffer, 0, kept * width)) as Float32Array, width);
+      }),
+    );
+    return { logits, hidden: logits.map((_, row) => joinRows(taps.map((tap) => tap[row]))) };
+  }
+
+  return {
+    config,
+    contextLength,
+    maxRows,
+    get report() {
+      return backend.report;
+    },
+    createCache,
+    async forward(cache, segments, { signal } = {}) {
+      if (!(cache instanceof DecoderCache))
+        throw new OptionError('forward: expected a cache of this model, got another object');
+      checkTokens(segments, config.vocab);
+      const lengths = segments.map(({ sequence }) => sequence.length);
+      try {
+        const rows = rowsOf(segments, contextLength);
+        const results: ForwardResult[] = [];
+        for (let from = 0; from < rows.length; from += maxRows) {
+          signal?.throwIfAborted();
+          results.push(await runRows(cache, rows.slice(from, from + maxRows)));
+        }
+        return {
+          logits: results.flatMap((result) => result.logits),
+          hidden: results.flatMap((result) => result.hidden),
+        };
+      } catch (error) {
+        // A prefix of which some rows were not computed must not be used.
+        for (const [index, { sequence }] of segments.entries())
+          if (sequence.length > lengths[index]) sequence.truncate(lengths[index]);
+        throw error;
+      }
+    },
+    trace(cache) {
+      if (!(cache instanceof DecoderCache))
+        throw new OptionError('trace: expected a cache of this model, got another object');
+      return { plan: cache.program.plan, timings: cache.timings };
+    },
+    dispose() {
+      for (const { value } of [cos, sin, ...tensorsOf(weights)])
+        if ('buffer' in value) backend.free(value.buffer);
+    },
+  };
+}
+
+function checkTokens(segments: Parameters<Model['forward']>[1], vocab: number): void {
+  for (const { tokens, draft } of segments)
+    for (const token of [...tokens, ...(draft?.tokens ?? [])])
+      if (!Number.isInteger(token) || token < 0 || token >= vocab)
+        throw new OptionError(`forward: expected token ids from 0 to ${vocab - 1}, got ${token}`);
+}
+
+/** Every tensor once, although a tied head is the embedding. */
+function tensorsOf(weights: Weights): Set<Tensor> {
+  const { embed, norm, head, layers } = weights;
+  return new Set([embed, norm, head, ...layers.flatMap((layer) => Object.values(layer) as Tensor[])]);
+}
+
+function rowsOfBuffer(data: Float32Array, width: number): Float32Array[] {
+  return Array.from({ length: data.length / width }, (_, row) => data.subarray(row * width, (row + 1) * width));
+}
+
+function joinRows(rows: readonly Float32Array[]): Float32Array {
+  if (rows.length === 1) return rows[0];
+  const joined = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
+  let offset = 0;
+  for (const row of rows) {
+    joined.set(row, offset);
+    offset += row.length;
+  }
+  return joined;
+}

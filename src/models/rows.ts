@@ -1,0 +1,141 @@
+// Turns segments into the rows of a forward, and rows into the inputs of a recorded plan.
+import { OptionError } from '../kernels/errors.ts';
+import { SlotSequence } from './cache.ts';
+import type { Segment } from './model.ts';
+
+/** One row: what it computes, where it is stored, and the list of slots it sees (the first `count` of `sees`). */
+export interface Row {
+  readonly token: number;
+  readonly position: number;
+  readonly slot: number;
+  /** Rows that may share storage share the array. */
+  readonly sees: readonly number[];
+  readonly count: number;
+  readonly keep: boolean;
+}
+
+/** Extends the sequences of the segments and lists their rows in order. */
+export function rowsOf(segments: readonly Segment[], contextLength: number): Row[] {
+  return segments.flatMap((segment) => segmentRows(segment, contextLength));
+}
+
+function segmentRows({ sequence, tokens, draft, keep }: Segment, contextLength: number): Row[] {
+  if (!(sequence instanceof SlotSequence))
+    throw new OptionError('forward: expected a sequence of this cache, got another object');
+  const start = sequence.length;
+  const drafted = draft?.tokens ?? [];
+  const parents = draft?.parents ?? drafted.map((_, node) => node - 1);
+  checkDraft(drafted, parents);
+  const total = tokens.length + drafted.length;
+  const kept = new Set(keep ?? Array.from({ length: total }, (_, row) => row).slice(Math.max(0, tokens.length - 1)));
+  for (const row of kept)
+    if (!Number.isInteger(row) || row < 0 || row >= total)
+      throw new OptionError(`forward: keep: expected rows from 0 to ${total - 1}, got ${row}`);
+  const depths = depthsOf(parents);
+  const end = start + tokens.length + Math.max(0, ...depths);
+  if (end > contextLength)
+    throw new OptionError(`forward: expected at most ${contextLength} positions, got ${end}`);
+
+  const slots = sequence.extend(tokens.length, parents).drafted;
+  const prefix = sequence.slots;
+  const rows: Row[] = tokens.map((token, index) => ({
+    token,
+    position: start + index,
+    slot: prefix[start + index],
+    sees: prefix,
+    count: start + index + 1,
+    keep: kept.has(index),
+  }));
+  const chain = parents.every((parent, node) => parent === node - 1);
+  const chainSees = chain && drafted.length > 0 ? [...prefix, ...slots] : prefix;
+  for (const [node, token] of drafted.entries()) {
+    const sees = chain ? chainSees : [...prefix, ...ancestors(node, parents).map((each) => slots[each])];
+    const count = prefix.length + depths[node];
+    rows.push({ token, position: count - 1, slot: slots[node], sees, count, keep: kept.has(tokens.length + node) });
+  }
+  return rows;
+}
+
+function checkDraft(tokens: readonly number[], parents: readonly number[]): void {
+  if (parents.length !== tokens.length)
+    throw new OptionError(`forward: expected ${tokens.length} parents, got ${parents.length}`);
+  for (const [node, parent] of parents.entries())
+    if (!Number.isInteger(parent) || parent < -1 || parent >= node)
+      throw new OptionError(`forward: expected the parent of draft ${node} from -1 to ${node - 1}, got ${parent}`);
+}
+
+/** 1 for children of the prefix. */
+function depthsOf(parents: readonly number[]): number[] {
+  const depths: number[] = [];
+  for (const parent of parents) depths.push(parent < 0 ? 1 : depths[parent] + 1);
+  return depths;
+}
+
+/** The path from the prefix down to the node, itself included. */
+function ancestors(node: number, parents: readonly number[]): number[] {
+  const path: number[] = [];
+  for (let each = node; each >= 0; each = parents[each]) path.push(each);
+  return path.reverse();
+}
+
+/** Host arrays for the inputs of one plan, reused from run to run. */
+export interface RowBuffers {
+  readonly tokens: Int32Array;
+  readonly positions: Int32Array;
+  readonly slots: Int32Array;
+  readonly keep: Int32Array;
+  readonly visible: Int32Array;
+  readonly starts: Int32Array;
+  readonly counts: Int32Array;
+}
+
+/** Arrays for at most `maxRows` rows over `slots` slots. */
+export function createRowBuffers(maxRows: number, slots: number): RowBuffers {
+  const rows = () => new Int32Array(maxRows);
+  return {
+    tokens: rows(),
+    positions: rows(),
+    slots: rows(),
+    keep: rows(),
+    visible: new Int32Array(maxRows * slots),
+    starts: rows(),
+    counts: rows(),
+  };
+}
+
+/** Fills the buffers with rows; returns the inputs of the call and the number of kept rows. */
+export function fillRows(buffers: RowBuffers, rows: readonly Row[]) {
+  let kept = 0;
+  let used = 0;
+  const starts = new Map<readonly number[], number>();
+  const longest = new Map<readonly number[], number>();
+  for (const { sees, count } of rows) longest.set(sees, Math.max(count, longest.get(sees) ?? 0));
+  for (const [index, row] of rows.entries()) {
+    let start = starts.get(row.sees);
+    if (start === undefined) {
+      start = used;
+      starts.set(row.sees, start);
+      const length = longest.get(row.sees)!;
+      for (let j = 0; j < length; j++) buffers.visible[used++] = row.sees[j];
+    }
+    buffers.tokens[index] = row.token;
+    buffers.positions[index] = row.position;
+    buffers.slots[index] = row.slot;
+    buffers.starts[index] = start;
+    buffers.counts[index] = row.count;
+    if (row.keep) buffers.keep[kept++] = index;
+  }
+  const { length } = rows;
+  return {
+    kept,
+    inputs: {
+      tokens: buffers.tokens.subarray(0, length),
+      positions: buffers.positions.subarray(0, length),
+      slots: buffers.slots.subarray(0, length),
+      keep: buffers.keep.subarray(0, kept),
+      visible: buffers.visible.subarray(0, used),
+      starts: buffers.starts.subarray(0, length),
+      counts: buffers.counts.subarray(0, length),
+    },
+  };
+}

@@ -1,0 +1,95 @@
+// A session is one text on one model. `feed` is the only verb: it computes what is not cached and forgets what no longer
+// matches, so that prefill, decoding, verification, rollback and catching up are the same call.
+import type { Cache, Model, Sequence } from '../models/model.ts';
+import type { Draft } from './drafter.ts';
+
+/** What a feed gives back. */
+export interface Fed {
+  /** f32 [V] after the text (0) and after each drafted node i (1 + i). */
+  readonly logits: readonly Float32Array[];
+  /** With taps: f32 [taps * C] for every row computed, those of the text first; otherwise empty. */
+  readonly hidden: readonly Float32Array[];
+  /** Rows computed; the rest of the text was cached. */
+  readonly computedRows: number;
+}
+
+/** The cache holds exactly a prefix of `tokens`, at any time between calls. */
+export class Session {
+  readonly model: Model;
+  readonly #cache: Cache;
+  readonly #ownsCache: boolean;
+  readonly #sequence: Sequence;
+  /** The tokens whose rows are cached. */
+  #cached: number[] = [];
+  #draft: readonly number[] = [];
+
+  /** On a cache of its own, or on one shared with other sessions of the model. */
+  constructor(model: Model, options: { readonly cache?: Cache; readonly taps?: readonly number[] } = {}) {
+    this.model = model;
+    this.#ownsCache = options.cache === undefined;
+    this.#cache = options.cache ?? model.createCache(options.taps ? { taps: options.taps } : {});
+    this.#sequence = this.#cache.sequence();
+  }
+
+  /** Tokens whose rows are cached. */
+  get cachedTokens(): readonly number[] {
+    return this.#cached;
+  }
+
+  get cache(): Cache {
+    return this.#cache;
+  }
+
+  /**
+   * Logits after `tokens` (the whole text, at least one token) and after every node of `draft`. The rows of the common
+   * prefix are reused, except that of the last token, whose logits are wanted.
+   */
+  async feed(
+    tokens: readonly number[],
+    draft: Draft = { tokens: [] },
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Fed> {
+    if (tokens.length === 0) throw new RangeError('feed: expected at least one token, got none');
+    let common = 0;
+    const limit = Math.min(this.#cached.length, tokens.length - 1);
+    while (common < limit && this.#cached[common] === tokens[common]) common++;
+    this.#forgetFrom(common);
+    const pending = tokens.slice(common);
+    const drafted = draft.tokens.map(({ token }) => token);
+    const computedRows = pending.length + drafted.length;
+    const tapped = this.#cache.taps.length > 0;
+    const segment = {
+      sequence: this.#sequence,
+      tokens: pending,
+      draft: { tokens: drafted, parents: draft.parents },
+      ...(tapped && { keep: Array.from({ length: computedRows }, (_, row) => row) }),
+    };
+    const { logits, hidden } = await this.model.forward(this.#cache, [segment], options);
+    for (const token of pending) this.#cached.push(token);
+    this.#draft = drafted;
+    return { logits: logits.slice(-1 - drafted.length), hidden: tapped ? hidden : [], computedRows };
+  }
+
+  /** Keeps the rows of an accepted path of the last draft. Leaving it out is slower, not wrong. */
+  commit(path: readonly number[]): void {
+    this.#sequence.keep(path);
+    for (const node of path) this.#cached.push(this.#draft[node]);
+    this.#draft = [];
+  }
+
+  dispose(): void {
+    this.#sequence.free();
+    this.#cached = [];
+    if (this.#ownsCache) this.#cache.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #forgetFrom(length: number): void {
+    this.#sequence.truncate(length);
+    this.#cached.length = length;
+    this.#draft = [];
+  }
+}

@@ -1,0 +1,228 @@
+// One row per op x shape x dtype, with its tolerance: drives the conformance suite of every backend and the kernel
+// benchmarks. Data are a function of the row, so every backend sees the same numbers.
+import { fromFloat32 } from '../../src/kernels/dtype.ts';
+import type { DType, OpName, TypedArray } from '../../src/kernels/plan.ts';
+import { philox4x32 } from '../../src/tensor/random.ts';
+import type { Eager } from '../../src/tensor/scope.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
+
+export interface OpCase {
+  readonly op: OpName;
+  /** Unique; also the name of the benchmark. */
+  readonly name: string;
+  /** Largest |difference| to the reference; 0 where the result is exact in every backend. */
+  readonly tolerance: number;
+  run(ops: Eager, make: Maker): Tensor;
+}
+
+/** Makes inputs: the n-th tensor of a row has its own stream of numbers. */
+export interface Maker {
+  /** Uniform in (low, high). */
+  uniform(shape: readonly number[], low?: number, high?: number, dtype?: DType): Tensor;
+  /** Integers in [0, below). */
+  integers(shape: readonly number[], below: number, dtype?: DType): Tensor;
+  /** The given numbers. */
+  numbers(values: readonly number[], shape: readonly number[], dtype?: DType): Tensor;
+}
+
+/** A maker for one row. */
+export function makerFor(ops: Eager, name: string): Maker {
+  let stream = 0;
+  let key = 0;
+  for (const letter of name) key = (Math.imul(key, 31) + letter.charCodeAt(0)) >>> 0;
+  const words = new Uint32Array(4);
+  const draw = (count: number, map: (unit: number) => number) => {
+    stream += 1;
+    return Float32Array.from({ length: count }, (_, index) => {
+      philox4x32(words, index, stream, 0, 0, key, 7);
+      return map((words[0] + 0.5) / 2 ** 32);
+    });
+  };
+  const size = (shape: readonly number[]) => shape.reduce((product, extent) => product * extent, 1);
+  const tensor = (data: Float32Array, shape: readonly number[], dtype: DType) =>
+    ops.tensor(fromFloat32(data, dtype) as TypedArray, shape, dtype);
+  return {
+    uniform: (shape, low = -1, high = 1, dtype = 'f32') =>
+      tensor(draw(size(shape), (unit) => low + (high - low) * unit), shape, dtype),
+    integers: (shape, below, dtype = 'i32') =>
+      tensor(draw(size(shape), (unit) => Math.floor(unit * below)), shape, dtype),
+    numbers: (values, shape, dtype = 'f32') => tensor(Float32Array.from(values), shape, dtype),
+  };
+}
+
+const row = (
+  op: OpName,
+  label: string,
+  tolerance: number,
+  run: (ops: Eager, make: Maker) => Tensor,
+): OpCase => ({ op, name: `${op} ${label}`, tolerance, run });
+
+const WEIGHT_DTYPES = ['f32', 'f16', 'bf16'] as const;
+
+const linear = [
+  [1, 1, 1],
+  [1, 64, 48],
+  [3, 7, 5],
+  [5, 96, 33],
+  [8, 256, 12],
+  [17, 30, 65],
+].flatMap(([rows, inner, outer]) =>
+  WEIGHT_DTYPES.map((dtype) =>
+    row('linear', `${rows}x${inner}x${outer} ${dtype}`, 2e-5, (ops, make) =>
+      ops.linear(make.uniform([rows, inner]), make.uniform([outer, inner], -0.5, 0.5, dtype)),
+    ),
+  ),
+);
+
+/** Rows of two sequences over a pool of slots, in no order: what paged attention has to get right. */
+function attentionCase(label: string, heads: number, kvHeads: number, headDim: number, window: number) {
+  return row('attention', label, 2e-5, (ops, make) => {
+    const slots = 24;
+    const lists = [
+      [3, 1, 20],
+      [3, 1, 20, 7],
+      [3, 1, 20, 7, 23, 0, 2, 11, 5],
+      [9],
+      [9, 8, 4, 6, 22, 21],
+    ];
+    const starts = lists.map((_, t) => lists.slice(0, t).reduce((sum, list) => sum + list.length, 0));
+    return ops.attention(
+      make.uniform([lists.length, heads * headDim]),
+      make.uniform([slots, kvHeads * headDim]),
+      make.uniform([slots, kvHeads * headDim]),
+      {
+        visible: make.numbers(lists.flat(), [lists.flat().length], 'i32'),
+        starts: make.numbers(starts, [lists.length], 'i32'),
+        counts: make.numbers(lists.map((list) => list.length), [lists.length], 'i32'),
+      },
+      { heads, kvHeads, scale: 1 / Math.sqrt(headDim), window },
+    );
+  });
+}
+
+const decoder: readonly OpCase[] = [
+  ...linear,
+  row('linear', '4x32x24 with bias', 2e-5, (ops, make) =>
+    ops.linear(make.uniform([4, 32]), make.uniform([24, 32]), make.uniform([24])),
+  ),
+  row('rmsNorm', '5x64', 1e-5, (ops, make) => ops.rmsNorm(make.uniform([5, 64]), make.uniform([64]), 1e-5)),
+  row('rmsNorm', '3x4 heads of 8', 1e-5, (ops, make) =>
+    ops.rmsNorm(make.uniform([3, 32]), make.uniform([8]), 1e-6),
+  ),
+  row('rope', '6x4 heads of 8', 1e-5, (ops, make) =>
+    ops.rope(
+      make.uniform([6, 32]),
+      make.integers([6], 16),
+      make.uniform([16, 4]),
+      make.uniform([16, 4]),
+      4,
+    ),
+  ),
+  row('scatter', '3 rows to 7 slots', 0, (ops, make) =>
+    ops.scatter(ops.state([7, 12]), make.uniform([3, 12]), make.numbers([5, 0, 2], [3], 'i32')),
+  ),
+  attentionCase('4 heads, 4 key heads', 4, 4, 8, 0),
+  attentionCase('6 heads, 2 key heads', 6, 2, 16, 0),
+  attentionCase('4 heads, 1 key head, window 3', 4, 1, 12, 3),
+  row('siluMul', '5x33', 1e-5, (ops, make) => ops.siluMul(make.uniform([5, 33], -8, 8), make.uniform([5, 33]))),
+];
+
+
+
+const unary: readonly OpCase[] = (
+  [
+    ['neg', -2, 2],
+    ['abs', -2, 2],
+    ['sign', -2, 2],
+    ['floor', -3, 3],
+    ['ceil', -3, 3],
+    ['square', -2, 2],
+    ['sqrt', 0, 4],
+    ['rsqrt', 0.1, 4],
+    ['reciprocal', 0.5, 4],
+    ['exp', -4, 2],
+    ['log', 0.1, 4],
+    ['sin', -3, 3],
+    ['cos', -3, 3],
+    ['tanh', -4, 4],
+    ['sigmoid', -6, 6],
+    ['relu', -2, 2],
+    ['silu', -6, 6],
+    ['gelu', -5, 5],
+  ] as const
+).map(([fn, low, high]) =>
+  row('unary', `${fn} 7x9`, 1e-5, (ops, make) => ops[fn](make.uniform([7, 9], low, high))),
+);
+
+const broadcasts = [
+  ['same shape', [4, 5], [4, 5]],
+  ['a row', [4, 5], [5]],
+  ['a column', [4, 5], [4, 1]],
+  ['both ways', [3, 1, 5], [4, 1]],
+  ['a scalar', [2, 3], []],
+] as const;
+
+const elementwise: readonly OpCase[] = [
+  ...unary,
+  row('unary', 'not 9', 0, (ops, make) => ops.not(make.integers([9], 2, 'bool'))),
+  ...broadcasts.flatMap(([label, a, b]) => [
+    row('binary', `add ${label}`, 1e-6, (ops, make) => ops.add(make.uniform(a), make.uniform(b))),
+    row('binary', `div ${label}`, 1e-5, (ops, make) => ops.div(make.uniform(a), make.uniform(b, 0.5, 2))),
+    row('where', label, 0, (ops, make) =>
+      ops.where(make.integers(a, 2, 'bool'), make.uniform(a), make.uniform(b)),
+    ),
+  ]),
+  ...(['sub', 'mul', 'maximum', 'minimum'] as const).map((fn) =>
+    row('binary', `${fn} 5x6`, 1e-6, (ops, make) => ops[fn](make.uniform([5, 6]), make.uniform([5, 6]))),
+  ),
+  row('binary', 'pow 5x6', 1e-5, (ops, make) => ops.pow(make.uniform([5, 6], 0.2, 3), make.uniform([5, 6], -2, 2))),
+  row('binary', 'add i32', 0, (ops, make) => ops.add(make.integers([11], 1000), make.integers([11], 1000))),
+  row('binary', 'div i32 truncates', 0, (ops, make) =>
+    ops.div(make.numbers([7, -7, 9, 0], [4], 'i32'), make.numbers([2, 2, -4, 3], [4], 'i32')),
+  ),
+  ...(['eq', 'ne', 'lt', 'le', 'gt', 'ge'] as const).map((fn) =>
+    row('compare', `${fn} 6x7`, 0, (ops, make) => ops[fn](make.integers([6, 7], 4), make.integers([7], 4))),
+  ),
+  row('cast', 'f32 to i32 towards zero', 0, (ops) => ops.cast(ops.tensor([1.7, -1.7, 0.2, 41], [4]), 'i32')),
+  row('cast', 'f32 to i8 clamps', 0, (ops) => ops.cast(ops.tensor([1000, -1000, 12.9], [3]), 'i8')),
+  row('cast', 'i32 to f32', 0, (ops, make) => ops.cast(make.integers([9], 1000), 'f32')),
+  row('cast', 'f32 to bool', 0, (ops) => ops.cast(ops.tensor([0, 0.5, -2], [3]), 'bool')),
+  row('cast', 'f32 to bf16', 0, (ops, make) => ops.cast(make.uniform([9]), 'bf16')),
+  row('cast', 'f32 to f16', 0, (ops, make) => ops.cast(make.uniform([9]), 'f16')),
+  row('cast', 'bf16 to f32', 0, (ops, make) => ops.cast(make.uniform([9], -4, 4, 'bf16'), 'f32')),
+];
+
+const movement: readonly OpCase[] = [
+  ...(['sum', 'mean', 'max', 'min', 'argmax', 'argmin'] as const).flatMap((fn) =>
+    [0, 1, 2].map((axis) =>
+      row('reduce', `${fn} axis ${axis}`, fn.startsWith('arg') ? 0 : 1e-5, (ops, make) =>
+        ops[fn](make.uniform([3, 4, 5]), axis),
+      ),
+    ),
+  ),
+  row('reduce', 'argmax takes the first of equals', 0, (ops) => ops.argmax(ops.tensor([1, 3, 3, 2, 3], [5]))),
+  row('softmax', '5x17', 1e-6, (ops, make) => ops.softmax(make.uniform([5, 17], -9, 9))),
+  row('softmax', 'log 5x17', 1e-5, (ops, make) => ops.logSoftmax(make.uniform([5, 17], -9, 9))),
+  row('matmul', '7x9x5', 1e-5, (ops, make) => ops.matmul(make.uniform([7, 9]), make.uniform([9, 5]))),
+  row('matmul', '2x3 batches of 4x6x3', 1e-5, (ops, make) =>
+    ops.matmul(make.uniform([2, 3, 4, 6]), make.uniform([2, 3, 6, 3])),
+  ),
+  row('gather', 'rows f32', 0, (ops, make) => ops.gather(make.uniform([9, 6]), make.numbers([8, 0, 3, 3], [4], 'i32'))),
+  row('gather', 'rows bf16', 0, (ops, make) =>
+    ops.gather(make.uniform([9, 6], -1, 1, 'bf16'), make.numbers([8, 0, 3], [3], 'i32')),
+  ),
+  row('gather', 'rows f16', 0, (ops, make) =>
+    ops.gather(make.uniform([9, 6], -1, 1, 'f16'), make.numbers([8, 0, 3], [3], 'i32')),
+  ),
+  row('gather', 'axis 1', 0, (ops, make) => ops.gather(make.uniform([3, 5, 2]), make.numbers([4, 4, 1], [3], 'i32'), 1)),
+  row('transpose', '4x7', 0, (ops, make) => ops.transpose(make.uniform([4, 7]))),
+  row('transpose', '2x3x4 to 4x2x3', 0, (ops, make) => ops.transpose(make.uniform([2, 3, 4]), [2, 0, 1])),
+  row('concat', 'axis 0', 0, (ops, make) => ops.concat([make.uniform([2, 3]), make.uniform([4, 3])])),
+  row('concat', 'three along axis 1', 0, (ops, make) =>
+    ops.concat([make.uniform([2, 3]), make.uniform([2, 1]), make.uniform([2, 5])], 1),
+  ),
+  row('slice', 'axis 1', 0, (ops, make) => ops.slice(make.uniform([3, 8, 2]), 1, 2, 7)),
+];
+
+/** Every row. */
+export const opCases: readonly OpCase[] = [...decoder, ...elementwise, ...movement];

@@ -1,0 +1,75 @@
+// The suite every backend passes: each row of the case table agrees with the reference within the row's tolerance, and
+// rows of a linear call are the same bits alone and together. A deviation is a skip entry with a reason.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Backend } from '../../src/kernels/backend.ts';
+import { toFloat32 } from '../../src/kernels/dtype.ts';
+import { reference } from '../../src/kernels/reference/index.ts';
+import { scope } from '../../src/tensor/scope.ts';
+import { makerFor, type OpCase, opCases } from './cases.ts';
+
+export interface Skip {
+  readonly reason: string;
+  /** Names of rows. */
+  readonly cases: readonly string[];
+}
+
+async function compute(backend: Backend, row: OpCase) {
+  return scope(backend, async (ops) => {
+    const tensor = row.run(ops, makerFor(ops, row.name));
+    return { shape: tensor.shape, dtype: tensor.dtype, data: await tensor.read() };
+  });
+}
+
+/** Runs the whole table on a backend. */
+export function backendConformance(
+  name: string,
+  make: () => Backend | Promise<Backend>,
+  skips: readonly Skip[] = [],
+): void {
+  describe(`${name} agrees with the reference`, () => {
+    const oracle = reference();
+    let backend: Backend;
+    beforeAll(async () => {
+      backend = await make();
+    });
+    afterAll(() => backend.dispose());
+
+    it('has skip entries only for rows that exist', () => {
+      const names = new Set(opCases.map((row) => row.name));
+      expect(skips.flatMap((skip) => skip.cases).filter((skipped) => !names.has(skipped))).toEqual([]);
+    });
+
+    for (const row of opCases) {
+      const skip = skips.find(({ cases }) => cases.includes(row.name));
+      it.skipIf(skip)(skip ? `${row.name} (skipped: ${skip.reason})` : row.name, async () => {
+        const expected = await compute(oracle, row);
+        const actual = await compute(backend, row);
+        expect(actual.shape).toEqual(expected.shape);
+        expect(actual.dtype).toBe(expected.dtype);
+        const wanted = toFloat32(expected.data, expected.dtype);
+        const got = toFloat32(actual.data, actual.dtype);
+        const worst = wanted.reduce((most, value, i) => Math.max(most, Math.abs(value - got[i])), 0);
+        expect(got.length).toBe(wanted.length);
+        expect(got.every(Number.isFinite)).toBe(wanted.every(Number.isFinite));
+        expect(worst).toBeLessThanOrEqual(row.tolerance);
+      });
+    }
+
+    for (const dtype of ['f32', 'f16', 'bf16'] as const) {
+      it(`gives a row of linear ${dtype} the same bits alone and among 1, 2, 3, 5, 8, 16 and 19`, async () => {
+        const rows = 19;
+        const linear = (from: number, to: number) =>
+          scope(backend, async (ops) => {
+            const maker = makerFor(ops, `rows ${dtype}`);
+            const x = maker.uniform([rows, 45]).rows(from, to);
+            return ops.linear(x, maker.uniform([26, 45], -1, 1, dtype), maker.uniform([26])).read();
+          });
+        const all = await linear(0, rows);
+        for (const count of [1, 2, 3, 5, 8, 16]) {
+          expect(await linear(0, count)).toEqual(all.slice(0, count * 26));
+          expect(await linear(rows - count, rows)).toEqual(all.slice((rows - count) * 26));
+        }
+      });
+    }
+  });
+}
