@@ -9,6 +9,8 @@ export interface BackendReport {
   readonly executor: string;
   /** True when `Call.timings` is filled per step. */
   readonly stepTimings: boolean;
+  /** Rows a plan should be recorded for when the caller has no reason to choose: more cost memory, fewer cost calls. */
+  readonly preferredRows: number;
   /** Anything a user should know: casts, ops without an own kernel, thread counts, why a mode was chosen. */
   readonly notes: readonly string[];
 }

@@ -66,7 +66,8 @@ function prepare(plan: Plan, kernels: KernelTable): HostProgram {
       for (const [value, operand] of inputs) {
         if (value.kind !== 'input') continue;
         const data = call.inputs[value.name];
-        if (data === undefined) throw new Error(`internal: the plan has an input ${value.name}, the call does not`);
+        if (data === undefined)
+          throw new Error(`internal: the plan has an input ${value.name}, the call does not`);
         operand.data.set(data);
       }
       for (let index = 0; index < calls.length; index++) {
@@ -98,7 +99,9 @@ function assignStorage(plan: Plan): Map<Value, MutableOperand> {
     const size = sizeOf(value.shape);
     if (value.kind === 'constant' || value.kind === 'state')
       return (value.buffer as HostBuffer).data.subarray(value.offset, value.offset + size);
-    const index = pool.findIndex(({ dtype, data }) => dtype === value.dtype && data.length === size);
+    const index = pool.findIndex(
+      ({ dtype, data }) => dtype === value.dtype && data.length === size,
+    );
     if (value.kind === 'input' || index < 0) return arrayFor(value.dtype, size);
     return pool.splice(index, 1)[0].data;
   };

@@ -41,8 +41,25 @@ interface ValueBase {
 }
 
 export type UnaryFn =
-  | 'neg' | 'abs' | 'sign' | 'floor' | 'ceil' | 'square' | 'sqrt' | 'rsqrt' | 'reciprocal' | 'exp'
-  | 'log' | 'sin' | 'cos' | 'tanh' | 'sigmoid' | 'relu' | 'silu' | 'gelu' | 'not';
+  | 'neg'
+  | 'abs'
+  | 'sign'
+  | 'floor'
+  | 'ceil'
+  | 'square'
+  | 'sqrt'
+  | 'rsqrt'
+  | 'reciprocal'
+  | 'exp'
+  | 'log'
+  | 'sin'
+  | 'cos'
+  | 'tanh'
+  | 'sigmoid'
+  | 'relu'
+  | 'silu'
+  | 'gelu'
+  | 'not';
 export type BinaryFn = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'max' | 'min';
 export type CompareFn = 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge';
 export type ReduceFn = 'sum' | 'mean' | 'max' | 'min' | 'argmax' | 'argmin';

@@ -66,7 +66,9 @@ export class SlotSequence implements Sequence {
 
   truncate(length: number): void {
     if (!Number.isInteger(length) || length < 0 || length > this.#slots.length)
-      throw new RangeError(`truncate: expected a length from 0 to ${this.#slots.length}, got ${length}`);
+      throw new RangeError(
+        `truncate: expected a length from 0 to ${this.#slots.length}, got ${length}`,
+      );
     this.#forgetDraft();
     this.pool.give(this.#slots.splice(length));
   }
@@ -76,7 +78,9 @@ export class SlotSequence implements Sequence {
     let previous = -1;
     for (const node of path) {
       if (parents[node] !== previous)
-        throw new RangeError(`keep: expected a path of drafted rows from the prefix down, got [${path.join(', ')}]`);
+        throw new RangeError(
+          `keep: expected a path of drafted rows from the prefix down, got [${path.join(', ')}]`,
+        );
       previous = node;
     }
     const kept = new Set(path);

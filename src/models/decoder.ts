@@ -16,8 +16,12 @@ export interface DecoderParts {
   readonly config: DecoderConfig;
   readonly weights: Weights;
   readonly backend: Backend;
+  /** Disposes the backend with the model. */
+  readonly ownsBackend?: boolean;
   readonly contextLength: number;
   readonly maxRows: number;
+  /** What loading has to tell; shown in the report after the backend's own notes. */
+  readonly notes?: readonly string[];
 }
 
 /** A model whose forward is recorded; `trace` gives the plan of a cache to `explain`. */
@@ -75,19 +79,30 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
   const table = (data: Float32Array) => {
     const buffer = backend.alloc('f32', data.length);
     backend.write(buffer, data);
-    return new Tensor({ kind: 'constant', dtype: 'f32', shape: [contextLength, half], buffer, offset: 0 }, backend);
+    return new Tensor(
+      { kind: 'constant', dtype: 'f32', shape: [contextLength, half], buffer, offset: 0 },
+      backend,
+    );
   };
   const cos = table(tables.cos);
   const sin = table(tables.sin);
 
-  function createCache({ slots = contextLength + maxRows, taps = [] }: Parameters<Model['createCache']>[0] = {}) {
+  function createCache({
+    slots = contextLength + maxRows,
+    taps = [],
+  }: Parameters<Model['createCache']>[0] = {}) {
     for (const tap of taps)
       if (!Number.isInteger(tap) || tap < 0 || tap > config.layers)
-        throw new OptionError(`createCache: taps: expected layers from 0 to ${config.layers}, got ${tap}`);
+        throw new OptionError(
+          `createCache: taps: expected layers from 0 to ${config.layers}, got ${tap}`,
+        );
     const width = config.kvHeads * config.headDim;
     const state = () => {
       const buffer = backend.alloc('f32', slots * width);
-      return new Tensor({ kind: 'state', dtype: 'f32', shape: [slots, width], buffer, offset: 0 }, backend);
+      return new Tensor(
+        { kind: 'state', dtype: 'f32', shape: [slots, width], buffer, offset: 0 },
+        backend,
+      );
     };
     const keys = Array.from({ length: config.layers }, state);
     const values = Array.from({ length: config.layers }, state);
@@ -119,7 +134,8 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
       program: backend.prepare(plan),
       buffers: createRowBuffers(maxRows, slots),
       release() {
-        for (const { value } of [...keys, ...values]) if ('buffer' in value) backend.free(value.buffer);
+        for (const { value } of [...keys, ...values])
+          if ('buffer' in value) backend.free(value.buffer);
       },
     });
   }
@@ -143,7 +159,7 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     contextLength,
     maxRows,
     get report() {
-      return backend.report;
+      return { ...backend.report, notes: [...backend.report.notes, ...(parts.notes ?? [])] };
     },
     createCache,
     async forward(cache, segments, { signal } = {}) {
@@ -177,6 +193,7 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     dispose() {
       for (const { value } of [cos, sin, ...tensorsOf(weights)])
         if ('buffer' in value) backend.free(value.buffer);
+      if (parts.ownsBackend) backend.dispose();
     },
   };
 }
@@ -191,11 +208,18 @@ function checkTokens(segments: Parameters<Model['forward']>[1], vocab: number): 
 /** Every tensor once, although a tied head is the embedding. */
 function tensorsOf(weights: Weights): Set<Tensor> {
   const { embed, norm, head, layers } = weights;
-  return new Set([embed, norm, head, ...layers.flatMap((layer) => Object.values(layer) as Tensor[])]);
+  return new Set([
+    embed,
+    norm,
+    head,
+    ...layers.flatMap((layer) => Object.values(layer) as Tensor[]),
+  ]);
 }
 
 function rowsOfBuffer(data: Float32Array, width: number): Float32Array[] {
-  return Array.from({ length: data.length / width }, (_, row) => data.subarray(row * width, (row + 1) * width));
+  return Array.from({ length: data.length / width }, (_, row) =>
+    data.subarray(row * width, (row + 1) * width),
+  );
 }
 
 function joinRows(rows: readonly Float32Array[]): Float32Array {

@@ -27,7 +27,9 @@ function segmentRows({ sequence, tokens, draft, keep }: Segment, contextLength: 
   const parents = draft?.parents ?? drafted.map((_, node) => node - 1);
   checkDraft(drafted, parents);
   const total = tokens.length + drafted.length;
-  const kept = new Set(keep ?? Array.from({ length: total }, (_, row) => row).slice(Math.max(0, tokens.length - 1)));
+  const kept = new Set(
+    keep ?? Array.from({ length: total }, (_, row) => row).slice(Math.max(0, tokens.length - 1)),
+  );
   for (const row of kept)
     if (!Number.isInteger(row) || row < 0 || row >= total)
       throw new OptionError(`forward: keep: expected rows from 0 to ${total - 1}, got ${row}`);
@@ -49,9 +51,18 @@ function segmentRows({ sequence, tokens, draft, keep }: Segment, contextLength: 
   const chain = parents.every((parent, node) => parent === node - 1);
   const chainSees = chain && drafted.length > 0 ? [...prefix, ...slots] : prefix;
   for (const [node, token] of drafted.entries()) {
-    const sees = chain ? chainSees : [...prefix, ...ancestors(node, parents).map((each) => slots[each])];
+    const sees = chain
+      ? chainSees
+      : [...prefix, ...ancestors(node, parents).map((each) => slots[each])];
     const count = prefix.length + depths[node];
-    rows.push({ token, position: count - 1, slot: slots[node], sees, count, keep: kept.has(tokens.length + node) });
+    rows.push({
+      token,
+      position: count - 1,
+      slot: slots[node],
+      sees,
+      count,
+      keep: kept.has(tokens.length + node),
+    });
   }
   return rows;
 }
@@ -61,7 +72,9 @@ function checkDraft(tokens: readonly number[], parents: readonly number[]): void
     throw new OptionError(`forward: expected ${tokens.length} parents, got ${parents.length}`);
   for (const [node, parent] of parents.entries())
     if (!Number.isInteger(parent) || parent < -1 || parent >= node)
-      throw new OptionError(`forward: expected the parent of draft ${node} from -1 to ${node - 1}, got ${parent}`);
+      throw new OptionError(
+        `forward: expected the parent of draft ${node} from -1 to ${node - 1}, got ${parent}`,
+      );
 }
 
 /** 1 for children of the prefix. */

@@ -4,7 +4,7 @@ import type { Law } from './law.ts';
 declare const stated: unique symbol;
 
 /**
- * A drafted token together with the law it was drawn from. Only `point` and a verifier's `draw` make one, so a token
+ * A drafted token together with the law it was drawn from. Only `pointDraw` and `lawDraw` make one, so a token
  * cannot be passed on with another law than its own.
  */
 export interface Drawn {

@@ -1,26 +1,60 @@
-// Randomness as a function of (seed, position, purpose), never of how many draws came before.
+// Randomness as a function of (seed, position, purpose), never of how many draws came before. Verifiers see choices,
+// not numbers: a seed decides them here, and `prove` follows every outcome of the same calls.
 // Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 import { philox4x32 } from '../tensor/random.ts';
+import type { Law } from './law.ts';
+import { pick, race } from './sample.ts';
 
 /** What a number is for; the third counter word. Streams of different purposes are independent. */
 export const PURPOSES = { shared: 1, draft: 2, accept: 3, recover: 4 } as const;
+
+/** The name of a stream of noise. */
 export type Purpose = keyof typeof PURPOSES;
 
-/** Uniform numbers in (0, 1), addressed instead of drawn. */
+/** A number in (0, 1) for (purpose, position, token): addressed, not drawn, so asking twice gives it twice. */
+export type Uniform = (purpose: Purpose, position: number, token: number) => number;
+
+/** Every choice that chance may make. At one (purpose, position) either races, or coins and picks. */
 export interface Noise {
-  /** The number of (position, token, purpose); `token` is any index where the purpose needs no token. */
-  uniform(purpose: Purpose, position: number, token: number): number;
+  /**
+   * Up to `count` different tokens in the order in which they win the race of `law`; the numbers used are those of
+   * (purpose, position, token) for every token, so two races at one address share their noise.
+   */
+  race(purpose: Purpose, position: number, law: Law, count: number): readonly number[];
+  /** True with `probability` (1 and more: always): the number of (purpose, position, token) is below it. */
+  coin(purpose: Purpose, position: number, token: number, probability: number): boolean;
+  /** A token drawn from `law` by inverse CDF with the number of (purpose, position, 0). */
+  pick(purpose: Purpose, position: number, law: Law): number;
 }
 
-/** The noise of a seed: counter (position, token, purpose, 0), key (seed low, seed high), u = (word0 + 0.5) / 2^32. */
-export function createNoise(seed: number): Noise {
+/** Noise that also shows its numbers, for drafters and tests that want chance of their own. */
+export interface SeededNoise extends Noise {
+  readonly uniform: Uniform;
+}
+
+/**
+ * The noise of a seed, a whole number from 0 to 2^53 - 1: counter (position, token, purpose, 0), key (seed low, seed
+ * high), u = (word0 + 0.5) / 2^32.
+ */
+export function createNoise(seed: number): SeededNoise {
   const low = seed >>> 0;
   const high = Math.floor(seed / 2 ** 32) >>> 0;
   const words = new Uint32Array(4);
+  const uniform: Uniform = (purpose, position, token) => {
+    philox4x32(words, position, token, PURPOSES[purpose], 0, low, high);
+    return (words[0] + 0.5) / 2 ** 32;
+  };
+  return { ...noiseOf(uniform), uniform };
+}
+
+/** Choices made by numbers. */
+export function noiseOf(uniform: Uniform): Noise {
   return {
-    uniform(purpose, position, token) {
-      philox4x32(words, position, token, PURPOSES[purpose], 0, low, high);
-      return (words[0] + 0.5) / 2 ** 32;
-    },
+    race: (purpose, position, law, count) =>
+      race(law, (token) => uniform(purpose, position, token), count),
+    coin: (purpose, position, token, probability) =>
+      probability >= 1 || (probability > 0 && uniform(purpose, position, token) < probability),
+    pick: (purpose, position, law) =>
+      'point' in law ? law.point : pick(law.probs, uniform(purpose, position, 0)),
   };
 }

@@ -51,7 +51,9 @@ export function readOptions(options: GenerateOptions): Settings {
   const { data } = parsed;
   const sampled = data.temperature > 0;
   if (sampled && data.verifier?.name === greedy.name)
-    throw new OptionError('generate: expected temperature 0 with the greedy verifier, got a higher one; use match or rejection');
+    throw new OptionError(
+      'generate: expected temperature 0 with the greedy verifier, got a higher one; use match or rejection',
+    );
   return {
     ...data,
     drafter: data.drafter ?? none(),

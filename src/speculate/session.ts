@@ -24,7 +24,10 @@ export class Session {
   #draft: readonly number[] = [];
 
   /** On a cache of its own, or on one shared with other sessions of the model. */
-  constructor(model: Model, options: { readonly cache?: Cache; readonly taps?: readonly number[] } = {}) {
+  constructor(
+    model: Model,
+    options: { readonly cache?: Cache; readonly taps?: readonly number[] } = {},
+  ) {
     this.model = model;
     this.#ownsCache = options.cache === undefined;
     this.#cache = options.cache ?? model.createCache(options.taps ? { taps: options.taps } : {});
@@ -67,7 +70,11 @@ export class Session {
     const { logits, hidden } = await this.model.forward(this.#cache, [segment], options);
     for (const token of pending) this.#cached.push(token);
     this.#draft = drafted;
-    return { logits: logits.slice(-1 - drafted.length), hidden: tapped ? hidden : [], computedRows };
+    return {
+      logits: logits.slice(-1 - drafted.length),
+      hidden: tapped ? hidden : [],
+      computedRows,
+    };
   }
 
   /** Keeps the rows of an accepted path of the last draft. Leaving it out is slower, not wrong. */

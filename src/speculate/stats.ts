@@ -49,11 +49,15 @@ export function createStats() {
     },
     summary(): GenerateStats {
       const totalMs = performance.now() - start;
-      const sum = (pick: (round: Round) => number) => rounds.reduce((total, round) => total + pick(round), 0);
+      const sum = (pick: (round: Round) => number) =>
+        rounds.reduce((total, round) => total + pick(round), 0);
       const drafts = rounds.filter(({ draftedTokens }) => draftedTokens > 0);
       const depth = Math.max(0, ...drafts.map(({ draftedDepth }) => draftedDepth));
       const reached = (pick: (round: Round) => number) =>
-        Array.from({ length: depth }, (_, level) => drafts.filter((round) => pick(round) > level).length);
+        Array.from(
+          { length: depth },
+          (_, level) => drafts.filter((round) => pick(round) > level).length,
+        );
       const acceptedTokens = sum((round) => round.acceptedTokens);
       const emitted = sum((round) => round.emittedTokens);
       const later = emitted - (rounds[0]?.emittedTokens ?? 0);

@@ -39,7 +39,8 @@ function earliest(text: string, stops: readonly string[]) {
     const at = text.indexOf(stop);
     if (at < 0) continue;
     const sooner = best === null || at + stop.length - (best.at + best.stop.length);
-    if (sooner === true || sooner < 0 || (sooner === 0 && best !== null && at < best.at)) best = { at, stop };
+    if (sooner === true || sooner < 0 || (sooner === 0 && best !== null && at < best.at))
+      best = { at, stop };
   }
   return best;
 }

@@ -43,9 +43,17 @@ export function makerFor(ops: Eager, name: string): Maker {
     ops.tensor(fromFloat32(data, dtype) as TypedArray, shape, dtype);
   return {
     uniform: (shape, low = -1, high = 1, dtype = 'f32') =>
-      tensor(draw(size(shape), (unit) => low + (high - low) * unit), shape, dtype),
+      tensor(
+        draw(size(shape), (unit) => low + (high - low) * unit),
+        shape,
+        dtype,
+      ),
     integers: (shape, below, dtype = 'i32') =>
-      tensor(draw(size(shape), (unit) => Math.floor(unit * below)), shape, dtype),
+      tensor(
+        draw(size(shape), (unit) => Math.floor(unit * below)),
+        shape,
+        dtype,
+      ),
     numbers: (values, shape, dtype = 'f32') => tensor(Float32Array.from(values), shape, dtype),
   };
 }
@@ -75,7 +83,13 @@ const linear = [
 );
 
 /** Rows of two sequences over a pool of slots, in no order: what paged attention has to get right. */
-function attentionCase(label: string, heads: number, kvHeads: number, headDim: number, window: number) {
+function attentionCase(
+  label: string,
+  heads: number,
+  kvHeads: number,
+  headDim: number,
+  window: number,
+) {
   return row('attention', label, 2e-5, (ops, make) => {
     const slots = 24;
     const lists = [
@@ -85,7 +99,9 @@ function attentionCase(label: string, heads: number, kvHeads: number, headDim: n
       [9],
       [9, 8, 4, 6, 22, 21],
     ];
-    const starts = lists.map((_, t) => lists.slice(0, t).reduce((sum, list) => sum + list.length, 0));
+    const starts = lists.map((_, t) =>
+      lists.slice(0, t).reduce((sum, list) => sum + list.length, 0),
+    );
     return ops.attention(
       make.uniform([lists.length, heads * headDim]),
       make.uniform([slots, kvHeads * headDim]),
@@ -93,7 +109,11 @@ function attentionCase(label: string, heads: number, kvHeads: number, headDim: n
       {
         visible: make.numbers(lists.flat(), [lists.flat().length], 'i32'),
         starts: make.numbers(starts, [lists.length], 'i32'),
-        counts: make.numbers(lists.map((list) => list.length), [lists.length], 'i32'),
+        counts: make.numbers(
+          lists.map((list) => list.length),
+          [lists.length],
+          'i32',
+        ),
       },
       { heads, kvHeads, scale: 1 / Math.sqrt(headDim), window },
     );
@@ -105,7 +125,9 @@ const decoder: readonly OpCase[] = [
   row('linear', '4x32x24 with bias', 2e-5, (ops, make) =>
     ops.linear(make.uniform([4, 32]), make.uniform([24, 32]), make.uniform([24])),
   ),
-  row('rmsNorm', '5x64', 1e-5, (ops, make) => ops.rmsNorm(make.uniform([5, 64]), make.uniform([64]), 1e-5)),
+  row('rmsNorm', '5x64', 1e-5, (ops, make) =>
+    ops.rmsNorm(make.uniform([5, 64]), make.uniform([64]), 1e-5),
+  ),
   row('rmsNorm', '3x4 heads of 8', 1e-5, (ops, make) =>
     ops.rmsNorm(make.uniform([3, 32]), make.uniform([8]), 1e-6),
   ),
@@ -124,10 +146,10 @@ const decoder: readonly OpCase[] = [
   attentionCase('4 heads, 4 key heads', 4, 4, 8, 0),
   attentionCase('6 heads, 2 key heads', 6, 2, 16, 0),
   attentionCase('4 heads, 1 key head, window 3', 4, 1, 12, 3),
-  row('siluMul', '5x33', 1e-5, (ops, make) => ops.siluMul(make.uniform([5, 33], -8, 8), make.uniform([5, 33]))),
+  row('siluMul', '5x33', 1e-5, (ops, make) =>
+    ops.siluMul(make.uniform([5, 33], -8, 8), make.uniform([5, 33])),
+  ),
 ];
-
-
 
 const unary: readonly OpCase[] = (
   [
@@ -167,23 +189,35 @@ const elementwise: readonly OpCase[] = [
   row('unary', 'not 9', 0, (ops, make) => ops.not(make.integers([9], 2, 'bool'))),
   ...broadcasts.flatMap(([label, a, b]) => [
     row('binary', `add ${label}`, 1e-6, (ops, make) => ops.add(make.uniform(a), make.uniform(b))),
-    row('binary', `div ${label}`, 1e-5, (ops, make) => ops.div(make.uniform(a), make.uniform(b, 0.5, 2))),
+    row('binary', `div ${label}`, 1e-5, (ops, make) =>
+      ops.div(make.uniform(a), make.uniform(b, 0.5, 2)),
+    ),
     row('where', label, 0, (ops, make) =>
       ops.where(make.integers(a, 2, 'bool'), make.uniform(a), make.uniform(b)),
     ),
   ]),
   ...(['sub', 'mul', 'maximum', 'minimum'] as const).map((fn) =>
-    row('binary', `${fn} 5x6`, 1e-6, (ops, make) => ops[fn](make.uniform([5, 6]), make.uniform([5, 6]))),
+    row('binary', `${fn} 5x6`, 1e-6, (ops, make) =>
+      ops[fn](make.uniform([5, 6]), make.uniform([5, 6])),
+    ),
   ),
-  row('binary', 'pow 5x6', 1e-5, (ops, make) => ops.pow(make.uniform([5, 6], 0.2, 3), make.uniform([5, 6], -2, 2))),
-  row('binary', 'add i32', 0, (ops, make) => ops.add(make.integers([11], 1000), make.integers([11], 1000))),
+  row('binary', 'pow 5x6', 1e-5, (ops, make) =>
+    ops.pow(make.uniform([5, 6], 0.2, 3), make.uniform([5, 6], -2, 2)),
+  ),
+  row('binary', 'add i32', 0, (ops, make) =>
+    ops.add(make.integers([11], 1000), make.integers([11], 1000)),
+  ),
   row('binary', 'div i32 truncates', 0, (ops, make) =>
     ops.div(make.numbers([7, -7, 9, 0], [4], 'i32'), make.numbers([2, 2, -4, 3], [4], 'i32')),
   ),
   ...(['eq', 'ne', 'lt', 'le', 'gt', 'ge'] as const).map((fn) =>
-    row('compare', `${fn} 6x7`, 0, (ops, make) => ops[fn](make.integers([6, 7], 4), make.integers([7], 4))),
+    row('compare', `${fn} 6x7`, 0, (ops, make) =>
+      ops[fn](make.integers([6, 7], 4), make.integers([7], 4)),
+    ),
   ),
-  row('cast', 'f32 to i32 towards zero', 0, (ops) => ops.cast(ops.tensor([1.7, -1.7, 0.2, 41], [4]), 'i32')),
+  row('cast', 'f32 to i32 towards zero', 0, (ops) =>
+    ops.cast(ops.tensor([1.7, -1.7, 0.2, 41], [4]), 'i32'),
+  ),
   row('cast', 'f32 to i8 clamps', 0, (ops) => ops.cast(ops.tensor([1000, -1000, 12.9], [3]), 'i8')),
   row('cast', 'i32 to f32', 0, (ops, make) => ops.cast(make.integers([9], 1000), 'f32')),
   row('cast', 'f32 to bool', 0, (ops) => ops.cast(ops.tensor([0, 0.5, -2], [3]), 'bool')),
@@ -200,24 +234,36 @@ const movement: readonly OpCase[] = [
       ),
     ),
   ),
-  row('reduce', 'argmax takes the first of equals', 0, (ops) => ops.argmax(ops.tensor([1, 3, 3, 2, 3], [5]))),
+  row('reduce', 'argmax takes the first of equals', 0, (ops) =>
+    ops.argmax(ops.tensor([1, 3, 3, 2, 3], [5])),
+  ),
   row('softmax', '5x17', 1e-6, (ops, make) => ops.softmax(make.uniform([5, 17], -9, 9))),
   row('softmax', 'log 5x17', 1e-5, (ops, make) => ops.logSoftmax(make.uniform([5, 17], -9, 9))),
-  row('matmul', '7x9x5', 1e-5, (ops, make) => ops.matmul(make.uniform([7, 9]), make.uniform([9, 5]))),
+  row('matmul', '7x9x5', 1e-5, (ops, make) =>
+    ops.matmul(make.uniform([7, 9]), make.uniform([9, 5])),
+  ),
   row('matmul', '2x3 batches of 4x6x3', 1e-5, (ops, make) =>
     ops.matmul(make.uniform([2, 3, 4, 6]), make.uniform([2, 3, 6, 3])),
   ),
-  row('gather', 'rows f32', 0, (ops, make) => ops.gather(make.uniform([9, 6]), make.numbers([8, 0, 3, 3], [4], 'i32'))),
+  row('gather', 'rows f32', 0, (ops, make) =>
+    ops.gather(make.uniform([9, 6]), make.numbers([8, 0, 3, 3], [4], 'i32')),
+  ),
   row('gather', 'rows bf16', 0, (ops, make) =>
     ops.gather(make.uniform([9, 6], -1, 1, 'bf16'), make.numbers([8, 0, 3], [3], 'i32')),
   ),
   row('gather', 'rows f16', 0, (ops, make) =>
     ops.gather(make.uniform([9, 6], -1, 1, 'f16'), make.numbers([8, 0, 3], [3], 'i32')),
   ),
-  row('gather', 'axis 1', 0, (ops, make) => ops.gather(make.uniform([3, 5, 2]), make.numbers([4, 4, 1], [3], 'i32'), 1)),
+  row('gather', 'axis 1', 0, (ops, make) =>
+    ops.gather(make.uniform([3, 5, 2]), make.numbers([4, 4, 1], [3], 'i32'), 1),
+  ),
   row('transpose', '4x7', 0, (ops, make) => ops.transpose(make.uniform([4, 7]))),
-  row('transpose', '2x3x4 to 4x2x3', 0, (ops, make) => ops.transpose(make.uniform([2, 3, 4]), [2, 0, 1])),
-  row('concat', 'axis 0', 0, (ops, make) => ops.concat([make.uniform([2, 3]), make.uniform([4, 3])])),
+  row('transpose', '2x3x4 to 4x2x3', 0, (ops, make) =>
+    ops.transpose(make.uniform([2, 3, 4]), [2, 0, 1]),
+  ),
+  row('concat', 'axis 0', 0, (ops, make) =>
+    ops.concat([make.uniform([2, 3]), make.uniform([4, 3])]),
+  ),
   row('concat', 'three along axis 1', 0, (ops, make) =>
     ops.concat([make.uniform([2, 3]), make.uniform([2, 1]), make.uniform([2, 5])], 1),
   ),

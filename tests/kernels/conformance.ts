@@ -36,7 +36,9 @@ export function backendConformance(
 
     it('has skip entries only for rows that exist', () => {
       const names = new Set(opCases.map((row) => row.name));
-      expect(skips.flatMap((skip) => skip.cases).filter((skipped) => !names.has(skipped))).toEqual([]);
+      expect(skips.flatMap((skip) => skip.cases).filter((skipped) => !names.has(skipped))).toEqual(
+        [],
+      );
     });
 
     for (const row of opCases) {
@@ -48,7 +50,10 @@ export function backendConformance(
         expect(actual.dtype).toBe(expected.dtype);
         const wanted = toFloat32(expected.data, expected.dtype);
         const got = toFloat32(actual.data, actual.dtype);
-        const worst = wanted.reduce((most, value, i) => Math.max(most, Math.abs(value - got[i])), 0);
+        const worst = wanted.reduce(
+          (most, value, i) => Math.max(most, Math.abs(value - got[i])),
+          0,
+        );
         expect(got.length).toBe(wanted.length);
         expect(got.every(Number.isFinite)).toBe(wanted.every(Number.isFinite));
         expect(worst).toBeLessThanOrEqual(row.tolerance);

@@ -45,6 +45,7 @@ describe.each(MODES)('gpu in mode $mode', (options) => {
       backend: 'gpu',
       executor: EXECUTORS[options.mode],
       stepTimings: false,
+      preferredRows: 16,
     });
     expect(backend.report.notes.join()).toContain('f32');
     backend.dispose();

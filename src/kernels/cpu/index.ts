@@ -26,6 +26,7 @@ export function cpu(): Backend {
     backend: 'cpu',
     executor: 'typed arrays, 1 thread',
     stepTimings: true,
+    preferredRows: 64,
     notes: [`by the reference's definition: ${shared.join(', ')}`],
   });
 }

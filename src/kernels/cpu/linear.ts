@@ -98,8 +98,7 @@ function weightRows(weight: Operand, o: number, tile: Tile, widened: Float32Arra
 
 /** The bias is added to the rounded sum, in one place for all tiles. */
 function addBias(out: Float32Array, bias: Float32Array, rows: number, outer: number): void {
-  for (let t = 0; t < rows; t++)
-    for (let o = 0; o < outer; o++) out[t * outer + o] += bias[o];
+  for (let t = 0; t < rows; t++) for (let o = 0; o < outer; o++) out[t * outer + o] += bias[o];
 }
 
 /** One row of x, four rows of weights at a time. */

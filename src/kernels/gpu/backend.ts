@@ -94,6 +94,7 @@ export function createGpuBackend(
         backend: 'gpu',
         executor: ran === '' ? `${options.mode}, not run yet` : ran,
         stepTimings: false,
+        preferredRows: 16,
         notes,
       };
     },

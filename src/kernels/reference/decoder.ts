@@ -82,7 +82,8 @@ export const attention: Kernel<'attention'> = (
       }
       for (let d = 0; d < headDim; d++) {
         let sum = 0;
-        for (let j = 0; j < weights.length; j++) sum += weights[j] * values.at(slotRow(first + j) + d);
+        for (let j = 0; j < weights.length; j++)
+          sum += weights[j] * values.at(slotRow(first + j) + d);
         out.put(query + d, sum / total);
       }
     }

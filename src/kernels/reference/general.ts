@@ -137,7 +137,8 @@ export const reduce: Kernel<'reduce'> = (out, [x], { fn, axis }) => {
         sum += at(i);
         if (fn.endsWith('max') ? at(i) > at(best) : at(i) < at(best)) best = i;
       }
-      const result = fn === 'sum' ? sum : fn === 'mean' ? sum / length : fn.startsWith('arg') ? best : at(best);
+      const result =
+        fn === 'sum' ? sum : fn === 'mean' ? sum / length : fn.startsWith('arg') ? best : at(best);
       out.put(b * after + a, result);
     }
   }

@@ -33,6 +33,7 @@ export function reference(): Backend {
     backend: 'reference',
     executor: 'float64 loops',
     stepTimings: true,
+    preferredRows: 64,
     notes: [],
   });
 }

@@ -16,7 +16,9 @@ export interface DraftModelOptions {
 /** A drafter that runs `model`. It gives back its session on dispose, not the model. */
 export function draftModel(model: Model, { branching = [1] }: DraftModelOptions = {}): Drafter {
   if (branching.length === 0 || branching.some((count) => !Number.isInteger(count) || count < 1))
-    throw new OptionError(`draftModel: branching: expected whole numbers from 1, got [${branching.join(', ')}]`);
+    throw new OptionError(
+      `draftModel: branching: expected whole numbers from 1, got [${branching.join(', ')}]`,
+    );
   const session = new Session(model);
   const wide = branching.some((count) => count > 1);
   return {
@@ -28,7 +30,11 @@ export function draftModel(model: Model, { branching = [1] }: DraftModelOptions 
 }
 
 /** Level by level: one forward of the draft model per level computes every node of the level before. */
-async function grow(session: Session, branching: readonly number[], request: DraftRequest): Promise<Draft> {
+async function grow(
+  session: Session,
+  branching: readonly number[],
+  request: DraftRequest,
+): Promise<Draft> {
   const { tokens, maxTokens, maxDepth, signal } = request;
   const drawn: Drawn[] = [];
   const parents: number[] = [];

@@ -1,0 +1,53 @@
+// npm run bench -- <kernels | verify-cost | decode> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] …
+// Every bench prints a table and, as its last line, one line of JSON.
+import { parseArgs } from 'node:util';
+import { type GpuMode, gpu } from '../src/kernels/gpu/index.ts';
+import { type Backend, cpu, reference } from '../src/kernels/index.ts';
+import { decode } from './decode.ts';
+import { kernels } from './kernels.ts';
+import type { BenchOptions } from './measure.ts';
+import { verifyCost } from './verify-cost.ts';
+
+const BENCHES = { kernels, 'verify-cost': verifyCost, decode };
+const BACKENDS: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
+  reference,
+  cpu,
+  'gpu-cpu': () => openGpu('cpu'),
+  'gpu-webasm': () => openGpu('webasm'),
+};
+
+const openGpu = (mode: GpuMode) => gpu({ mode });
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    backend: { type: 'string', default: 'cpu' },
+    dtype: { type: 'string', default: 'f32' },
+    rounds: { type: 'string' },
+    filter: { type: 'string', default: '' },
+    model: { type: 'string' },
+    cases: { type: 'boolean', default: false },
+    smoke: { type: 'boolean', default: false },
+  },
+});
+
+const name = oneOf('bench', positionals[0], Object.keys(BENCHES)) as keyof typeof BENCHES;
+const open = BACKENDS[oneOf('--backend', values.backend, Object.keys(BACKENDS))];
+const options: BenchOptions = {
+  backendName: values.backend,
+  dtype: oneOf('--dtype', values.dtype, ['f32', 'f16', 'bf16']) as BenchOptions['dtype'],
+  rounds: values.rounds === undefined ? undefined : Number(values.rounds),
+  filter: values.filter,
+  model: values.model,
+  cases: values.cases,
+  smoke: values.smoke,
+};
+const backend = await open();
+await BENCHES[name](backend, options);
+backend.dispose();
+
+function oneOf(what: string, value: string | undefined, names: readonly string[]): string {
+  if (value !== undefined && names.includes(value)) return value;
+  console.error(`bench: ${what}: expected one of ${names.join(', ')}, got ${value ?? 'none'}`);
+  process.exit(2);
+}

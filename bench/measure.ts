@@ -1,0 +1,110 @@
+// Times tasks in turns, so that a neighbour on the machine slows all of them alike, and reports medians with spread.
+import { cpus, loadavg, platform, totalmem } from 'node:os';
+import { Bench } from 'tinybench';
+import { version } from '../src/version.ts';
+
+/** The command line of a bench. */
+export interface BenchOptions {
+  readonly backendName: string;
+  readonly dtype: 'f32' | 'f16' | 'bf16';
+  /** Turns of every task; each bench has its own default. */
+  readonly rounds: number | undefined;
+  /** Runs only rows whose name contains it. */
+  readonly filter: string;
+  /** A folder instead of random weights. */
+  readonly model: string | undefined;
+  readonly cases: boolean;
+  /** One turn of small shapes, to see that the bench works. */
+  readonly smoke: boolean;
+}
+
+/** Milliseconds of one task. */
+export interface Timing {
+  readonly median: number;
+  readonly min: number;
+  /** Quartiles. */
+  readonly low: number;
+  readonly high: number;
+  readonly samples: number;
+}
+
+export interface Task {
+  readonly name: string;
+  run(): unknown;
+}
+
+/** Runs every task `iterations` times in each of `rounds` turns, after one turn that is not counted. */
+export async function measure(
+  tasks: readonly Task[],
+  { rounds, iterations = 1 }: { readonly rounds: number; readonly iterations?: number },
+): Promise<Map<string, Timing>> {
+  const samples = new Map<string, number[]>(tasks.map(({ name }) => [name, []]));
+  for (let round = -1; round < rounds; round++) {
+    const bench = new Bench({
+      iterations,
+      time: 0,
+      warmup: false,
+      retainSamples: true,
+      throws: true,
+    });
+    for (const { name, run } of tasks) bench.add(name, run as () => void);
+    await bench.run();
+    if (round < 0) continue;
+    for (const { name, result } of bench.tasks)
+      if ('latency' in result) samples.get(name)!.push(...(result.latency.samples ?? []));
+  }
+  return new Map([...samples].map(([name, values]) => [name, summarise(values)]));
+}
+
+function summarise(values: readonly number[]): Timing {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number) =>
+    sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+  return { median: at(0.5), min: sorted[0], low: at(0.25), high: at(0.75), samples: sorted.length };
+}
+
+/** Prints rows in columns: the first left, the others right. */
+export function printTable(rows: readonly (readonly string[])[]): void {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  for (const row of rows)
+    console.log(
+      row
+        .map((cell, column) =>
+          column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]),
+        )
+        .join('  '),
+    );
+}
+
+/** The last line of a bench: what ran where, and every number. */
+export function printJson(bench: string, options: BenchOptions, results: unknown): void {
+  const [first] = cpus();
+  console.log(
+    JSON.stringify({
+      bench,
+      backend: options.backendName,
+      dtype: options.dtype,
+      version,
+      node: process.version,
+      machine: {
+        cpu: first?.model.trim(),
+        cores: cpus().length,
+        memoryBytes: totalmem(),
+        platform: platform(),
+      },
+      load: loadavg().map((value) => Math.round(value * 100) / 100),
+      unit: 'ms',
+      results,
+    }),
+  );
+}
+
+/** Three significant digits. */
+export function digits(value: number): string {
+  return Number.isFinite(value) ? String(Number(value.toPrecision(3))) : '–';
+}
+
+/** `median ± half the distance of the quartiles`. */
+export function spread({ median, low, high }: Timing): string {
+  return `${digits(median)} ± ${digits((high - low) / 2)}`;
+}

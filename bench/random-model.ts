@@ -1,0 +1,75 @@
+// A decoder of a given shape with random weights, straight on a backend: real costs without a file.
+import type { Backend } from '../src/kernels/backend.ts';
+import { fromFloat32 } from '../src/kernels/dtype.ts';
+import type { LayerTree, WeightSpec } from '../src/models/architecture.ts';
+import { createDecoder, type Decoder } from '../src/models/decoder.ts';
+import { llama } from '../src/models/llama.ts';
+import { sizeOf } from '../src/tensor/shape.ts';
+import { Tensor } from '../src/tensor/tensor.ts';
+import { filler } from './kernels.ts';
+
+/** Keys of a Llama config.json. */
+export type LlamaShape = Readonly<Record<string, number>>;
+
+/** Two layers of TinyLlama-1.1B and a sixteenth of its vocabulary: f32 weights that no cache holds. */
+export const TINY_LLAMA_SLICE: LlamaShape = {
+  hidden_size: 2048,
+  intermediate_size: 5632,
+  num_hidden_layers: 2,
+  num_attention_heads: 32,
+  num_key_value_heads: 4,
+  vocab_size: 2000,
+  max_position_embeddings: 2048,
+};
+
+/** For smoke runs. */
+export const SMALL: LlamaShape = {
+  hidden_size: 32,
+  intermediate_size: 48,
+  num_hidden_layers: 1,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 64,
+  max_position_embeddings: 128,
+};
+
+/** Matrices in `dtype`, vectors in f32. */
+export function randomModel(
+  backend: Backend,
+  shape: LlamaShape,
+  dtype: 'f32' | 'f16' | 'bf16',
+  contextLength: number,
+): Decoder {
+  const config = llama.readConfig({ model_type: 'llama', ...shape }, 'random');
+  const map = llama.weights(config);
+  const made = new Map<WeightSpec, Tensor>();
+  const leaf = (spec: WeightSpec): Tensor => {
+    const known = made.get(spec);
+    if (known !== undefined) return known;
+    const kept = spec.shape.length < 2 ? 'f32' : dtype;
+    const size = sizeOf(spec.shape);
+    // Scaled like trained weights, so that no value overflows or becomes subnormal, which would change the time.
+    const values = filler(size);
+    const scale = spec.shape.length < 2 ? 1 : 1 / Math.sqrt(spec.shape[1]);
+    for (let i = 0; i < size; i++) values[i] *= scale;
+    const buffer = backend.alloc(kept, size);
+    backend.write(buffer, fromFloat32(values, kept));
+    const tensor = new Tensor(
+      { kind: 'constant', dtype: kept, shape: spec.shape, buffer, offset: 0 },
+      backend,
+    );
+    made.set(spec, tensor);
+    return tensor;
+  };
+  const layer = (specs: LayerTree<WeightSpec>) =>
+    Object.fromEntries(
+      Object.entries(specs).map(([role, spec]) => [role, leaf(spec)]),
+    ) as unknown as LayerTree<Tensor>;
+  const weights = {
+    embed: leaf(map.embed),
+    layers: map.layers.map(layer),
+    norm: leaf(map.norm),
+    head: leaf(map.head),
+  };
+  return createDecoder(llama, { config, weights, backend, contextLength, maxRows: 16 });
+}

@@ -1,0 +1,9 @@
+// Builds dist/ from src/: writes the version, then compiles with declarations.
+import { rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { compile, node, root } from './compile.mjs';
+
+compile(['-p', 'tsconfig.scripts.json']);
+node(['.build/scripts/version.js', 'src/version.ts']);
+rmSync(fileURLToPath(new URL('dist', root)), { recursive: true, force: true });
+compile(['-p', 'tsconfig.build.json']);

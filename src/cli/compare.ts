@@ -1,0 +1,115 @@
+// `foretoken compare`: the same text by plain decoding and by speculation, side by side, and whether it is the same.
+import type { LoadedModel } from '../models/load.ts';
+import type { Drafter } from '../speculate/drafter.ts';
+import { type GenerateResult, generate, type Prompt } from '../speculate/generate.ts';
+import { type GenerateOptions, readOptions } from '../speculate/options.ts';
+import { colours, table } from './display.ts';
+import type { CliOptions } from './options.ts';
+import { loadTarget, openBackend, openDrafter, promptOf, settingsOf } from './parts.ts';
+
+/** Tokens of an unseen run of each kind before the timed ones, so that neither pays for compiling the other's code. */
+const WARM_UP_TOKENS = 24;
+
+/** Runs the command; the status is 1 when the verifier promised the same tokens and they differ. */
+export async function compare(options: CliOptions, signal: AbortSignal): Promise<number> {
+  const settings = settingsOf(options);
+  const { guarantee, name: verifierName } = readOptions(settings).verifier;
+  const prompt = await promptOf(options);
+  const backend = await openBackend(options);
+  const target = await loadTarget(options, backend, signal);
+  const { drafter, dispose } = await openDrafter(options, 'model', { backend, target, signal });
+  const paint = colours(options);
+  const show = options.json ? () => {} : (text: string) => process.stdout.write(text);
+  const run = (label: string, how: Drafter | undefined) =>
+    tell(target, prompt, { ...settings, ...(how && { drafter: how }), signal }, (text, drafted) => {
+      show(text === null ? `${paint.title(label)}\n` : drafted ? paint.drafted(text) : text);
+    });
+
+  for (const how of [undefined, drafter])
+    await generate(target, prompt, {
+      ...settings,
+      drafter: how,
+      maxTokens: WARM_UP_TOKENS,
+      signal,
+    });
+  const plain = await run('plain decoding', undefined);
+  const marks = paint.on ? `; ${paint.drafted('drafted and accepted tokens')}` : '';
+  show('\n\n');
+  const speculative = await run(`speculative decoding (${drafter.name})${marks}`, drafter);
+  show('\n\n');
+
+  const same =
+    plain.tokens.length === speculative.tokens.length &&
+    plain.tokens.every((id, i) => id === speculative.tokens[i]);
+  const promised = guarantee === 'bit-exact' || guarantee === 'seed-exact';
+  const { report, config } = target.model;
+  if (options.json)
+    console.log(
+      JSON.stringify({
+        report,
+        drafter: drafter.name,
+        verifier: verifierName,
+        guarantee,
+        sameTokens: same,
+        plain,
+        speculative,
+      }),
+    );
+  else {
+    console.log(
+      `${config.modelType}, ${report.backend} (${report.executor}), verifier ${verifierName} (${guarantee})\n`,
+    );
+    console.log(`${comparison(plain, speculative)}\n`);
+    const answer = same
+      ? paint.good('yes')
+      : promised
+        ? paint.bad('no')
+        : `no (${verifierName} promises the ${guarantee})`;
+    console.log(`same tokens: ${answer}`);
+  }
+  dispose();
+  target.dispose();
+  backend.dispose();
+  return same || !promised ? 0 : 1;
+}
+
+/** Generates and streams; `onText` gets null once at the start. */
+async function tell(
+  target: LoadedModel,
+  prompt: Prompt,
+  options: GenerateOptions,
+  onText: (text: string | null, drafted: boolean) => void,
+): Promise<GenerateResult> {
+  const generation = generate(target, prompt, options);
+  onText(null, false);
+  if (typeof prompt === 'string') onText(prompt, false);
+  for await (const { text, drafted } of generation) onText(text, drafted);
+  return generation.result;
+}
+
+function comparison(
+  { stats: plain }: GenerateResult,
+  { stats: speculative }: GenerateResult,
+): string {
+  const { draftedByPosition, acceptedByPosition } = speculative;
+  const rate = (index: number) =>
+    `${Math.round((100 * acceptedByPosition[index]) / draftedByPosition[index])} %`;
+  const ratio = speculative.tokensPerSecond / plain.tokensPerSecond;
+  return table([
+    ['', 'plain', 'speculative'],
+    ['tokens/s', plain.tokensPerSecond.toFixed(1), speculative.tokensPerSecond.toFixed(1)],
+    ['ratio', '', `${Number.isFinite(ratio) ? ratio.toFixed(2) : '–'}x`],
+    ['target forwards', String(plain.targetForwards), String(speculative.targetForwards)],
+    ['target forwards per token', perToken(plain), perToken(speculative)],
+    [
+      'mean accepted length',
+      '–',
+      speculative.drafts > 0 ? speculative.meanAcceptedLength.toFixed(2) : '–',
+    ],
+    ...draftedByPosition.map((_, index) => [`accepted at position ${index + 1}`, '–', rate(index)]),
+  ]);
+}
+
+function perToken({ tokensPerForward }: GenerateResult['stats']): string {
+  return tokensPerForward > 0 ? (1 / tokensPerForward).toFixed(2) : '–';
+}

@@ -1,0 +1,30 @@
+// `foretoken generate`: the continuation on standard output, everything else on standard error.
+import { generate } from '../speculate/generate.ts';
+import type { CliOptions } from './options.ts';
+import { loadTarget, openBackend, openDrafter, promptOf, settingsOf } from './parts.ts';
+
+/** Runs the command; returns the exit status. */
+export async function generateText(options: CliOptions, signal: AbortSignal): Promise<number> {
+  const settings = settingsOf(options);
+  const prompt = await promptOf(options);
+  const backend = await openBackend(options);
+  const target = await loadTarget(options, backend, signal);
+  const { drafter, dispose } = await openDrafter(options, 'none', { backend, target, signal });
+  const generation = generate(target, prompt, { ...settings, drafter, signal, onAbort: 'return' });
+  for await (const { text } of generation) process.stdout.write(text);
+  process.stdout.write('\n');
+  const { stats, usage, finishReason } = await generation.result;
+  if (options.stats)
+    console.error(
+      [
+        `${usage.promptTokens} prompt and ${usage.completionTokens} new tokens, ended by ${finishReason}`,
+        `first token after ${stats.firstTokenMs.toFixed(0)} ms, then ${stats.tokensPerSecond.toFixed(1)} tokens/s`,
+        `${stats.targetForwards} target forwards, ${stats.acceptedTokens} of ${stats.draftedTokens} drafted tokens accepted`,
+        `${target.model.report.backend}: ${target.model.report.executor}`,
+      ].join('\n'),
+    );
+  dispose();
+  target.dispose();
+  backend.dispose();
+  return 0;
+}

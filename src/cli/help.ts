@@ -1,0 +1,42 @@
+// What --help prints.
+
+/** The whole help. */
+export const helpText = `foretoken: Llama-family models with speculative decoding, in TypeScript alone
+
+  foretoken [compare]   tell a story plainly and again with speculation, and compare (the default)
+  foretoken generate    write the continuation of a prompt to standard output
+  foretoken explain     print the plan of a forward: op, shapes, bytes, FLOPs, time, share
+
+What runs
+  --model FOLDER        Hugging Face folder with safetensors        (the embedded target model)
+  --backend NAME        cpu, reference, gpu-cpu or gpu-webasm                             (cpu)
+  --dtype TYPE          auto, f32, bf16 or f16: how weights are kept                     (auto)
+  --context-length N    positions of the cache                       (the model's, up to 4096)
+
+What it writes
+  --prompt TEXT         text to continue, - for standard input             ("Once upon a time")
+  --chat                treat the prompt as a user's message in the model's chat template
+  --max-tokens N        tokens to write at most                                           (160)
+  --stop TEXT           text that ends the generation; may be given more than once
+  --ignore-eos          go on past the model's end token
+  --temperature X       0 takes the most probable token                                     (0)
+  --top-k N  --top-p X  --min-p X  --repetition-penalty X  --presence-penalty X
+  --frequency-penalty X
+  --seed N              equal seeds give equal texts                                        (0)
+
+How it speculates
+  --drafter NAME        model, tree, ngram or none    (compare: model; generate: none)
+  --draft FOLDER        the draft model of model and tree            (the embedded draft model)
+  --draft-length N      drafted tokens per round at most                                    (4)
+  --branching LIST      children per level of tree                                      (3,2,1)
+  --verifier NAME       greedy, match or rejection  (greedy at temperature 0, else match)
+
+Output
+  --stats               generate: the numbers of the run, on standard error
+  --rows N              explain: rows of the forward                                        (1)
+  --steps               explain: every step, not one line per kind
+  --json                compare, explain: one line of JSON instead of tables
+  --no-color            also by the variable NO_COLOR
+  --version, --help
+
+Exit status: 0, 1 when the check fails or a file is broken, 2 for a wrong command line.`;

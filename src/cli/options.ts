@@ -1,0 +1,112 @@
+// The command line as typed options. Node's own parser, so that nothing is loaded for --help; values that the library
+// checks (ranges, seeds) are left to it.
+import { parseArgs } from 'node:util';
+
+/** A command line that makes no sense. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+const COMMANDS = ['compare', 'generate', 'explain'] as const;
+
+const text = { type: 'string' } as const;
+const flag = { type: 'boolean', default: false } as const;
+
+const OPTIONS = {
+  model: text,
+  backend: { ...text, default: 'cpu' },
+  dtype: { ...text, default: 'auto' },
+  'context-length': text,
+  prompt: { ...text, default: 'Once upon a time' },
+  chat: flag,
+  'max-tokens': { ...text, default: '160' },
+  stop: { ...text, multiple: true, default: [] as string[] },
+  'ignore-eos': flag,
+  temperature: { ...text, default: '0' },
+  'top-k': text,
+  'top-p': text,
+  'min-p': text,
+  'repetition-penalty': text,
+  'presence-penalty': text,
+  'frequency-penalty': text,
+  seed: { ...text, default: '0' },
+  drafter: text,
+  draft: text,
+  'draft-length': { ...text, default: '4' },
+  branching: { ...text, default: '3,2,1' },
+  verifier: text,
+  stats: flag,
+  rows: { ...text, default: '1' },
+  steps: flag,
+  json: flag,
+  'no-color': flag,
+  version: flag,
+  help: { ...flag, short: 'h' },
+} as const;
+
+/** Values by option name; numbers are still text. */
+export type CliOptions = ReturnType<typeof parse>['values'];
+
+export interface Command {
+  readonly name: (typeof COMMANDS)[number];
+  readonly options: CliOptions;
+}
+
+/** Throws a UsageError for unknown commands and options. */
+export function parseCommand(args: readonly string[]): Command {
+  const { values, positionals } = parse(args);
+  const [name = 'compare', ...rest] = positionals;
+  const command = COMMANDS.find((each) => each === name);
+  if (command === undefined || rest.length > 0)
+    throw new UsageError(
+      `expected one of ${COMMANDS.join(', ')}, got ${JSON.stringify(positionals.join(' '))}`,
+    );
+  return { name: command, options: values };
+}
+
+/** A number, or undefined where the option was not given. */
+export function numberOf(options: CliOptions, name: NumericOption): number | undefined {
+  const value = options[name];
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (value.trim() === '' || !Number.isFinite(number))
+    throw new UsageError(`--${name}: expected a number, got ${JSON.stringify(value)}`);
+  return number;
+}
+
+type NumericOption =
+  | 'context-length'
+  | 'max-tokens'
+  | 'temperature'
+  | 'top-k'
+  | 'top-p'
+  | 'min-p'
+  | 'repetition-penalty'
+  | 'presence-penalty'
+  | 'frequency-penalty'
+  | 'seed'
+  | 'draft-length'
+  | 'rows';
+
+/** One of `names`. */
+export function oneOf<const Name extends string>(
+  option: string,
+  value: string,
+  names: readonly Name[],
+): Name {
+  const found = names.find((name) => name === value);
+  if (found === undefined)
+    throw new UsageError(
+      `--${option}: expected one of ${names.join(', ')}, got ${JSON.stringify(value)}`,
+    );
+  return found;
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+  } catch (error) {
+    // Node's message names the option; the advice about `--` after the first sentence is about something else.
+    throw new UsageError((error as Error).message.split('. ')[0]);
+  }
+}

@@ -1,0 +1,139 @@
+// From options to the parts of a run: backend, models, drafter, verifier, settings of `generate`.
+import { text as readAll } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import type { Backend } from '../kernels/backend.ts';
+import { cpu } from '../kernels/cpu/index.ts';
+import { reference } from '../kernels/reference/index.ts';
+import { type LoadedModel, load } from '../models/load.ts';
+import type { Drafter } from '../speculate/drafter.ts';
+import { draftModel } from '../speculate/drafters/model.ts';
+import { ngram } from '../speculate/drafters/ngram.ts';
+import { none } from '../speculate/drafters/none.ts';
+import type { Prompt } from '../speculate/generate.ts';
+import type { GenerateOptions } from '../speculate/options.ts';
+import type { Verifier } from '../speculate/verifier.ts';
+import { greedy } from '../speculate/verifiers/greedy.ts';
+import { match } from '../speculate/verifiers/match.ts';
+import { rejection } from '../speculate/verifiers/rejection.ts';
+import { progressBar } from './display.ts';
+import { type CliOptions, numberOf, oneOf, UsageError } from './options.ts';
+
+const embedded = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
+const VERIFIERS = { greedy, match, rejection };
+
+/** The backend of `--backend`. */
+export async function openBackend(options: CliOptions): Promise<Backend> {
+  switch (oneOf('backend', options.backend, ['cpu', 'reference', 'gpu-cpu', 'gpu-webasm'])) {
+    case 'cpu':
+      return cpu();
+    case 'reference':
+      return reference();
+    // Only here, because gpu.js is an optional package.
+    case 'gpu-cpu':
+      return (await import('../kernels/gpu/index.ts')).gpu({ mode: 'cpu' });
+    case 'gpu-webasm':
+      return (await import('../kernels/gpu/index.ts')).gpu({ mode: 'webasm' });
+  }
+}
+
+/** The target model, with a progress bar. */
+export function loadTarget(
+  options: CliOptions,
+  backend: Backend,
+  signal: AbortSignal,
+): Promise<LoadedModel> {
+  return loadFolder(options.model ?? embedded('target'), options, { backend, signal });
+}
+
+async function loadFolder(
+  folder: string,
+  options: CliOptions,
+  { backend, signal }: { readonly backend: Backend; readonly signal: AbortSignal },
+): Promise<LoadedModel> {
+  const bar = progressBar(`loading ${folder}`);
+  try {
+    return await load(folder, {
+      backend,
+      dtype: oneOf('dtype', options.dtype, ['auto', 'f32', 'bf16', 'f16']),
+      contextLength: numberOf(options, 'context-length'),
+      onProgress: ({ loadedBytes, totalBytes }) => bar.update(loadedBytes, totalBytes),
+      signal,
+    });
+  } finally {
+    bar.end();
+  }
+}
+
+/** The drafter of `--drafter` or of `fallback`, and how to give back what it needed. */
+export async function openDrafter(
+  options: CliOptions,
+  fallback: 'model' | 'none',
+  parts: { readonly backend: Backend; readonly target: LoadedModel; readonly signal: AbortSignal },
+): Promise<{ readonly drafter: Drafter; dispose(): void }> {
+  const name = oneOf('drafter', options.drafter ?? fallback, ['model', 'tree', 'ngram', 'none']);
+  if (name === 'none' || name === 'ngram') {
+    if (options.draft !== undefined)
+      throw new UsageError(`--draft: expected --drafter model or tree with it, got ${name}`);
+    return { drafter: name === 'none' ? none() : ngram(), dispose() {} };
+  }
+  if (options.draft === undefined && options.model !== undefined)
+    throw new UsageError(
+      '--draft: expected the folder of a draft model for --model, got none; or use --drafter ngram',
+    );
+  const { target, ...rest } = parts;
+  const draft = await loadFolder(options.draft ?? embedded('draft'), options, rest);
+  if (draft.model.config.vocab !== target.model.config.vocab)
+    throw new UsageError(
+      `--draft: expected a vocabulary of ${target.model.config.vocab} tokens as the target has, got ${draft.model.config.vocab}`,
+    );
+  const drafter = draftModel(
+    draft.model,
+    name === 'tree' ? { branching: branchingOf(options.branching) } : {},
+  );
+  return {
+    drafter,
+    dispose() {
+      drafter.dispose?.();
+      draft.dispose();
+    },
+  };
+}
+
+function branchingOf(list: string): number[] {
+  const counts = list.split(',').map(Number);
+  if (counts.some((count) => !Number.isInteger(count) || count < 1))
+    throw new UsageError(
+      `--branching: expected whole numbers from 1 like 3,2,1, got ${JSON.stringify(list)}`,
+    );
+  return counts;
+}
+
+/** Options of `generate` without the drafter. */
+export function settingsOf(options: CliOptions): GenerateOptions {
+  const verifier: Verifier | undefined =
+    options.verifier === undefined
+      ? undefined
+      : VERIFIERS[oneOf('verifier', options.verifier, ['greedy', 'match', 'rejection'])];
+  const settings = {
+    maxTokens: numberOf(options, 'max-tokens'),
+    temperature: numberOf(options, 'temperature'),
+    topK: numberOf(options, 'top-k'),
+    topP: numberOf(options, 'top-p'),
+    minP: numberOf(options, 'min-p'),
+    repetitionPenalty: numberOf(options, 'repetition-penalty'),
+    presencePenalty: numberOf(options, 'presence-penalty'),
+    frequencyPenalty: numberOf(options, 'frequency-penalty'),
+    seed: numberOf(options, 'seed'),
+    draftLength: numberOf(options, 'draft-length'),
+    stop: options.stop,
+    ignoreEos: options['ignore-eos'],
+    verifier,
+  };
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}
+
+/** The prompt of `--prompt`, `-` for standard input, as a chat message with `--chat`. */
+export async function promptOf(options: CliOptions): Promise<Prompt> {
+  const text = options.prompt === '-' ? await readAll(process.stdin) : options.prompt;
+  return options.chat ? { messages: [{ role: 'user', content: text }] } : text;
+}

@@ -1,0 +1,40 @@
+// The public API. Everything most programs need; the layers below have entries of their own (`foretoken/kernels`,
+// `/kernels/gpu`, `/tensor`, `/models`, `/speculate`).
+
+export type { Backend, BackendReport } from './kernels/backend.ts';
+export { cpu } from './kernels/cpu/index.ts';
+export { FormatError, OptionError, ShapeError, UnsupportedError } from './kernels/errors.ts';
+export { reference } from './kernels/reference/index.ts';
+export {
+  type LoadedModel,
+  type LoadOptions,
+  type LoadProgress,
+  load,
+  loadModel,
+} from './models/load.ts';
+export type { Model } from './models/model.ts';
+export type { ChatMessage, Tokenizer } from './models/tokenizer.ts';
+export type { Draft, Drafter, DraftRequest, Drawn } from './speculate/drafter.ts';
+export { type DraftModelOptions, draftModel } from './speculate/drafters/model.ts';
+export { ngram } from './speculate/drafters/ngram.ts';
+export { none } from './speculate/drafters/none.ts';
+export { pointDraw } from './speculate/drawn.ts';
+export {
+  type FinishReason,
+  type GenerateResult,
+  type Generation,
+  generate,
+  type Prompt,
+  type Target,
+  type Token,
+} from './speculate/generate.ts';
+export type { Law } from './speculate/law.ts';
+export type { GenerateOptions } from './speculate/options.ts';
+export { Session } from './speculate/session.ts';
+export type { GenerateStats } from './speculate/stats.ts';
+export type { Guarantee, Verifier } from './speculate/verifier.ts';
+export { greedy } from './speculate/verifiers/greedy.ts';
+export { match } from './speculate/verifiers/match.ts';
+export { rejection } from './speculate/verifiers/rejection.ts';
+export { type FolderSource, memorySource, openFolder } from './tensor/source.ts';
+export { version } from './version.ts';

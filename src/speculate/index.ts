@@ -1,0 +1,49 @@
+// Speculation for those who work below the package's front page: the loop, sessions, drafters, verifiers, proofs.
+export type { Draft, Drafter, DraftRequest, Drawn } from './drafter.ts';
+export { type DraftModelOptions, draftModel } from './drafters/model.ts';
+export { type NgramOptions, ngram } from './drafters/ngram.ts';
+export { none } from './drafters/none.ts';
+export { lawDraw, pointDraw } from './drawn.ts';
+export {
+  type FinishReason,
+  type GenerateResult,
+  type Generation,
+  generate,
+  type Prompt,
+  type Target,
+  type Token,
+} from './generate.ts';
+export type { Law, PointLaw, ProbsLaw } from './law.ts';
+export {
+  createNoise,
+  type Noise,
+  noiseOf,
+  PURPOSES,
+  type Purpose,
+  type SeededNoise,
+  type Uniform,
+} from './noise.ts';
+export type { GenerateOptions } from './options.ts';
+export {
+  createProcessor,
+  type Processor,
+  SamplingOptions,
+  type SamplingSettings,
+} from './processors.ts';
+export { type Proof, type ProveOptions, prove, type SequenceLaw } from './prove.ts';
+export {
+  argmax,
+  logSoftmaxAt,
+  massOf,
+  mostProbable,
+  pick,
+  point,
+  race,
+} from './sample.ts';
+export { type Fed, Session } from './session.ts';
+export type { GenerateStats } from './stats.ts';
+export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';
+export { greedy } from './verifiers/greedy.ts';
+export { match } from './verifiers/match.ts';
+export { rejection } from './verifiers/rejection.ts';
+export { acceptEqual, type Judge, type Judgement, walk } from './verifiers/walk.ts';

@@ -1,0 +1,145 @@
+// From logits to the law that plain decoding draws from, in the order of transformers: repetition penalty, presence and
+// frequency penalties, bias, then temperature, top-k, top-p, min-p, softmax. The same function serves target and draft
+// rows, each with its own history, because penalties change from row to row.
+import * as z from 'zod';
+import { OptionError } from '../kernels/errors.ts';
+import type { Law } from './law.ts';
+import { argmax, point } from './sample.ts';
+
+/**
+ * Sampling options.
+ * - `temperature`: default 0, the most probable token; 1 is the model's own law.
+ * - `topK`: default 0 (off); keeps the k largest logits, and all that equal the k-th.
+ * - `topP`: default 1 (off); keeps the most probable tokens until their mass reaches it, of equals the lower ids first.
+ * - `minP`: default 0 (off); drops tokens below this share of the largest probability.
+ * - `repetitionPenalty`: default 1 (off); divides positive and multiplies negative logits of tokens in the text.
+ * - `presencePenalty`, `frequencyPenalty`: default 0; subtracted once, or per occurrence, for generated tokens.
+ * - `logitBias`: added to logits by token id; -Infinity forbids a token.
+ */
+export const SamplingOptions = z.strictObject({
+  temperature: z.number().min(0).default(0),
+  topK: z.int().min(0).default(0),
+  topP: z.number().gt(0).max(1).default(1),
+  minP: z.number().min(0).lt(1).default(0),
+  repetitionPenalty: z.number().gt(0).default(1),
+  presencePenalty: z.number().default(0),
+  frequencyPenalty: z.number().default(0),
+  logitBias: z
+    .record(
+      z.string().regex(/^\d+$/, 'expected a token id'),
+      z.union([z.number(), z.literal(Number.NEGATIVE_INFINITY)]),
+    )
+    .default({}),
+});
+
+/** Checked sampling options with the defaults filled in. */
+export type SamplingSettings = z.output<typeof SamplingOptions>;
+
+/** Logits f32 [V] after `history` (all tokens before, prompt included) to the law of the next token. */
+export type Processor = (logits: Float32Array, history: readonly number[]) => Law;
+
+/**
+ * The processor of `settings`; tokens of a history from `promptLength` on count as generated. It throws an OptionError
+ * for NaN or infinite logits, for a vocabulary that lacks a biased token, and when every token is forbidden.
+ */
+export function createProcessor(settings: SamplingSettings, promptLength: number): Processor {
+  const bias = Object.entries(settings.logitBias).map(([id, value]) => [Number(id), value]);
+  const { repetitionPenalty, presencePenalty, frequencyPenalty, temperature } = settings;
+  const counted = presencePenalty !== 0 || frequencyPenalty !== 0;
+  return (logits, history) => {
+    const scores = Float64Array.from(logits); // [V]
+    checkLogits(scores);
+    if (repetitionPenalty !== 1) penaliseRepetition(scores, history, repetitionPenalty);
+    if (counted) penaliseCounts(scores, history.slice(promptLength), settings);
+    for (const [token, value] of bias) scores[known(token, scores, 'logitBias')] += value;
+    const best = argmax(scores);
+    if (scores[best] === Number.NEGATIVE_INFINITY)
+      throw new OptionError('sampling: expected at least one allowed token, got none');
+    if (temperature === 0) return point(best);
+    return { probs: truncatedSoftmax(scores, scores[best], settings) };
+  };
+}
+
+/** exp((score - max) / temperature) in place, cut and normalised; subtracting first keeps tiny temperatures finite. */
+function truncatedSoftmax(scores: Float64Array, max: number, settings: SamplingSettings) {
+  const { temperature, topK, topP, minP } = settings;
+  for (let token = 0; token < scores.length; token++)
+    scores[token] = (scores[token] - max) / temperature;
+  if (topK > 0 && topK < scores.length) keepLargest(scores, topK);
+  for (let token = 0; token < scores.length; token++) scores[token] = Math.exp(scores[token]);
+  if (topP < 1) keepMass(scores, topP);
+  // Weights are relative to the largest here, which is 1.
+  if (minP > 0)
+    for (let token = 0; token < scores.length; token++) if (scores[token] < minP) scores[token] = 0;
+  const total = sumOf(scores);
+  for (let token = 0; token < scores.length; token++) scores[token] /= total;
+  return scores;
+}
+
+function keepLargest(scores: Float64Array, count: number): void {
+  const smallest = scores.slice().sort()[scores.length - count];
+  for (let token = 0; token < scores.length; token++)
+    if (scores[token] < smallest) scores[token] = Number.NEGATIVE_INFINITY;
+}
+
+/** A token stays if the mass of the tokens before it, in falling order, is below `share`; so at least one does. */
+function keepMass(weights: Float64Array, share: number): void {
+  const wanted = share * sumOf(weights);
+  const rising = weights.slice().sort();
+  let mass = 0;
+  let rank = rising.length;
+  while (rank > 0 && mass < wanted) mass += rising[--rank];
+  const smallest = rising[rank];
+  // Of the tokens that equal the smallest kept one, as many stay as were counted.
+  let equals = 0;
+  while (rank + equals < rising.length && rising[rank + equals] === smallest) equals++;
+  for (let token = 0; token < weights.length; token++) {
+    if (weights[token] > smallest) continue;
+    if (weights[token] === smallest && equals > 0) equals--;
+    else weights[token] = 0;
+  }
+}
+
+/** Once per token, however often it occurs. Keskar et al., "CTRL", 2019, section 4.1. */
+function penaliseRepetition(
+  scores: Float64Array,
+  history: readonly number[],
+  penalty: number,
+): void {
+  for (const token of new Set(history)) {
+    const score = scores[known(token, scores, 'history')];
+    scores[token] = score < 0 ? score * penalty : score / penalty;
+  }
+}
+
+function penaliseCounts(
+  scores: Float64Array,
+  generated: readonly number[],
+  { presencePenalty, frequencyPenalty }: SamplingSettings,
+): void {
+  for (const token of generated) scores[known(token, scores, 'history')] -= frequencyPenalty;
+  for (const token of new Set(generated)) scores[token] -= presencePenalty;
+}
+
+/** -Infinity is a forbidden token; NaN and Infinity are a fault upstream. */
+function checkLogits(scores: Float64Array): void {
+  for (let token = 0; token < scores.length; token++)
+    if (!(scores[token] < Number.POSITIVE_INFINITY))
+      throw new OptionError(
+        `sampling: expected finite logits or -Infinity, got ${scores[token]} for token ${token}`,
+      );
+}
+
+function known(token: number, scores: Float64Array, where: string): number {
+  if (!(token >= 0 && token < scores.length))
+    throw new OptionError(
+      `sampling: ${where}: expected token ids below ${scores.length}, got ${token}`,
+    );
+  return token;
+}
+
+function sumOf(values: Float64Array): number {
+  let sum = 0;
+  for (let index = 0; index < values.length; index++) sum += values[index];
+  return sum;
+}

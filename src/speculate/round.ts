@@ -1,0 +1,82 @@
+// The pieces of one round: how far to draft, the target's law of each row, and what a verdict emits.
+import { OptionError } from '../kernels/errors.ts';
+import type { Draft, Drafter, DraftRequest } from './drafter.ts';
+import type { Law } from './law.ts';
+import type { Settings } from './options.ts';
+import type { Verdict } from './verifier.ts';
+
+/** Clipped by what may still be emitted (the target adds a token of its own) and by the drafter's context. */
+export function draftLimits(settings: Settings, left: number, position: number) {
+  const drafterRoom = (settings.drafter.contextLength ?? Number.POSITIVE_INFINITY) - position;
+  return {
+    maxTokens: settings.draftLength,
+    maxDepth: Math.min(settings.draftLength, left - 1, drafterRoom),
+  };
+}
+
+/** Asks for a draft where there is room for one; throws an OptionError for one that is larger than asked for. */
+export async function draftFrom(drafter: Drafter, request: DraftRequest): Promise<Draft> {
+  const { maxTokens, maxDepth } = request;
+  if (maxTokens < 1 || maxDepth < 1) return { tokens: [] };
+  const draft = await drafter.draft(request);
+  if (draft.tokens.length > maxTokens || depthOf(draft) > maxDepth)
+    throw new OptionError(
+      `drafter ${drafter.name}: expected at most ${maxTokens} tokens and depth ${maxDepth}, got ${draft.tokens.length} and ${depthOf(draft)}`,
+    );
+  return draft;
+}
+
+/** Levels of a draft below the text. */
+export function depthOf({ tokens, parents }: Draft): number {
+  if (parents === undefined) return tokens.length;
+  const depths: number[] = [];
+  for (const parent of parents) depths.push(parent < 0 ? 1 : depths[parent] + 1);
+  return Math.max(0, ...depths);
+}
+
+/** The target's law of each row, with that row's own history, computed when a verifier asks for it. */
+export function lawsOf(
+  { tokens: drafted, parents }: Draft,
+  committed: readonly number[],
+  logits: readonly Float32Array[],
+  lawOf: (logits: Float32Array, history: readonly number[]) => Law,
+): (row: number) => Law {
+  const laws = new Map<number, Law>();
+  const history = (row: number): readonly number[] => {
+    const path: number[] = [];
+    for (let node = row - 1; node >= 0; node = parents ? parents[node] : node - 1)
+      path.push(drafted[node].token);
+    return path.length === 0 ? committed : [...committed, ...path.reverse()];
+  };
+  return (row) => {
+    let law = laws.get(row);
+    if (law === undefined) {
+      law = lawOf(logits[row], history(row));
+      laws.set(row, law);
+    }
+    return law;
+  };
+}
+
+/** The tokens of a verdict, each with the row whose law it came from. */
+export function emitted(draft: Draft, { path, next }: Verdict) {
+  const rows = [0, ...path.map((node) => node + 1)];
+  return [
+    ...path.map((node, index) => ({
+      id: draft.tokens[node].token,
+      row: rows[index],
+      drafted: true,
+    })),
+    { id: next, row: rows[path.length], drafted: false },
+  ];
+}
+
+/** Hidden states of the rows that stay: those of the text, then those of the accepted path. */
+export function committedHidden(
+  hidden: readonly Float32Array[],
+  textRows: number,
+  path: readonly number[],
+) {
+  if (hidden.length === 0) return [];
+  return [...hidden.slice(0, textRows), ...path.map((node) => hidden[textRows + node])];
+}

@@ -1,0 +1,25 @@
+// Greedy verification: a draft is right where it is the target's most probable token.
+// Stern et al., "Blockwise parallel decoding", 2018. Needs no noise, and is only lossless for greedy targets.
+import { pointDraw } from '../drawn.ts';
+import type { Law } from '../law.ts';
+import { argmax, mostProbable } from '../sample.ts';
+import type { Verifier } from '../verifier.ts';
+import { acceptEqual, walk } from './walk.ts';
+
+/** Follows the argmax of the target, and drafts the most probable tokens, best first, ties to the lower index. */
+export const greedy: Verifier = {
+  name: 'greedy',
+  guarantee: 'bit-exact',
+  draw(law, _position, count) {
+    return mostProbable(law, count).map(pointDraw);
+  },
+  verify(input) {
+    return walk(input, (target, _position, children) =>
+      acceptEqual(likeliest(target), input.draft, children),
+    );
+  },
+};
+
+function likeliest(law: Law): number {
+  return 'point' in law ? law.point : argmax(law.probs);
+}

@@ -1,0 +1,128 @@
+// The built command line, as a user starts it.
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const tinyFolder = fileURLToPath(new URL('../golden/tiny-random-llama', import.meta.url));
+
+function foretoken(args: readonly string[], input = '') {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
+    encoding: 'utf8',
+    input,
+  });
+  return { status, stdout, stderr };
+}
+
+describe('foretoken', () => {
+  it('prints its help', () => {
+    const { status, stdout } = foretoken(['--help']);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^foretoken: Llama-family models/);
+    for (const option of [
+      '--prompt',
+      '--drafter',
+      '--verifier',
+      '--backend',
+      '--seed',
+      '--branching',
+    ])
+      expect(stdout).toContain(option);
+  });
+
+  it('compares plain and speculative decoding and checks the tokens', () => {
+    const { status, stdout, stderr } = foretoken(['--max-tokens', '24']);
+    expect(stderr).toBe('');
+    expect(status).toBe(0);
+    expect(stdout.match(/Once upon a time, there was a little girl named Lily\./g)).toHaveLength(2);
+    for (const row of [
+      'tokens/s',
+      'ratio',
+      'target forwards per token',
+      'mean accepted length',
+      'accepted at position 1',
+    ])
+      expect(stdout).toContain(row);
+    expect(stdout).toMatch(/same tokens: yes\n$/);
+  });
+
+  it.each([
+    ['ngram', 'match', 'cpu'],
+    ['tree', 'match', 'cpu'],
+    ['model', 'match', 'gpu-webasm'],
+  ])(
+    'samples the same tokens with drafter %s and verifier %s on %s',
+    (drafter, verifier, backend) => {
+      const args = ['--drafter', drafter, '--verifier', verifier, '--backend', backend];
+      const sampling = [
+        '--temperature',
+        '0.8',
+        '--seed',
+        '3',
+        '--top-k',
+        '40',
+        '--max-tokens',
+        '16',
+        '--json',
+      ];
+      const { status, stdout, stderr } = foretoken([...args, ...sampling]);
+      expect(stderr).toBe('');
+      expect(status).toBe(0);
+      const result = JSON.parse(stdout);
+      expect(result.sameTokens).toBe(true);
+      expect(result.guarantee).toBe('seed-exact');
+      expect(result.plain.tokens).toHaveLength(16);
+    },
+  );
+
+  it('does not ask for the same tokens where the verifier promises the same law', () => {
+    const { status, stdout } = foretoken([
+      '--verifier',
+      'rejection',
+      '--temperature',
+      '1',
+      '--seed',
+      '3',
+      '--max-tokens',
+      '40',
+    ]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/same tokens: (yes|no \(rejection promises the same law\))\n$/);
+  });
+
+  it('generates from standard input and keeps standard output to the text', () => {
+    const { status, stdout, stderr } = foretoken(
+      ['generate', '--prompt', '-', '--max-tokens', '8', '--stats'],
+      'Once upon a time',
+    );
+    expect(status).toBe(0);
+    expect(stdout).toBe(', there was a little girl named\n');
+    expect(stderr).toContain('5 prompt and 8 new tokens, ended by length');
+  });
+
+  it('explains a forward', () => {
+    const { status, stdout } = foretoken(['explain', '--rows', '4']);
+    expect(status).toBe(0);
+    for (const word of ['linear', 'attention', 'rmsNorm', 'share']) expect(stdout).toContain(word);
+    const steps = JSON.parse(foretoken(['explain', '--json']).stdout).steps;
+    expect(steps.length).toBeGreaterThan(40);
+  });
+
+  it.each([
+    [['--temperatur', '1'], 2, "Unknown option '--temperatur'"],
+    [['tell'], 2, 'expected one of compare, generate, explain, got "tell"'],
+    [['--drafter', 'guess'], 2, '--drafter: expected one of model, tree, ngram, none, got "guess"'],
+    [['--seed', 'x'], 2, '--seed: expected a number, got "x"'],
+    [['--top-p', '2'], 1, 'topP'],
+    [['--verifier', 'greedy', '--temperature', '1'], 1, 'expected temperature 0'],
+    [['--model', 'nowhere'], 1, 'nowhere'],
+    [['--model', tinyFolder], 1, 'tokenizer.json'],
+    [['generate', '--drafter', 'ngram', '--draft', 'x'], 2, '--draft'],
+  ] as const)('refuses %j with status %i', (args, expectedStatus, message) => {
+    const { status, stderr, stdout } = foretoken(args);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toContain('    at ');
+    expect(status).toBe(expectedStatus);
+    expect(stdout).toBe('');
+  });
+});

@@ -1,0 +1,115 @@
+// The model interface: which rows get logits, hidden states, sequences that share a cache, and what is refused.
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Decoder } from '../../src/models/decoder.ts';
+import { loadTiny } from './fixtures.ts';
+
+let model: Decoder;
+beforeAll(async () => {
+  model = await loadTiny('llama', { contextLength: 32, maxRows: 8 });
+});
+
+const TEXT = [3, 36, 1, 17, 5, 5, 22, 9, 60, 4, 41];
+
+describe('a forward', () => {
+  it('gives logits for the last token and every drafted row unless told which', async () => {
+    const cache = model.createCache();
+    const sequence = cache.sequence();
+    const { logits } = await model.forward(cache, [
+      { sequence, tokens: [1, 2, 3], draft: { tokens: [4, 5] } },
+    ]);
+    expect(logits).toHaveLength(3);
+    const again = cache.sequence();
+    const chosen = await model.forward(cache, [
+      { sequence: again, tokens: [1, 2, 3], keep: [0, 2] },
+    ]);
+    expect(chosen.logits).toHaveLength(2);
+    expect(chosen.logits[1]).toEqual(logits[0]);
+    expect(
+      (await model.forward(cache, [{ sequence: cache.sequence(), tokens: [1], keep: [] }])).logits,
+    ).toEqual([]);
+    cache.dispose();
+  });
+
+  it('keeps hidden states with the rows they belong to over several plans', async () => {
+    const cache = model.createCache({ taps: [0, 1, 2] });
+    const { hidden, logits } = await model.forward(cache, [
+      { sequence: cache.sequence(), tokens: TEXT, keep: [0, 7, 8, 10] },
+    ]);
+    expect(hidden.map((state) => state.length)).toEqual(Array(4).fill(3 * model.config.width));
+    const one = model.createCache({ taps: [1] });
+    const last = await model.forward(one, [{ sequence: one.sequence(), tokens: TEXT }]);
+    const { width } = model.config;
+    expect(hidden[3].slice(width, 2 * width)).toEqual(last.hidden[0]);
+    expect(logits[3]).toEqual(last.logits[0]);
+    cache.dispose();
+    one.dispose();
+  });
+
+  it('leaves no row behind when it does not fit', async () => {
+    const cache = model.createCache({ slots: 10 });
+    const [first, second] = [cache.sequence(), cache.sequence()];
+    await model.forward(cache, [{ sequence: first, tokens: [1, 2, 3] }]);
+    const calls = [
+      { sequence: first, tokens: [4, 5, 6] },
+      { sequence: second, tokens: TEXT },
+    ];
+    await expect(model.forward(cache, calls)).rejects.toThrow(
+      'cache: expected 11 free slots, got 4 of 10',
+    );
+    expect([first.length, second.length, cache.freeSlots]).toEqual([3, 0, 7]);
+    cache.dispose();
+  });
+
+  it.each([
+    [{ tokens: [64] }, 'forward: expected token ids from 0 to 63, got 64'],
+    [{ tokens: [1.5] }, 'forward: expected token ids from 0 to 63, got 1.5'],
+    [{ tokens: Array(33).fill(1) }, 'forward: expected at most 32 positions, got 33'],
+    [{ tokens: [1], keep: [1] }, 'forward: keep: expected rows from 0 to 0, got 1'],
+    [
+      { tokens: [1], draft: { tokens: [2, 3], parents: [-1, 1] } },
+      'expected the parent of draft 1 from -1 to 0, got 1',
+    ],
+    [
+      { tokens: [1], draft: { tokens: [2, 3], parents: [-1] } },
+      'forward: expected 2 parents, got 1',
+    ],
+  ])('refuses %j', async (segment, message) => {
+    const cache = model.createCache();
+    await expect(
+      model.forward(cache, [{ sequence: cache.sequence(), ...segment }]),
+    ).rejects.toThrow(message);
+    expect(cache.freeSlots).toBe(cache.slots);
+    cache.dispose();
+  });
+
+  it('refuses objects of another model', async () => {
+    const other = await loadTiny('llama', { contextLength: 32 });
+    const cache = model.createCache();
+    const sequence = cache.sequence();
+    await expect(
+      model.forward({ ...cache, slots: 1 } as never, [{ sequence, tokens: [1] }]),
+    ).rejects.toThrow('expected a cache of this model');
+    other.dispose();
+    cache.dispose();
+  });
+});
+
+describe('a sequence', () => {
+  it('keeps only paths of the last draft', async () => {
+    const cache = model.createCache();
+    const sequence = cache.sequence();
+    const draft = { tokens: [4, 5, 6], parents: [-1, -1, 0] };
+    await model.forward(cache, [{ sequence, tokens: [1], draft }]);
+    expect(() => sequence.keep([1, 2])).toThrow(
+      'keep: expected a path of drafted rows from the prefix down, got [1, 2]',
+    );
+    sequence.keep([0, 2]);
+    expect(sequence.length).toBe(3);
+    expect(cache.slots - cache.freeSlots).toBe(3);
+    expect(() => sequence.keep([0])).toThrow('keep: expected a path');
+    expect(() => sequence.truncate(4)).toThrow('truncate: expected a length from 0 to 3, got 4');
+    sequence.free();
+    expect(cache.freeSlots).toBe(cache.slots);
+    cache.dispose();
+  });
+});

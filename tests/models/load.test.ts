@@ -1,0 +1,220 @@
+// Loading: what is read and in which dtype, what is ignored with a note, and one error for everything that is wrong.
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { cpu } from '../../src/kernels/cpu/index.ts';
+import { fromFloat32 } from '../../src/kernels/dtype.ts';
+import type { DType, TypedArray } from '../../src/kernels/plan.ts';
+import { type LoadProgress, load, loadModel } from '../../src/models/load.ts';
+import { openCheckpoint, writeSafetensors } from '../../src/tensor/safetensors.ts';
+import { type FolderSource, memorySource, openFolder } from '../../src/tensor/source.ts';
+import { loadTiny, tiny } from './fixtures.ts';
+
+interface Entry {
+  name: string;
+  dtype: DType;
+  shape: readonly number[];
+  data: TypedArray;
+}
+
+/** The plain tiny checkpoint as files in memory, after a change. */
+async function changed(
+  change: (entries: Map<string, Entry>, config: Record<string, unknown>) => void = () => {},
+  more: Record<string, string> = {},
+): Promise<FolderSource> {
+  const { folder } = tiny('llama');
+  const source = await openFolder(folder);
+  const checkpoint = await openCheckpoint(source);
+  const entries = new Map<string, Entry>();
+  for (const { name, dtype, shape } of checkpoint.tensors.values())
+    entries.set(name, { name, dtype: dtype as DType, shape, data: await checkpoint.read(name) });
+  await source.close();
+  const config = JSON.parse(readFileSync(`${folder}/config.json`, 'utf8'));
+  change(entries, config);
+  const files = {
+    'config.json': JSON.stringify(config),
+    'model.safetensors': writeSafetensors(entries.values()),
+    ...more,
+  };
+  return memorySource(files, 'memory');
+}
+
+const vector = (name: string, size: number): Entry => ({
+  name,
+  dtype: 'f32',
+  shape: [size],
+  data: new Float32Array(size),
+});
+
+describe('loadModel', () => {
+  it('keeps matrices in the dtype of the file or the one asked for, and vectors in f32', async () => {
+    const dtypes = async (name: string, dtype?: 'f32' | 'f16' | 'bf16') => {
+      const seen = new Set<string>();
+      const backend = cpu();
+      const alloc = backend.alloc;
+      const spying = {
+        ...backend,
+        alloc(kept: DType, length: number) {
+          seen.add(kept);
+          return alloc(kept, length);
+        },
+      };
+      await loadTiny(name, { backend: spying, dtype });
+      return [...seen].sort();
+    };
+    expect(await dtypes('llama')).toEqual(['f32']);
+    expect(await dtypes('llama-bf16')).toEqual(['bf16', 'f32']);
+    expect(await dtypes('llama-f16')).toEqual(['f16', 'f32']);
+    expect(await dtypes('llama-bf16', 'f32')).toEqual(['f32']);
+    expect(await dtypes('llama', 'f16')).toEqual(['f16', 'f32']);
+  });
+
+  it('reports progress up to the last byte', async () => {
+    const steps: LoadProgress[] = [];
+    await loadTiny('llama-sharded', { onProgress: (progress) => steps.push(progress) });
+    expect(steps.map(({ loadedBytes }) => loadedBytes)).toEqual(
+      steps.map(({ loadedBytes }) => loadedBytes).toSorted((a, b) => a - b),
+    );
+    expect(steps[steps.length - 1].loadedBytes).toBe(steps[0].totalBytes);
+  });
+
+  it('stops at an abort and frees what it had', async () => {
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const backend = cpu();
+    let held = 0;
+    const counting = {
+      ...backend,
+      alloc(dtype: DType, length: number) {
+        held += 1;
+        return backend.alloc(dtype, length);
+      },
+      free: () => held--,
+    };
+    const options = {
+      backend: counting,
+      signal: controller.signal,
+      onProgress: () => held === 5 && controller.abort(reason),
+    };
+    await expect(loadTiny('llama', options as never)).rejects.toBe(reason);
+    expect(held).toBe(0);
+  });
+
+  it('names every missing, unused and misshaped tensor in one error', async () => {
+    const source = await changed((entries) => {
+      entries.delete('model.norm.weight');
+      entries.set(
+        'model.layers.0.self_attn.q_proj.bias',
+        vector('model.layers.0.self_attn.q_proj.bias', 32),
+      );
+      entries.set(
+        'model.layers.1.input_layernorm.weight',
+        vector('model.layers.1.input_layernorm.weight', 31),
+      );
+      entries.set('lm_head.weight', {
+        name: 'lm_head.weight',
+        dtype: 'i8',
+        shape: [64, 32],
+        data: new Int8Array(64 * 32),
+      });
+    });
+    const error = await loadModel(source).catch((caught: Error) => caught);
+    expect(error).toMatchObject({ name: 'FormatError' });
+    for (const part of [
+      'missing model.norm.weight [32]',
+      'unused model.layers.0.self_attn.q_proj.bias in',
+      'model.layers.1.input_layernorm.weight: expected shape [32], got [31]',
+      'lm_head.weight: expected F32, F16 or BF16, got i8',
+    ])
+      expect((error as Error).message).toContain(part);
+  });
+
+  it('ignores rotary tables and a tied head, with a note', async () => {
+    const name = 'model.layers.0.self_attn.rotary_emb.inv_freq';
+    const model = await loadModel(
+      await changed((entries, config) => {
+        config['tie_word_embeddings'] = true;
+        entries.set(name, vector(name, 4));
+      }),
+    );
+    expect(model.report.notes).toContain(`ignored ${name}: computed from the config`);
+    expect(model.report.notes).toContain('ignored lm_head.weight: tied to the embedding');
+  });
+
+  it('adds the end tokens of generation_config.json', async () => {
+    const more = { 'generation_config.json': JSON.stringify({ eos_token_id: [7, 9] }) };
+    const model = await loadModel(await changed((_, config) => (config['eos_token_id'] = 2), more));
+    expect(model.config.eosTokens).toEqual([2, 7, 9]);
+  });
+
+  it('says when the context is shorter than the file allows', async () => {
+    const long = await changed((_, config) => (config['max_position_embeddings'] = 9000));
+    const model = await loadModel(long);
+    expect(model.contextLength).toBe(4096);
+    expect(model.report.notes).toContain(
+      'contextLength: 4096 of the 9000 positions the file allows',
+    );
+    await expect(loadModel(await changed(), { contextLength: 100_000 })).rejects.toThrow(
+      'expected at most',
+    );
+  });
+
+  it('gives the logits of an f32 file within the rounding of its 16-bit copy', async () => {
+    const round = (dtype: 'f16' | 'bf16') =>
+      changed((entries) => {
+        for (const [name, entry] of entries)
+          entries.set(name, {
+            ...entry,
+            dtype,
+            data: fromFloat32(entry.data as Float32Array, dtype),
+          });
+      });
+    const logits = async (source: FolderSource) => {
+      const model = await loadModel(source);
+      const cache = model.createCache();
+      return (await model.forward(cache, [{ sequence: cache.sequence(), tokens: [1, 2, 3] }]))
+        .logits[0];
+    };
+    const full = await logits(await changed());
+    for (const [dtype, tolerance] of [
+      ['f16', 1e-2],
+      ['bf16', 1e-1],
+    ] as const) {
+      const rounded = await logits(await round(dtype));
+      const worst = Math.max(...rounded.map((value, index) => Math.abs(value - full[index])));
+      expect(worst).toBeGreaterThan(0);
+      expect(worst).toBeLessThan(tolerance);
+    }
+  });
+
+  it.each<[string, Record<string, string>, string]>([
+    ['no config', { 'tokenizer.json': '{}' }, 'memory: expected a file config.json, got none'],
+    ['a config that is no JSON', { 'config.json': '{' }, 'memory/config.json: expected JSON'],
+    [
+      'a model of another kind',
+      { 'config.json': '{"model_type": "bert"}' },
+      'model_type: expected one of llama, mistral, qwen2, qwen3, got "bert"',
+    ],
+  ])('refuses a folder with %s', async (_, files, message) => {
+    await expect(loadModel(memorySource(files, 'memory'))).rejects.toThrow(message);
+  });
+
+  it('refuses options it does not know', async () => {
+    await expect(loadTiny('llama', { dtyp: 'f32' } as never)).rejects.toThrow('dtyp');
+    await expect(loadTiny('llama', { dtype: 'q8' } as never)).rejects.toThrow('dtype');
+  });
+});
+
+describe('load', () => {
+  it('wants a tokenizer', async () => {
+    await expect(load(tiny('llama').folder)).rejects.toThrow('tokenizer.json');
+  });
+
+  it('loads the embedded target, its notes and its tokenizer, and gives it back', async () => {
+    using loaded = await load(`${import.meta.dirname}/../../models/target`);
+    expect(loaded.tokenizer.encode('Once upon a time')).toHaveLength(5);
+    expect(loaded.model.report).toMatchObject({
+      backend: 'cpu',
+      executor: 'typed arrays, 1 thread',
+    });
+  });
+});

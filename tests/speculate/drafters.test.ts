@@ -1,0 +1,123 @@
+// Drafters that need no model: none, and prompt lookup against its definition.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { Draft, Drafter, DraftRequest, Drawn } from '../../src/speculate/drafter.ts';
+import { type NgramOptions, ngram } from '../../src/speculate/drafters/ngram.ts';
+import { none } from '../../src/speculate/drafters/none.ts';
+import { lawDraw, pointDraw } from '../../src/speculate/drawn.ts';
+import { point } from '../../src/speculate/sample.ts';
+import { vectors } from './laws.ts';
+
+function request(tokens: readonly number[], maxTokens = 4, maxDepth = maxTokens): DraftRequest {
+  const unused = () => {
+    throw new Error('expected no law, got a call');
+  };
+  return { tokens, maxTokens, maxDepth, law: unused, draw: unused };
+}
+
+async function drafted(drafter: Drafter, asked: DraftRequest): Promise<number[]> {
+  const draft: Draft = await drafter.draft(asked);
+  expect(draft.parents).toBeUndefined();
+  return draft.tokens.map(({ token }) => token);
+}
+
+/** Prompt lookup by trying every place, longest n-gram first, latest place first. */
+function lookup(
+  tokens: readonly number[],
+  { maxLength = 3, minLength = 1 }: NgramOptions,
+): number[] {
+  for (let length = maxLength; length >= minLength; length--)
+    for (let end = tokens.length - 1; end >= length; end--)
+      if (tokens.slice(end - length, end).join() === tokens.slice(-length).join())
+        return tokens.slice(end);
+  return [];
+}
+
+describe('none', () => {
+  it('proposes nothing', async () => {
+    expect(await none().draft(request([1, 1, 1]))).toEqual({ tokens: [] });
+  });
+});
+
+describe('ngram', () => {
+  it('drafts what followed the latest occurrence in vector X', async () => {
+    const { ids, max_ngram, min_ngram, num_pred, latest } = vectors.X;
+    const drafter = ngram({ maxLength: max_ngram, minLength: min_ngram });
+    expect(await drafted(drafter, request(ids, num_pred))).toEqual(latest.draft);
+  });
+
+  it('states every token as a point', async () => {
+    const { tokens } = await ngram().draft(request([1, 2, 1]));
+    expect(tokens).toEqual([pointDraw(2), pointDraw(1)]);
+  });
+
+  it('prefers a longer n-gram to a later one', async () => {
+    expect(await drafted(ngram(), request([1, 2, 3, 9, 2, 4, 1, 2], 1))).toEqual([3]);
+  });
+
+  it('drafts nothing without an earlier occurrence, or for a text of one token', async () => {
+    expect(await drafted(ngram(), request([1, 2, 3]))).toEqual([]);
+    expect(await drafted(ngram(), request([1]))).toEqual([]);
+    expect(await drafted(ngram({ minLength: 2 }), request([1, 2, 3, 2]))).toEqual([]);
+  });
+
+  it('stays within tokens, depth and the end of the text', async () => {
+    const text = [1, 2, 3, 4, 5, 1];
+    expect(await drafted(ngram(), request(text, 2, 9))).toEqual([2, 3]);
+    expect(await drafted(ngram(), request(text, 9, 3))).toEqual([2, 3, 4]);
+    expect(await drafted(ngram(), request(text, 9))).toEqual([2, 3, 4, 5, 1]);
+  });
+
+  it('finds what a search of the whole text finds, while the text grows, shrinks and changes', async () => {
+    const token = fc.nat(3);
+    const edit = fc.record({ keep: fc.nat(30), add: fc.array(token, { maxLength: 12 }) });
+    const options = fc.constantFrom<NgramOptions>(
+      {},
+      { maxLength: 1 },
+      { maxLength: 5, minLength: 2 },
+    );
+    await fc.assert(
+      fc.asyncProperty(options, fc.array(edit, { maxLength: 12 }), async (chosen, edits) => {
+        const drafter = ngram(chosen);
+        let text: readonly number[] = [0];
+        for (const { keep, add } of edits) {
+          text = [0, ...text.slice(1, 1 + keep), ...add];
+          const wanted = lookup(text, chosen).slice(0, 4);
+          expect(await drafted(drafter, request(text))).toEqual(wanted);
+          expect(await drafted(ngram(chosen), request(text))).toEqual(wanted);
+        }
+      }),
+      { seed: 1 },
+    );
+  });
+
+  it('starts anew after dispose', async () => {
+    const drafter = ngram();
+    await drafter.draft(request([1, 2, 1]));
+    drafter.dispose?.();
+    expect(await drafted(drafter, request([3, 4, 3]))).toEqual([4, 3]);
+  });
+
+  it('names wrong options', () => {
+    expect(() => ngram({ maxLength: 0 })).toThrow(/ngram: [\s\S]*maxLength/);
+    expect(() => ngram({ maxLength: 2, minLength: 3 })).toThrow(/ngram: [\s\S]*minLength/);
+    const unknown: object = { length: 3 };
+    expect(() => ngram(unknown)).toThrow(/ngram: [\s\S]*length/);
+  });
+});
+
+describe('drawn tokens', () => {
+  it('carry the law they were drawn from', () => {
+    const law = { probs: Float64Array.of(0.5, 0.5) };
+    expect(lawDraw(1, law).law).toBe(law);
+    expect(pointDraw(1).law).toEqual(point(1));
+  });
+
+  it('cannot be made by hand', () => {
+    // @ts-expect-error: a plain object states no law of its own
+    const byHand: Drawn = { token: 1, law: point(1) };
+    // @ts-expect-error: nor does a copy with another token
+    const copied: Drawn = { token: 2, law: pointDraw(1).law };
+    expect([byHand.token, copied.token]).toEqual([1, 2]);
+  });
+});

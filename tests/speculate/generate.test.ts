@@ -1,0 +1,230 @@
+// The loop around the verifiers: what is shown, when it stops, what it reports, what it refuses.
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { LoadedModel } from '../../src/models/load.ts';
+import type { Drafter } from '../../src/speculate/drafter.ts';
+import { draftModel } from '../../src/speculate/drafters/model.ts';
+import { pointDraw } from '../../src/speculate/drawn.ts';
+import { generate, type Target, type Token } from '../../src/speculate/generate.ts';
+import type { GenerateOptions } from '../../src/speculate/options.ts';
+import { argmax, logSoftmaxAt } from '../../src/speculate/sample.ts';
+import { Session } from '../../src/speculate/session.ts';
+import { decodeWithoutCache, demo, logitsWithoutCache, oracleDrafter, tinyTarget } from './fixtures.ts';
+
+const PROMPT = [1, 5, 9, 5, 9, 5];
+let target: Target;
+let text: number[];
+/** Drafts the true continuation, so that blocks are as long as they can be. */
+let oracle: () => Drafter;
+
+beforeAll(async () => {
+  target = await tinyTarget('llama', { contextLength: 48 });
+  text = await decodeWithoutCache(target.model, PROMPT, 24, argmax);
+  oracle = () => oracleDrafter([...PROMPT, ...text], 99, 64, pointDraw);
+});
+
+async function collect(options: GenerateOptions): Promise<Token[]> {
+  const tokens: Token[] = [];
+  for await (const token of generate(target, PROMPT, options)) tokens.push(token);
+  return tokens;
+}
+
+describe('a generation', () => {
+  it('gives each token with its id, text, logprob and place in its block', async () => {
+    const tokens = await collect({ maxTokens: 8, drafter: oracle(), draftLength: 3, ignoreEos: true });
+    expect(tokens.map(({ id }) => id)).toEqual(text.slice(0, 8));
+    expect(tokens.map(({ blockIndex }) => blockIndex)).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
+    expect(tokens.map(({ drafted }) => drafted)).toEqual([true, true, true, false, true, true, true, false]);
+    expect(tokens.map((token) => token.text)).toEqual(text.slice(0, 8).map((id) => `<${id}>`));
+    for (const [index, token] of tokens.entries()) {
+      const logits = await logitsWithoutCache(target.model, [...PROMPT, ...text.slice(0, index)]);
+      expect(token.logprob).toBe(logSoftmaxAt(logits, token.id));
+    }
+  });
+
+  it('can be awaited, iterated once, and asked for its result after the iteration', async () => {
+    const options: GenerateOptions = { maxTokens: 5, ignoreEos: true };
+    const awaited = await generate(target, PROMPT, options);
+    expect(awaited.tokens).toEqual(text.slice(0, 5));
+    const generation = generate(target, PROMPT, options);
+    let shown = '';
+    for await (const token of generation) shown += token.text;
+    const result = await generation;
+    expect(result.text).toBe(shown);
+    expect({ ...result, stats: null }).toEqual({ ...awaited, stats: null });
+    expect(result.usage).toEqual({ promptTokens: 6, cachedTokens: 0, completionTokens: 5 });
+    expect(() => generation[Symbol.asyncIterator]()).toThrow('expected one consumer');
+  });
+
+  it('ends when its iteration is left, and gives back its cache', async () => {
+    using session = new Session(target.model);
+    const generation = generate(target, PROMPT, { session, ignoreEos: true });
+    for await (const _ of generation) break;
+    const { tokens, finishReason } = await generation.result;
+    expect(tokens).toEqual(text.slice(0, 1));
+    expect(finishReason).toBe('abort');
+  });
+
+  it.each([1, 2, 3, 4, 5, 6, 7])('stops at maxTokens %i, also in the middle of a block', async (maxTokens) => {
+    const { tokens, finishReason, stats } = await generate(target, PROMPT, { maxTokens, drafter: oracle(), draftLength: 3, ignoreEos: true });
+    expect(tokens).toEqual(text.slice(0, maxTokens));
+    expect(finishReason).toBe('length');
+    expect(stats.acceptedTokens).toBe(maxTokens - stats.targetForwards);
+  });
+
+  it('stops at a stop token in the middle of a block and shows nothing of it or after it', async () => {
+    const at = text.findIndex((id, index) => index >= 5 && text.indexOf(id) === index);
+    const options: GenerateOptions = { stopTokens: [text[at]], drafter: oracle(), draftLength: 4, ignoreEos: true };
+    const result = await generate(target, PROMPT, options);
+    expect(result.tokens).toEqual(text.slice(0, at + 1));
+    expect(result.text).toBe(text.slice(0, at).map((id) => `<${id}>`).join(''));
+    expect(result).toMatchObject({ finishReason: 'stop', stop: null });
+  });
+
+  it('stops at a stop string that spans tokens of a block', async () => {
+    const stop = `${text[5]}><${text[6]}`;
+    const full = text.map((id) => `<${id}>`).join('');
+    const tokens = await collect({ stop: ['never', stop], drafter: oracle(), draftLength: 4, ignoreEos: true });
+    expect(tokens.map((token) => token.text).join('')).toBe(full.slice(0, full.indexOf(stop)));
+    const result = await generate(target, PROMPT, { stop, ignoreEos: true });
+    expect(result).toMatchObject({ finishReason: 'stop', stop, text: full.slice(0, full.indexOf(stop)) });
+  });
+
+  it('shows what it held back for a stop string that did not come', async () => {
+    const full = text.slice(0, 4).map((id) => `<${id}>`).join('');
+    const stop = `${full.slice(-3)}never`;
+    const tokens = await collect({ maxTokens: 4, stop, ignoreEos: true });
+    expect(tokens.map((token) => token.text).join('')).toBe(full);
+  });
+
+  it('stops at the context and clips drafts to it', async () => {
+    const reach = { drafter: draftModel(target.model), draftLength: 9, ignoreEos: true };
+    const { tokens, finishReason } = await generate(target, PROMPT, reach);
+    expect(tokens).toHaveLength(48 - PROMPT.length);
+    expect(finishReason).toBe('length');
+    expect(tokens).toEqual((await generate(target, PROMPT, { ignoreEos: true })).tokens);
+  });
+
+  it('stops drafting at the context of the drafter and goes on without it', async () => {
+    const draft = await tinyTarget('llama-mha', { contextLength: 12 });
+    const options = { drafter: draftModel(draft.model), ignoreEos: true, maxTokens: 20 };
+    expect((await generate(target, PROMPT, options)).tokens).toEqual(text.slice(0, 20));
+  });
+
+  it('throws the reason of an abort, or returns what there is', async () => {
+    const reason = new Error('enough');
+    const until = (count: number, onAbort: 'throw' | 'return') => {
+      const controller = new AbortController();
+      let seen = 0;
+      const drafter: Drafter = {
+        name: 'counting',
+        draft() {
+          seen += 1;
+          if (seen > count) controller.abort(reason);
+          return { tokens: [] };
+        },
+      };
+      return generate(target, PROMPT, { drafter, signal: controller.signal, onAbort, ignoreEos: true });
+    };
+    await expect(until(3, 'throw')).rejects.toBe(reason);
+    const { tokens, finishReason } = await until(3, 'return');
+    expect(finishReason).toBe('abort');
+    expect(tokens).toEqual(text.slice(0, 3));
+  });
+
+  it('reuses the cache of a session for a prompt that goes on', async () => {
+    using session = new Session(target.model);
+    const first = await generate(target, PROMPT, { session, maxTokens: 6, ignoreEos: true });
+    const prompt = [...PROMPT, ...first.tokens, 7, 8];
+    const second = await generate(target, prompt, { session, maxTokens: 6, ignoreEos: true });
+    // The last token of the first call was emitted, not computed.
+    expect(second.usage.cachedTokens).toBe(PROMPT.length + 5);
+    expect(second.tokens).toEqual((await generate(target, prompt, { maxTokens: 6, ignoreEos: true })).tokens);
+  });
+
+  it('counts what it did', async () => {
+    const { stats } = await generate(target, PROMPT, { maxTokens: 12, drafter: oracle(), draftLength: 3, ignoreEos: true });
+    expect(stats).toMatchObject({
+      targetForwards: 3,
+      targetRows: 6 + 3 + 1 + 3 + 1 + 3,
+      drafts: 3,
+      draftedTokens: 9,
+      acceptedTokens: 9,
+      draftedByPosition: [3, 3, 3],
+      acceptedByPosition: [3, 3, 3],
+      tokensPerForward: 4,
+      meanAcceptedLength: 3,
+    });
+    expect(stats.totalMs).toBeGreaterThanOrEqual(stats.firstTokenMs);
+  });
+
+  it('hands the drafter hidden states of every committed position, once, in order', async () => {
+    const widths: number[] = [];
+    const lengths: number[] = [];
+    const drafter: Drafter = {
+      name: 'tapped',
+      taps: [1],
+      draft({ tokens, hidden = [], maxDepth }) {
+        widths.push(...hidden.map((state) => state.length));
+        lengths.push(tokens.length);
+        return oracle().draft({ tokens, maxDepth } as Parameters<Drafter['draft']>[0]);
+      },
+    };
+    await generate(target, PROMPT, { drafter, maxTokens: 9, draftLength: 2, ignoreEos: true });
+    const { width } = target.model.config;
+    // All but the last committed token: that one has not been computed yet when the drafter is asked.
+    expect(widths).toEqual(Array.from({ length: lengths[lengths.length - 1] - 1 }, () => width));
+  });
+});
+
+describe('a generation of the embedded model', () => {
+  it('ends at the end token unless told to go on, and streams text', async () => {
+    const story: LoadedModel = await demo('target');
+    const options: GenerateOptions = { maxTokens: 480 };
+    const generation = generate(story, 'Once upon a time', options);
+    let shown = '';
+    for await (const token of generation) shown += token.text;
+    const { text: whole, finishReason, tokens } = await generation;
+    expect(shown).toBe(whole);
+    expect(finishReason).toBe('stop');
+    expect(story.model.config.eosTokens).toContain(tokens[tokens.length - 1]);
+    expect(whole).toMatch(/^, there was a little girl named Lily\./);
+    const stop = await generate(story, 'Once upon a time', { ...options, stop: 'Lily' });
+    expect(stop.text).toBe(', there was a little girl named ');
+    story.dispose();
+  }, 60_000);
+});
+
+describe('generate refuses', () => {
+  it.each<[string, unknown, string]>([
+    ['an unknown option', { temprature: 1 }, 'temprature'],
+    ['a wrong type', { maxTokens: 1.5 }, 'maxTokens'],
+    ['the greedy verifier at a temperature', { temperature: 1, verifier: { name: 'greedy' } }, 'expected temperature 0'],
+    ['an empty stop string', { stop: '' }, 'stop'],
+  ])('%s', (_, options, message) => {
+    expect(() => generate(target, PROMPT, options as GenerateOptions)).toThrow(message);
+  });
+
+  it('an empty prompt and one that fills the context', () => {
+    expect(() => generate(target, [])).toThrow('generate: expected a prompt of at least one token, got none');
+    expect(() => generate(target, Array(48).fill(1))).toThrow('expected a prompt below the context of 48 tokens, got 48');
+  });
+
+  it('a session of another model', async () => {
+    const other = await tinyTarget('llama-mha');
+    using session = new Session(other.model);
+    expect(() => generate(target, PROMPT, { session })).toThrow('expected a session of the target model');
+  });
+
+  it('tokens outside the vocabulary', async () => {
+    await expect(generate(target, [1, 64])).rejects.toThrow('forward: expected token ids from 0 to 63, got 64');
+  });
+
+  it('a draft that is longer than asked for, and one whose parents are no tree', async () => {
+    const drafter = (parents?: number[]): Drafter => ({
+      name: 'wrong',
+      draft: () => ({ tokens: [1, 2, 3].map(pointDraw), parents }),
+    });
+    await expect(generate(target, PROMPT, { drafter: drafter(), draftLength: 2 })).rejects.toThrow('expected at most 2 tokens');
+    await expect(generate(target, PROMPT, { drafter: drafter([-1, 5, 0]) })).rejects.toThrow('parent');
+  });
+});

@@ -1,0 +1,183 @@
+// Speculation changes nothing but the time: every drafter, length, tree, backend and dtype against a loop without cache
+// and without speculation.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Backend } from '../../src/kernels/backend.ts';
+import type { Drafter } from '../../src/speculate/drafter.ts';
+import { draftModel } from '../../src/speculate/drafters/model.ts';
+import { ngram } from '../../src/speculate/drafters/ngram.ts';
+import { none } from '../../src/speculate/drafters/none.ts';
+import { pointDraw } from '../../src/speculate/drawn.ts';
+import { generate, type Target } from '../../src/speculate/generate.ts';
+import type { GenerateOptions } from '../../src/speculate/options.ts';
+import { argmax } from '../../src/speculate/sample.ts';
+import { rejection } from '../../src/speculate/verifiers/rejection.ts';
+import { BACKENDS } from '../models/fixtures.ts';
+import { decodeWithoutCache, oracleDrafter, randomDrafter, tinyTarget } from './fixtures.ts';
+
+const PROMPT = [1, 5, 9, 5, 9, 5];
+const COUNT = 40;
+const VOCAB = 64;
+
+/** Fresh drafters of every kind around a target; `text` is what the target will say. */
+function draftersOf(target: Target, draft: Target, text: readonly number[]): Record<string, () => Drafter> {
+  return {
+    none: () => none(),
+    ngram: () => ngram(),
+    'model, which is the target itself': () => draftModel(target.model),
+    'model, which is another one': () => draftModel(draft.model),
+    'tree [3, 2, 1]': () => draftModel(draft.model, { branching: [3, 2, 1] }),
+    'tree [2, 2, 2] of the target itself': () => draftModel(target.model, { branching: [2, 2, 2] }),
+    'random trees': () => randomDrafter(3, VOCAB, pointDraw),
+    'an oracle': () => oracleDrafter(text, 99, VOCAB, pointDraw),
+    'an oracle wrong at once': () => oracleDrafter(text, 0, VOCAB, pointDraw),
+    'an oracle wrong at the third token': () => oracleDrafter(text, 2, VOCAB, pointDraw),
+  };
+}
+
+async function tokensOf(target: Target, options: GenerateOptions): Promise<readonly number[]> {
+  return (await generate(target, PROMPT, { maxTokens: COUNT, ignoreEos: true, ...options })).tokens;
+}
+
+describe.each(BACKENDS.filter(({ name }) => name !== 'gpu cpu'))('greedy on $name', ({ open }) => {
+  describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
+    let backend: Backend;
+    let target: Target;
+    let draft: Target;
+    let expected: number[];
+
+    beforeAll(async () => {
+      backend = await open();
+      target = await tinyTarget('llama', { backend, dtype });
+      draft = await tinyTarget('llama-mha', { backend, dtype });
+      expected = await decodeWithoutCache(target.model, PROMPT, COUNT, argmax);
+    }, 60_000);
+    afterAll(() => backend.dispose());
+
+    it('gives the tokens of a loop without a cache with every drafter', async () => {
+      const drafters = draftersOf(target, draft, [...PROMPT, ...expected]);
+      for (const [name, make] of Object.entries(drafters)) {
+        for (const draftLength of [1, 4, 9]) {
+          const drafter = make();
+          const tokens = await tokensOf(target, { drafter, draftLength });
+          expect({ name, draftLength, tokens }).toEqual({ name, draftLength, tokens: expected });
+          drafter.dispose?.();
+        }
+      }
+    }, 60_000);
+
+    it('gives them with the other verifiers too, since temperature 0 leaves nothing to chance', async () => {
+      const drafter = draftModel(draft.model, { branching: [2, 2] });
+      expect(await tokensOf(target, { drafter, verifier: rejection })).toEqual(expected);
+      drafter.dispose?.();
+    });
+  });
+});
+
+describe('sampling with shared noise', () => {
+  const SETTINGS: readonly GenerateOptions[] = [
+    { temperature: 1 },
+    { temperature: 0.7, topK: 12, topP: 0.9 },
+    { temperature: 1.3, minP: 0.02, repetitionPenalty: 1.2, presencePenalty: 0.3, logitBias: { 7: 2 } },
+  ];
+
+  it('gives the same tokens for a seed with every drafter, draft length and tree', async () => {
+    const target = await tinyTarget('llama');
+    const draft = await tinyTarget('llama-mha');
+    for (const [index, settings] of SETTINGS.entries()) {
+      for (let seed = 0; seed < 6; seed++) {
+        const plain = await tokensOf(target, { ...settings, seed });
+        const drafters = draftersOf(target, draft, [...PROMPT, ...plain]);
+        for (const [name, make] of Object.entries(drafters)) {
+          const draftLength = 1 + ((seed + name.length) % 7);
+          const drafter = make();
+          const tokens = await tokensOf(target, { ...settings, seed, drafter, draftLength });
+          expect({ index, seed, name, tokens }).toEqual({ index, seed, name, tokens: plain });
+          drafter.dispose?.();
+        }
+      }
+    }
+  }, 120_000);
+
+  it('gives different tokens for different seeds', async () => {
+    const target = await tinyTarget('llama');
+    const texts = await Promise.all([0, 1, 2, 3].map((seed) => tokensOf(target, { temperature: 1, seed })));
+    expect(new Set(texts.map((tokens) => tokens.join())).size).toBe(4);
+  });
+
+  it('accepts every token of a draft model that is the target itself', async () => {
+    const target = await tinyTarget('llama');
+    const drafter = draftModel(target.model);
+    const { stats } = await generate(target, PROMPT, { maxTokens: 20, temperature: 1, drafter, ignoreEos: true });
+    expect(stats.acceptedTokens).toBe(stats.draftedTokens);
+    expect(stats.targetForwards).toBe(4);
+  });
+});
+
+describe('rejection sampling', () => {
+  it('draws the first three tokens from the joint law of the target, by chi-square', async () => {
+    const target = await tinyTarget('llama');
+    const draft = await tinyTarget('llama-mha');
+    const settings = { temperature: 0.4, topK: 3, maxTokens: 3, ignoreEos: true };
+    const runs = 3000;
+    const expected = await jointLaw(target, settings);
+    for (const branching of [[1], [2, 2]]) {
+      const drafter = draftModel(draft.model, { branching });
+      const counts = new Map<string, number>();
+      for (let seed = 0; seed < runs; seed++) {
+        const options = { ...settings, seed, drafter, verifier: rejection, draftLength: 6 };
+        const { tokens } = await generate(target, PROMPT, options);
+        counts.set(tokens.join(), (counts.get(tokens.join()) ?? 0) + 1);
+      }
+      drafter.dispose?.();
+      const { statistic, critical } = chiSquare(expected, counts, runs);
+      expect([...counts.keys()].filter((tokens) => !expected.has(tokens))).toEqual([]);
+      expect({ branching, statistic, tooFar: statistic > critical }).toMatchObject({ tooFar: false });
+    }
+  }, 120_000);
+});
+
+/** The law of the first three tokens, by plain decoding from every prefix. */
+async function jointLaw(target: Target, settings: GenerateOptions): Promise<Map<string, number>> {
+  const { createProcessor } = await import('../../src/speculate/processors.ts');
+  const { readOptions } = await import('../../src/speculate/options.ts');
+  const { logitsWithoutCache } = await import('./fixtures.ts');
+  const lawOf = createProcessor(readOptions(settings), PROMPT.length);
+  let level = new Map<string, number>([['', 1]]);
+  for (let depth = 0; depth < 3; depth++) {
+    const next = new Map<string, number>();
+    for (const [path, mass] of level) {
+      const history = [...PROMPT, ...path.split(',').filter(Boolean).map(Number)];
+      const law = lawOf(await logitsWithoutCache(target.model, history), history);
+      if (!('probs' in law)) throw new Error('expected a law with probabilities');
+      for (const [token, probability] of law.probs.entries())
+        if (probability > 0) next.set(path === '' ? String(token) : `${path},${token}`, mass * probability);
+    }
+    level = next;
+  }
+  return level;
+}
+
+/** Pearson's statistic with cells of less than five expected pooled, and the 1 - 1e-4 quantile (Wilson and Hilferty). */
+function chiSquare(expected: ReadonlyMap<string, number>, counts: ReadonlyMap<string, number>, runs: number) {
+  let statistic = 0;
+  let cells = 0;
+  let pooledExpected = 0;
+  let pooledCount = 0;
+  const add = (wanted: number, count: number) => {
+    statistic += (count - wanted) ** 2 / wanted;
+    cells += 1;
+  };
+  for (const [key, probability] of expected) {
+    const wanted = probability * runs;
+    if (wanted >= 5) add(wanted, counts.get(key) ?? 0);
+    else {
+      pooledExpected += wanted;
+      pooledCount += counts.get(key) ?? 0;
+    }
+  }
+  if (pooledExpected > 0) add(pooledExpected, pooledCount);
+  const freedom = cells - 1;
+  const z = 3.719;
+  const critical = freedom * (1 - 2 / (9 * freedom) + z * Math.sqrt(2 / (9 * freedom))) ** 3;
+  return { statistic, critical };
+}

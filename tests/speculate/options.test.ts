@@ -1,0 +1,54 @@
+// The options of `generate`: defaults, and every refusal by name.
+import { describe, expect, it } from 'vitest';
+import { OptionError } from '../../src/kernels/errors.ts';
+import { readOptions } from '../../src/speculate/options.ts';
+import { greedy } from '../../src/speculate/verifiers/greedy.ts';
+import { match } from '../../src/speculate/verifiers/match.ts';
+import { rejection } from '../../src/speculate/verifiers/rejection.ts';
+
+describe('readOptions', () => {
+  it('drafts nothing and is greedy by default', () => {
+    const settings = readOptions({});
+    expect(settings.drafter.name).toBe('none');
+    expect(settings.verifier).toBe(greedy);
+    expect(settings).toMatchObject({ temperature: 0, seed: 0, draftLength: 4, stop: [] });
+  });
+
+  it('matches with shared noise when sampling, unless told otherwise', () => {
+    expect(readOptions({ temperature: 1 }).verifier).toBe(match);
+    expect(readOptions({ temperature: 1, verifier: rejection }).verifier).toBe(rejection);
+    expect(readOptions({ verifier: rejection }).verifier).toBe(rejection);
+  });
+
+  it('names unknown options, the sampling options among them', () => {
+    const unknown: object = { maxToken: 3, top_k: 4 };
+    expect(() => readOptions(unknown)).toThrow(OptionError);
+    expect(() => readOptions(unknown)).toThrow(/maxToken[\s\S]*top_k/);
+  });
+
+  it('names options outside their domain', () => {
+    for (const [name, value] of Object.entries({
+      maxTokens: 0,
+      seed: -1,
+      stop: '',
+      draftLength: 65,
+      temperature: -0.1,
+      onAbort: 'ignore',
+      verifier: 'greedy',
+    }))
+      expect(() => readOptions({ [name]: value }), name).toThrow(
+        new RegExp(`generate: [\\s\\S]*${name}`),
+      );
+  });
+
+  it('refuses the greedy verifier above temperature 0', () => {
+    expect(() => readOptions({ temperature: 0.5, verifier: greedy })).toThrow(
+      'generate: expected temperature 0 with the greedy verifier',
+    );
+  });
+
+  it('takes one stop string or several', () => {
+    expect(readOptions({ stop: 'END' }).stop).toEqual(['END']);
+    expect(readOptions({ stop: ['a', 'b'] }).stop).toEqual(['a', 'b']);
+  });
+});

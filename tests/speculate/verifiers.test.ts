@@ -1,0 +1,300 @@
+// The three verifiers against the worked examples: scripted noise for single steps, exact enumeration for laws.
+import { describe, expect, it } from 'vitest';
+import { lawDraw, pointDraw } from '../../src/speculate/drawn.ts';
+import type { Law } from '../../src/speculate/law.ts';
+import { createNoise, type Noise } from '../../src/speculate/noise.ts';
+import { prove } from '../../src/speculate/prove.ts';
+import { argmax, massOf, pick, point, race } from '../../src/speculate/sample.ts';
+import type { Verifier } from '../../src/speculate/verifier.ts';
+import { greedy } from '../../src/speculate/verifiers/greedy.ts';
+import { match } from '../../src/speculate/verifiers/match.ts';
+import { rejection } from '../../src/speculate/verifiers/rejection.ts';
+import { asRow, chain, constant, probs, rounded, vectors } from './laws.ts';
+import { verifierConformance } from './verifier-conformance.ts';
+
+verifierConformance('greedy', greedy);
+verifierConformance('match', match);
+verifierConformance('rejection', rejection);
+
+/** Noise that answers coins and picks from a list and notes the thresholds and the laws. */
+function scripted(coins: readonly number[], picked: number) {
+  const thresholds: number[] = [];
+  const picks: Law[] = [];
+  const noise: Noise = {
+    race: () => {
+      throw new Error('expected no race, got one');
+    },
+    coin: (_purpose, _position, _token, probability) =>
+      coins[thresholds.push(probability) - 1] < probability,
+    pick: (_purpose, _position, law) => {
+      picks.push(law);
+      return 'point' in law ? law.point : pick(law.probs, picked);
+    },
+  };
+  return { noise, thresholds, picks };
+}
+
+function rowOf(law: Law): number[] {
+  return rounded(Array.from({ length: 4 }, (_, token) => massOf(law, token)));
+}
+
+describe('greedy', () => {
+  it('gives the tokens of vector A', () => {
+    const { A } = vectors;
+    for (const example of [A, A.all_accepted_case, A.empty_draft_case]) {
+      const draft = { tokens: example.draft.map(pointDraw) };
+      const law = (row: number) => point(example.target_argmax_per_row[row]);
+      const { path, next } = greedy.verify({ draft, law, position: 0, noise: createNoise(0) });
+      expect(path.length).toBe(example.accepted);
+      expect([...path.map((node) => draft.tokens[node].token), next]).toEqual(example.emitted);
+    }
+  });
+
+  it('draws the most probable tokens, ties to the lower index', () => {
+    const drawn = greedy.draw(probs([0.2, 0.3, 0.2, 0.3]), 0, 3, createNoise(0));
+    expect(drawn).toEqual([1, 3, 0].map(pointDraw));
+  });
+});
+
+describe('rejection', () => {
+  it('follows the traces of vector B', () => {
+    const { p, q, traces, residual } = vectors.B;
+    for (const trace of traces) {
+      const { noise, picks } = scripted([trace.u], trace.u_residual ?? 0);
+      const draft = { tokens: [lawDraw(trace.draft, probs(q))] };
+      const { path, next } = rejection.verify({ draft, law: () => probs(p), position: 0, noise });
+      expect(path.length).toBe(trace.accepted ? 1 : 0);
+      expect(trace.accepted ? trace.draft : next).toBe(trace.emitted);
+      if (!trace.accepted) expect(rowOf(picks[0])).toEqual(residual);
+    }
+  });
+
+  it('follows the traces of vector C', () => {
+    const { target_rows: rows, target_start: start, draft_start, draft_rows, traces } = vectors.C;
+    for (const trace of traces) {
+      const law = (row: number) => probs(row === 0 ? start : rows[trace.draft[row - 1]]);
+      const tokens = trace.draft.map((token, depth) =>
+        lawDraw(token, probs(depth === 0 ? draft_start : draft_rows[trace.draft[depth - 1]])),
+      );
+      const { noise } = scripted(
+        trace.rows.map(({ u }) => u),
+        trace.u_last,
+      );
+      const { path, next } = rejection.verify({ draft: { tokens }, law, position: 0, noise });
+      expect([...path.map((node) => tokens[node].token), next]).toEqual(trace.emitted);
+    }
+  });
+
+  it('judges siblings with the thresholds of vector E', () => {
+    const { p, q, walk_candidates_1_3_2: walked } = vectors.E;
+    const law = probs(q);
+    const tokens = walked.steps.map(({ candidate }) => lawDraw(candidate, law));
+    const { noise, thresholds } = scripted([0.999999, 0, 0.5], 0);
+    const draft = { tokens, parents: [-1, -1, -1] };
+    const verdict = rejection.verify({ draft, law: () => probs(p), position: 0, noise });
+    const asProbabilities = thresholds.map((threshold) => Math.min(1, threshold));
+    expect(rounded(asProbabilities)).toEqual(walked.steps.map((step) => step.accept_if_u_below));
+    expect(verdict.path).toEqual([2]);
+  });
+
+  it('judges points with the thresholds and the residual of vector F', () => {
+    const { p, children_in_order, sequential, residual } = vectors.F;
+    const { noise, thresholds, picks } = scripted([0.99, 0.99], 0.5);
+    const draft = { tokens: children_in_order.map(pointDraw), parents: [-1, -1] };
+    rejection.verify({ draft, law: () => probs(p), position: 0, noise });
+    expect(rounded(thresholds)).toEqual(sequential.map((step) => step.accept_if_u_below));
+    expect(rowOf(picks[0])).toEqual(residual);
+  });
+
+  it('does not count a child twice', () => {
+    const { children, acceptance } = vectors.F.duplicate_children_trap;
+    const draft = () => children.map(pointDraw);
+    const target = constant(vectors.F.p);
+    const proof = prove({ verifier: rejection, vocabulary: 4, target, draft, branching: [1] });
+    expect(proof.expectedTokens - 1).toBeCloseTo(acceptance, 12);
+  });
+
+  it('has the acceptance of vectors B, D, E and F', () => {
+    const { B, D, E, F } = vectors;
+    const one = { verifier: rejection, vocabulary: 4, target: constant(B.p) };
+    for (const [count, acceptance] of Object.entries(E.recursive_without_replacement)) {
+      const proof = prove({ ...one, draft: constant(B.q), branching: [Number(count)] });
+      expect(proof.expectedTokens - 1).toBeCloseTo(acceptance, 6);
+    }
+    const looked = prove({
+      ...one,
+      draft: () => F.children_in_order.map(pointDraw),
+      branching: [1],
+    });
+    expect(looked.expectedTokens - 1).toBeCloseTo(F.acceptance, 6);
+    const { draft_token: token, acceptance } = B.point_mass_draft;
+    const single = prove({ ...one, draft: () => [pointDraw(token)], branching: [1] });
+    expect(single.expectedTokens - 1).toBeCloseTo(acceptance, 6);
+    for (const [length, accepted] of Object.entries(D.E_accepted_token)) {
+      const { expectedTokens } = prove({
+        verifier: rejection,
+        vocabulary: 2,
+        target: constant([1 / 3, 2 / 3]),
+        draft: constant([2 / 3, 1 / 3]),
+        branching: Array(Number(length)).fill(1),
+      });
+      expect(expectedTokens - 1).toBeCloseTo(accepted, 6);
+    }
+  });
+
+  it('has the block lengths and block law of vector C', () => {
+    for (const [length, wanted] of Object.entries(vectors.C.length_distribution_token)) {
+      const { blocks } = prove({ ...chain, verifier: rejection, branching: ones(length) });
+      const lengths = wanted.map((_, index) => {
+        const ofLength = [...blocks].filter(([key]) => key.split(',').length === index + 1);
+        return ofLength.reduce((sum, [, probability]) => sum + probability, 0);
+      });
+      expect(rounded(lengths)).toEqual(wanted);
+    }
+    const { blocks } = prove({ ...chain, verifier: rejection, branching: [1, 1] });
+    const wanted = Object.entries(vectors.C.emission_token_2);
+    expect(blocks.size).toBe(wanted.length);
+    for (const [key, probability] of wanted) expect(blocks.get(key)).toBeCloseTo(probability, 6);
+  });
+
+  it('has the tokens per round of vector I for every tree', () => {
+    for (const { branching, E_tokens } of Object.values(vectors.I))
+      expect(prove({ ...chain, verifier: rejection, branching }).expectedTokens).toBeCloseTo(
+        E_tokens,
+        6,
+      );
+  });
+
+  it('emits what the target is certain of, whatever was drawn', () => {
+    const { B } = vectors;
+    const proof = prove({
+      verifier: rejection,
+      vocabulary: 4,
+      target: () => point(3),
+      draft: constant(B.q),
+      branching: [2],
+    });
+    expect([...proof.emitted.keys()].every((key) => key === '3,3')).toBe(true);
+    expect(proof.maxError).toBeLessThan(1e-12);
+  });
+
+  it('keeps the law when children of a node come from different laws', () => {
+    const draft = (history: readonly number[]) =>
+      history.length === 1 ? [pointDraw(2), pointDraw(2), pointDraw(1)] : [];
+    const mixed: Verifier = {
+      ...rejection,
+      draw: (law, position, count, noise) => [
+        pointDraw(1),
+        ...rejection.draw(law, position, count, noise),
+        pointDraw(1),
+      ],
+    };
+    const options = { ...chain, branching: [2, 1] };
+    expect(prove({ ...options, verifier: mixed }).maxError).toBeLessThan(1e-12);
+    expect(prove({ ...options, draft, verifier: rejection }).maxError).toBeLessThan(1e-12);
+  });
+
+  it('falls back to what is owed when rounding leaves no residual', () => {
+    const law = probs([0.5, 0.5]);
+    const { noise, picks } = scripted([2], 0.2);
+    const never: Noise = { ...noise, coin: () => false };
+    const draft = { tokens: [lawDraw(0, law)] };
+    const { next } = rejection.verify({ draft, law: () => law, position: 0, noise: never });
+    expect(next).toBe(0);
+    expect(picks).toEqual([law]);
+  });
+
+  it('rejects a token that its stated law excludes', () => {
+    const draft = { tokens: [lawDraw(0, probs([0, 1]))] };
+    const law = () => probs([0.9, 0.1]);
+    const { path } = rejection.verify({ draft, law, position: 0, noise: createNoise(1) });
+    expect(path).toEqual([]);
+  });
+});
+
+describe('match', () => {
+  it('draws and emits the tokens of vector R', () => {
+    const { seed, p, q, rows } = vectors.R.exponential_race;
+    const noise = createNoise(seed);
+    for (const { position, u, target_token, draft_token } of rows) {
+      expect(rounded(u.map((_, token) => noise.uniform('shared', position, token)))).toEqual(u);
+      const tokens = match.draw(probs(q), position, 1, noise);
+      expect(tokens).toEqual([pointDraw(draft_token)]);
+      const verdict = match.verify({ draft: { tokens }, law: () => probs(p), position, noise });
+      expect(verdict.path.length === 1 ? tokens[0].token : verdict.next).toBe(target_token);
+    }
+  });
+
+  it('has the candidate hits of vector R over ten thousand positions', () => {
+    const wanted = vectors.R.race_ordered_candidates;
+    const { uniform } = createNoise(wanted.seed);
+    const target = probs(wanted.p);
+    const draft = probs(wanted.q);
+    const byProbability = [1, 0, 3, 2];
+    const counts = [0, 0, 0, 0];
+    const hits = [0, 0, 0, 0];
+    const staticHits = [0, 0, 0, 0];
+    for (let position = 0; position < 10_000; position++) {
+      const at = (token: number) => uniform('shared', position, token);
+      const [token] = race(target, at);
+      const ranked = race(draft, at, 4);
+      counts[token]++;
+      for (let first = 0; first < 4; first++) {
+        if (ranked.indexOf(token) <= first) hits[first]++;
+        if (byProbability.indexOf(token) <= first) staticHits[first]++;
+      }
+    }
+    expect(counts).toEqual(wanted.target_token_counts);
+    expect(hits).toEqual(wanted.matches_with_first_k_of_draft_race);
+    expect(staticHits).toEqual(wanted.matches_with_static_top_k_of_q);
+  });
+
+  it('accepts with the probability of the shared-noise formula', () => {
+    for (const { p, q, shared_noise_match: wanted } of vectors.R.shared_noise_match) {
+      const laws = { vocabulary: p.length, target: constant(p), draft: constant(q) };
+      const { expectedTokens } = prove({ ...laws, verifier: match, branching: [1] });
+      expect(expectedTokens - 1).toBeCloseTo(wanted, 5);
+    }
+  });
+});
+
+describe('tokens per round on the chain of vector C', () => {
+  /** The most probable draft token, as a point. */
+  const lookedUp = (history: readonly number[]) => {
+    const law = chain.draft(history);
+    return [pointDraw('point' in law ? law.point : argmax(law.probs))];
+  };
+  /** Sampled drafts stated as points: right, but it accepts less than a verifier that knows the law. */
+  const independentMatch: Verifier = {
+    ...rejection,
+    draw: (law, position, count, noise) => noise.race('draft', position, law, count).map(pointDraw),
+  };
+  for (const [length, wanted] of Object.entries(vectors.C.E_tokens_by_policy))
+    it(`are those of every policy for ${length} drafted`, () => {
+      const branching = ones(length);
+      const perRound = (verifier: Verifier, draft: typeof lookedUp | typeof chain.draft) =>
+        prove({ ...chain, draft, verifier, branching }).expectedTokens;
+      expect(perRound(rejection, chain.draft)).toBeCloseTo(wanted.token_rejection, 5);
+      expect(perRound(match, chain.draft)).toBeCloseTo(wanted.shared_noise_match, 5);
+      expect(perRound(rejection, lookedUp)).toBeCloseTo(wanted.argmax_point_mass, 5);
+      expect(perRound(match, lookedUp)).toBeCloseTo(wanted.argmax_point_mass, 5);
+      const independent = prove({ ...chain, verifier: independentMatch, branching });
+      expect(independent.expectedTokens).toBeCloseTo(
+        wanted.sampled_draft_then_independent_match,
+        5,
+      );
+      expect(independent.maxError).toBeLessThan(1e-12);
+    });
+
+  it('leave the joint law of the target as it is', () => {
+    const { target } = prove({ ...chain, verifier: match, branching: [1, 1] });
+    for (const [key, probability] of Object.entries(vectors.C.target_joint_3))
+      expect(target.get(key)).toBeCloseTo(probability, 6);
+    const plain = prove({ ...chain, verifier: match, branching: [] });
+    expect(rounded(asRow(plain.emitted, 3))).toEqual(vectors.C.target_start);
+  });
+});
+
+function ones(length: string): number[] {
+  return Array(Number(length)).fill(1);
+}
