@@ -1,7 +1,12 @@
 // `foretoken explain`: prefill the prompt, then run its last rows once more and show what that forward is made of.
+import type { Plan } from '../kernels/plan.ts';
 import { explainPlan, formatPlan } from '../tensor/explain.ts';
 import { type CliOptions, numberOf, UsageError } from './options.ts';
 import { loadTarget, openBackend, promptOf } from './parts.ts';
+
+/** How long steps run before they are timed, and how often they are. */
+const WARM_UP_MS = 300;
+const RUNS = 9;
 
 /** Runs the command; returns the exit status. */
 export async function explain(options: CliOptions, signal: AbortSignal): Promise<number> {
@@ -29,8 +34,7 @@ export async function explain(options: CliOptions, signal: AbortSignal): Promise
       signal,
     });
   };
-  for (let warm = 0; warm < 8; warm++) await step();
-  const { plan, timings } = model.trace(cache);
+  const { plan, timings } = await medians(step, () => model.trace(cache));
   const table = explainPlan(plan, {
     extents: { T: rows, K: rows },
     ...(model.report.stepTimings && { timings }),
@@ -50,4 +54,21 @@ export async function explain(options: CliOptions, signal: AbortSignal): Promise
   target.dispose();
   backend.dispose();
   return 0;
+}
+
+/** Times of every step once the code is compiled: medians of several runs. */
+async function medians(
+  step: () => Promise<void>,
+  trace: () => { plan: Plan; timings: Float64Array },
+) {
+  const start = performance.now();
+  while (performance.now() - start < WARM_UP_MS) await step();
+  const runs: Float64Array[] = [];
+  for (let run = 0; run < RUNS; run++) {
+    await step();
+    runs.push(trace().timings.slice());
+  }
+  const middle = (index: number) => runs.map((run) => run[index]).sort((a, b) => a - b)[RUNS >> 1];
+  const { plan } = trace();
+  return { plan, timings: plan.steps.map((_, index) => middle(index)) };
 }

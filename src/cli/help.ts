@@ -27,7 +27,7 @@ What it writes
 How it speculates
   --drafter NAME        model, tree, ngram or none    (compare: model; generate: none)
   --draft FOLDER        the draft model of model and tree            (the embedded draft model)
-  --draft-length N      drafted tokens per round at most                                    (4)
+  --draft-length N      drafted tokens per round at most            (model 2, tree 6, ngram 4)
   --branching LIST      children per level of tree                                      (3,2,1)
   --verifier NAME       greedy, match or rejection  (greedy at temperature 0, else match)
 

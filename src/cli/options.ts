@@ -32,7 +32,7 @@ const OPTIONS = {
   seed: { ...text, default: '0' },
   drafter: text,
   draft: text,
-  'draft-length': { ...text, default: '4' },
+  'draft-length': text,
   branching: { ...text, default: '3,2,1' },
   verifier: text,
   stats: flag,

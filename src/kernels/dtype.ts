@@ -135,13 +135,21 @@ function bf16FromNumber(value: number): number {
   return upper + (upper & 1);
 }
 
-let f16Values: Float32Array | undefined;
+let f16Values: Float64Array | undefined;
+let bf16Values: Float64Array | undefined;
 
-/** The value of every f16 bit pattern, f32 [65536]; made once, on first use. */
-export function f16Table(): Float32Array {
-  if (f16Values === undefined)
-    f16Values = Float32Array.from(
-      new Float16Array(Uint16Array.from({ length: 65_536 }, (_, bits) => bits).buffer),
-    );
+/** The value of every f16 bit pattern, f64 [65536]; made once, on first use. */
+export function f16Table(): Float64Array {
+  f16Values ??= Float64Array.from(new Float16Array(everyPattern().buffer as ArrayBuffer));
   return f16Values;
+}
+
+/** The value of every bf16 bit pattern, f64 [65536]; made once, on first use. */
+export function bf16Table(): Float64Array {
+  bf16Values ??= Float64Array.from(everyPattern(), bf16ToNumber);
+  return bf16Values;
+}
+
+function everyPattern(): Uint16Array {
+  return Uint16Array.from({ length: 65_536 }, (_, bits) => bits);
 }

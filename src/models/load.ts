@@ -190,7 +190,7 @@ function checkWeights(
         `${name}: expected shape ${show(shape)}, got ${show(entry.shape)} in ${entry.file}`,
       );
     else if (entry.dtype !== 'f32' && entry.dtype !== 'f16' && entry.dtype !== 'bf16')
-      faults.push(`${name}: expected F32, F16 or BF16, got ${entry.dtype} in ${entry.file}`);
+      faults.push(`${name}: expected F32, F16 or BF16, got ${entry.type} in ${entry.file}`);
   }
   for (const [name, { file }] of tensors) {
     if (wanted.has(name)) continue;

@@ -66,12 +66,22 @@ export function createOps(emit: Emit) {
   };
 
   const unary = (fn: UnaryFn) => (x: Tensor) => {
-    check(fn === 'not' ? x.dtype === 'bool' : x.dtype === 'f32', fn, fn === 'not' ? 'bool' : 'f32', describe(x));
+    check(
+      fn === 'not' ? x.dtype === 'bool' : x.dtype === 'f32',
+      fn,
+      fn === 'not' ? 'bool' : 'f32',
+      describe(x),
+    );
     return emit('unary', [x], { fn }, like(x));
   };
 
   const binary = (fn: BinaryFn) => (a: Tensor, b: Tensor) => {
-    check(a.dtype === b.dtype && (a.dtype === 'f32' || a.dtype === 'i32'), fn, 'two f32 or two i32', describe(a, b));
+    check(
+      a.dtype === b.dtype && (a.dtype === 'f32' || a.dtype === 'i32'),
+      fn,
+      'two f32 or two i32',
+      describe(a, b),
+    );
     return emit('binary', [a, b], { fn }, broadcast(fn, a.dtype, a, b));
   };
 
@@ -80,14 +90,21 @@ export function createOps(emit: Emit) {
     return emit('compare', [a, b], { fn }, broadcast(fn, 'bool', a, b));
   };
 
-  const reduce = (fn: ReduceFn) => (x: Tensor, axis = -1) => {
-    check(x.dtype === 'f32' || x.dtype === 'i32', fn, 'f32 or i32', describe(x));
-    const at = resolveAxis(fn, axis, x.shape.length);
-    check(x.shape[at] > 0, fn, 'an axis with elements', describe(x));
-    check(!(at === 0 && x.extent), fn, 'an axis other than the rows of the call', describe(x));
-    const dtype: DType = fn.startsWith('arg') ? 'i32' : x.dtype;
-    return emit('reduce', [x], { fn, axis: at }, { shape: x.shape.toSpliced(at, 1), dtype, extent: x.extent });
-  };
+  const reduce =
+    (fn: ReduceFn) =>
+    (x: Tensor, axis = -1) => {
+      check(x.dtype === 'f32' || x.dtype === 'i32', fn, 'f32 or i32', describe(x));
+      const at = resolveAxis(fn, axis, x.shape.length);
+      check(x.shape[at] > 0, fn, 'an axis with elements', describe(x));
+      check(!(at === 0 && x.extent), fn, 'an axis other than the rows of the call', describe(x));
+      const dtype: DType = fn.startsWith('arg') ? 'i32' : x.dtype;
+      return emit(
+        'reduce',
+        [x],
+        { fn, axis: at },
+        { shape: x.shape.toSpliced(at, 1), dtype, extent: x.extent },
+      );
+    };
 
   const softmax = (log: boolean) => (x: Tensor) => {
     check(x.dtype === 'f32' && x.shape.length > 0, 'softmax', 'f32 [..., N]', describe(x));
@@ -300,19 +317,33 @@ export function createOps(emit: Emit) {
         'a f32 [..., M, I], b f32 [..., I, N]',
         describe(a, b),
       );
-      return emit('matmul', [a, b], {}, { shape: a.shape.with(-1, b.shape[rank - 1]), dtype: 'f32', extent: a.extent });
+      return emit(
+        'matmul',
+        [a, b],
+        {},
+        { shape: a.shape.with(-1, b.shape[rank - 1]), dtype: 'f32', extent: a.extent },
+      );
     },
 
     /** The axes in a new order, copied; reversed by default. */
-    transpose(x: Tensor, axes: readonly number[] = x.shape.map((_, axis) => x.shape.length - 1 - axis)): Tensor {
+    transpose(
+      x: Tensor,
+      axes: readonly number[] = x.shape.map((_, axis) => x.shape.length - 1 - axis),
+    ): Tensor {
       check(
-        axes.toSorted((a, b) => a - b).every((axis, index) => axis === index) && axes.length === x.shape.length,
+        axes.toSorted((a, b) => a - b).every((axis, index) => axis === index) &&
+          axes.length === x.shape.length,
         'transpose',
         `a permutation of ${x.shape.length} axes`,
         show(axes),
       );
       check(!x.extent || axes[0] === 0, 'transpose', 'rows of the call in front', show(axes));
-      return emit('transpose', [x], { axes }, { shape: axes.map((axis) => x.shape[axis]), dtype: x.dtype, extent: x.extent });
+      return emit(
+        'transpose',
+        [x],
+        { axes },
+        { shape: axes.map((axis) => x.shape[axis]), dtype: x.dtype, extent: x.extent },
+      );
     },
 
     /** Two or more tensors of one dtype joined along an axis. */
@@ -331,9 +362,19 @@ export function createOps(emit: Emit) {
         `tensors of one dtype that differ only in axis ${at}`,
         describe(...tensors),
       );
-      check(!(at === 0 && first.extent), 'concat', 'an axis other than the rows of the call', 'axis 0');
+      check(
+        !(at === 0 && first.extent),
+        'concat',
+        'an axis other than the rows of the call',
+        'axis 0',
+      );
       const length = tensors.reduce((sum, tensor) => sum + tensor.shape[at], 0);
-      return emit('concat', tensors, { axis: at }, { shape: first.shape.with(at, length), dtype: first.dtype, extent: first.extent });
+      return emit(
+        'concat',
+        tensors,
+        { axis: at },
+        { shape: first.shape.with(at, length), dtype: first.dtype, extent: first.extent },
+      );
     },
 
     /** x[from .. to) along an axis, copied. */
@@ -345,8 +386,12 @@ export function createOps(emit: Emit) {
         `0 <= from <= to <= ${x.shape[at]} along a fixed axis`,
         `${from} .. ${to} along axis ${at}`,
       );
-      return emit('slice', [x], { axis: at, from, to }, { shape: x.shape.with(at, to - from), dtype: x.dtype, extent: x.extent });
+      return emit(
+        'slice',
+        [x],
+        { axis: at, from, to },
+        { shape: x.shape.with(at, to - from), dtype: x.dtype, extent: x.extent },
+      );
     },
   };
 }
-

@@ -20,7 +20,8 @@ export function record(body: (ops: Recorder) => readonly Tensor[]): Plan {
   });
   const outputs = body({
     ...ops,
-    input: (name, dtype, shape, extent) => new Tensor({ kind: 'input', name, dtype, shape, extent }, null),
+    input: (name, dtype, shape, extent) =>
+      new Tensor({ kind: 'input', name, dtype, shape, extent }, null),
   });
   return { steps, outputs: outputs.map((tensor) => tensor.value) };
 }

@@ -34,7 +34,10 @@ export async function scope<Result>(
     backend.run(program, { extents: NO_ROWS, inputs: {} });
     owned.push({ free: () => program.dispose(), buffers: program.outputs });
     const [buffer] = program.outputs;
-    return new Tensor({ kind: 'constant', dtype: result.dtype, shape: result.shape, buffer, offset: 0 }, backend);
+    return new Tensor(
+      { kind: 'constant', dtype: result.dtype, shape: result.shape, buffer, offset: 0 },
+      backend,
+    );
   });
   const allocate = (kind: 'constant' | 'state', shape: Shape, dtype: DType): Tensor => {
     const buffer = backend.alloc(dtype, sizeOf(shape));
@@ -45,7 +48,9 @@ export async function scope<Result>(
     ...ops,
     tensor(data, shape, dtype = dtypeOf(data)) {
       if (data.length !== sizeOf(shape))
-        throw new ShapeError(`tensor: expected ${sizeOf(shape)} elements for ${show(shape)}, got ${data.length}`);
+        throw new ShapeError(
+          `tensor: expected ${sizeOf(shape)} elements for ${show(shape)}, got ${data.length}`,
+        );
       const tensor = allocate('constant', shape, dtype);
       if ('buffer' in tensor.value) backend.write(tensor.value.buffer, hostArray(data, dtype));
       return tensor;
@@ -56,17 +61,23 @@ export async function scope<Result>(
   const returned = new Set<Buffer>();
   try {
     const result = await body(eager);
-    for (const tensor of tensorsIn(result)) if ('buffer' in tensor.value) returned.add(tensor.value.buffer);
+    for (const tensor of tensorsIn(result))
+      if ('buffer' in tensor.value) returned.add(tensor.value.buffer);
     return result;
   } finally {
-    for (const { free, buffers } of owned) if (!buffers.some((buffer) => returned.has(buffer))) free();
+    for (const { free, buffers } of owned)
+      if (!buffers.some((buffer) => returned.has(buffer))) free();
   }
 }
 
 function tensorsIn(result: unknown): Tensor[] {
   if (result instanceof Tensor) return [result];
   if (Array.isArray(result)) return result.flatMap(tensorsIn);
-  if (result !== null && typeof result === 'object' && Object.getPrototypeOf(result) === Object.prototype)
+  if (
+    result !== null &&
+    typeof result === 'object' &&
+    Object.getPrototypeOf(result) === Object.prototype
+  )
     return Object.values(result).flatMap(tensorsIn);
   return [];
 }
@@ -86,5 +97,7 @@ function hostArray(data: TypedArray | readonly number[], dtype: DType): TypedArr
   if (dtype === 'i32') return Int32Array.from(data);
   if (dtype === 'i8') return Int8Array.from(data);
   if (dtype === 'u8' || dtype === 'bool') return Uint8Array.from(data);
-  throw new ShapeError(`tensor: expected bit patterns in a Uint16Array for ${dtype}, got plain numbers; cast from f32`);
+  throw new ShapeError(
+    `tensor: expected bit patterns in a Uint16Array for ${dtype}, got plain numbers; cast from f32`,
+  );
 }

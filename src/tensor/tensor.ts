@@ -54,7 +54,9 @@ export class Tensor {
   async read(): Promise<TypedArray> {
     const value = this.value;
     if (this.#backend === null || !('buffer' in value))
-      throw new Error('read: expected a tensor with data, got one of a plan that is being recorded');
+      throw new Error(
+        'read: expected a tensor with data, got one of a plan that is being recorded',
+      );
     return this.#backend.read(value.buffer, value.offset, value.offset + this.size);
   }
 

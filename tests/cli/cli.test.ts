@@ -96,7 +96,7 @@ describe('foretoken', () => {
       'Once upon a time',
     );
     expect(status).toBe(0);
-    expect(stdout).toBe(', there was a little girl named\n');
+    expect(stdout).toBe(', there was a little girl named Lily\n');
     expect(stderr).toContain('5 prompt and 8 new tokens, ended by length');
   });
 

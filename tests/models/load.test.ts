@@ -123,7 +123,7 @@ describe('loadModel', () => {
       'missing model.norm.weight [32]',
       'unused model.layers.0.self_attn.q_proj.bias in',
       'model.layers.1.input_layernorm.weight: expected shape [32], got [31]',
-      'lm_head.weight: expected F32, F16 or BF16, got i8',
+      'lm_head.weight: expected F32, F16 or BF16, got I8',
     ])
       expect((error as Error).message).toContain(part);
   });

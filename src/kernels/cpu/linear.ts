@@ -5,9 +5,12 @@
 // - four weight rows share one read of x: 2.1x over one row at a time, which waits for its own additions;
 // - the loop over i is unrolled by two: 1.1x;
 // - x is widened to float64 and interleaved by rows beforehand: the inner loop has no conversions of x;
-// - f16 and bf16 weights are widened once per block of rows and used for all rows of x.
+// - f16 and bf16 weights are widened once per block of rows and used for all rows of x; for one row they are looked up.
+
+import { bf16Table, f16Table } from '../dtype.ts';
 import { ShapeError } from '../errors.ts';
 import type { Kernel, Operand } from '../operand.ts';
+import type { DType } from '../plan.ts';
 import { widenBf16, widenF16 } from './widen.ts';
 
 /** Weight rows per block: a multiple of all tile heights below, small enough for the second-level cache. */
@@ -57,17 +60,30 @@ export function createLinear(): Kernel<'linear'> {
     tile.inner = inner;
     tile.out = out.data as Float32Array;
     tile.outStride = outer;
+    const table = rows === 1 ? tableOf(weight.dtype) : undefined;
+    if (table !== undefined) rowByTable(tile, weight.data as Uint16Array, table);
+    else tiles(rows, weight, tile);
+    if (bias !== undefined) addBias(tile.out, bias.data as Float32Array, rows, outer);
+  };
+
+  function tiles(rows: number, weight: Operand, tile: Tile): void {
+    const outer = tile.outStride;
     for (let o = 0; o < outer; o += BLOCK) {
       tile.count = Math.min(BLOCK, outer - o);
       weightRows(weight, o, tile, widened);
       for (let t = 0; t < rows; t += MAX_ROWS) {
-        tile.from = t * inner;
+        tile.from = t * tile.inner;
         tile.outFrom = t * outer + o;
         TILES[Math.min(MAX_ROWS, rows - t)](tile);
       }
     }
-    if (bias !== undefined) addBias(tile.out, bias.data as Float32Array, rows, outer);
-  };
+  }
+}
+
+/** The value of every bit pattern of a 16-bit dtype. */
+function tableOf(dtype: DType): Float64Array | undefined {
+  if (dtype === 'bf16') return bf16Table();
+  return dtype === 'f16' ? f16Table() : undefined;
 }
 
 /** Interleaves groups of up to MAX_ROWS rows of x, widened to float64. */
@@ -142,6 +158,42 @@ function tile1(tile: Tile): void {
     out[outFrom + c + 3] = y3;
   }
   remainder(tile, 1, c);
+}
+
+/**
+ * One row of x against all rows of f16 or bf16 weights, four at a time: 2.4x over widening first. The values that occur
+ * in weights are few, so their part of the table stays in the first-level cache.
+ */
+function rowByTable(tile: Tile, bits: Uint16Array, table: Float64Array): void {
+  const { x, inner, out, outStride: outer } = tile;
+  let o = 0;
+  for (; o + 4 <= outer; o += 4) {
+    const w0 = o * inner;
+    const w1 = w0 + inner;
+    const w2 = w1 + inner;
+    const w3 = w2 + inner;
+    let y0 = 0;
+    let y1 = 0;
+    let y2 = 0;
+    let y3 = 0;
+    for (let i = 0; i < inner; i++) {
+      const a = x[i];
+      y0 += a * table[bits[w0 + i]];
+      y1 += a * table[bits[w1 + i]];
+      y2 += a * table[bits[w2 + i]];
+      y3 += a * table[bits[w3 + i]];
+    }
+    out[o] = y0;
+    out[o + 1] = y1;
+    out[o + 2] = y2;
+    out[o + 3] = y3;
+  }
+  for (; o < outer; o++) {
+    const w = o * inner;
+    let sum = 0;
+    for (let i = 0; i < inner; i++) sum += x[i] * table[bits[w + i]];
+    out[o] = sum;
+  }
 }
 
 /** Two rows of x, four rows of weights at a time. */

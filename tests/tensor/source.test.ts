@@ -1,0 +1,84 @@
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type FolderSource, memorySource, openFolder } from '../../src/tensor/source.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'foretoken-source-'));
+  writeFileSync(join(folder, 'a.txt'), 'täg');
+  writeFileSync(join(folder, 'bytes'), Uint8Array.of(1, 2, 3, 0xff));
+  symlinkSync(join(folder, 'bytes'), join(folder, 'link'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const SOURCES: readonly [string, () => Promise<FolderSource>][] = [
+  ['a folder on disk', () => openFolder(folder)],
+  [
+    'a folder in memory',
+    async () => {
+      const bytes = Uint8Array.of(1, 2, 3, 0xff);
+      return memorySource({ 'a.txt': 'täg', bytes, link: bytes });
+    },
+  ],
+];
+
+describe.each(SOURCES)('%s', (_, make) => {
+  it('reads exact ranges, sizes and text', async () => {
+    const source = await make();
+    expect(await source.has('a.txt')).toBe(true);
+    expect(await source.has('b.txt')).toBe(false);
+    expect(await source.size('bytes')).toBe(4);
+    expect(await source.read('bytes', 1, 3)).toEqual(Uint8Array.of(2, 3));
+    expect(await source.read('link', 0, 4)).toEqual(Uint8Array.of(1, 2, 3, 0xff));
+    expect(await source.read('bytes', 2, 2)).toEqual(new Uint8Array(0));
+    expect(await source.text('a.txt')).toBe('täg');
+    await source.close();
+  });
+
+  it('refuses what is not there, what is too short, what is no text, and an abort', async () => {
+    const source = await make();
+    await expect(source.read('nothing', 0, 1)).rejects.toThrow('nothing: expected a ');
+    await expect(source.read('bytes', 2, 6)).rejects.toThrow(
+      'bytes: expected 6 bytes, got 4; the file is truncated',
+    );
+    await expect(source.text('bytes')).rejects.toThrow('bytes: expected UTF-8 text');
+    const reason = new Error('enough');
+    await expect(source.read('bytes', 0, 1, { signal: AbortSignal.abort(reason) })).rejects.toBe(
+      reason,
+    );
+    await source.close();
+  });
+
+  it.each(['../a.txt', '/etc/passwd', 'a/../../b', 'a\\b', 'C:a', './a.txt', '', 'a//b', 'a\0b'])(
+    'refuses the path %j',
+    async (path) => {
+      const source = await make();
+      const attempts: (() => Promise<unknown>)[] = [
+        () => source.has(path),
+        () => source.read(path, 0, 1),
+        () => source.text(path),
+      ];
+      for (const attempt of attempts) {
+        const error = await Promise.resolve()
+          .then(attempt)
+          .catch((caught: Error) => caught);
+        expect(error).toMatchObject({ name: 'FormatError' });
+        expect((error as Error).message).toContain('expected a path inside the folder');
+      }
+      await source.close();
+    },
+  );
+});
+
+describe('openFolder', () => {
+  it('refuses what is no folder', async () => {
+    await expect(openFolder(join(folder, 'missing'))).rejects.toThrow(
+      'missing: expected a folder, got nothing',
+    );
+    await expect(openFolder(join(folder, 'bytes'))).rejects.toThrow(
+      'bytes: expected a folder, got a file',
+    );
+  });
+});
