@@ -17,7 +17,8 @@ export const spelled: Tokenizer = {
   chatTemplate: null,
   encode: (text) => [...text.matchAll(/<(\d+)>/g)].map(([, id]) => Number(id)),
   decode: (ids) => ids.map((id) => `<${id}>`).join(''),
-  stream: () => ({ push: (id: number) => `<${id}>`, flush: () => '' }) as ReturnType<Tokenizer['stream']>,
+  stream: () =>
+    ({ push: (id: number) => `<${id}>`, flush: () => '' }) as ReturnType<Tokenizer['stream']>,
   tokenBytes: (id) => new TextEncoder().encode(`<${id}>`),
   idToToken: (id) => `<${id}>`,
   tokenToId: (token) => Number(token.slice(1, -1)),
@@ -28,7 +29,10 @@ export const spelled: Tokenizer = {
 
 /** A tiny checkpoint as a target. */
 export async function tinyTarget(name = 'llama', options: LoadOptions = {}): Promise<Target> {
-  return { model: await loadTiny(name, { contextLength: 96, maxRows: 16, ...options }), tokenizer: spelled };
+  return {
+    model: await loadTiny(name, { contextLength: 96, maxRows: 16, ...options }),
+    tokenizer: spelled,
+  };
 }
 
 /** One of the embedded pair. */
@@ -37,7 +41,10 @@ export function demo(name: 'target' | 'draft', options: LoadOptions = {}) {
 }
 
 /** Logits after `tokens`, from an empty cache. */
-export async function logitsWithoutCache(model: Model, tokens: readonly number[]): Promise<Float32Array> {
+export async function logitsWithoutCache(
+  model: Model,
+  tokens: readonly number[],
+): Promise<Float32Array> {
   const cache = model.createCache();
   const { logits } = await model.forward(cache, [{ sequence: cache.sequence(), tokens }]);
   cache.dispose();
@@ -52,15 +59,21 @@ export async function decodeWithoutCache(
   next: (logits: Float32Array, tokens: readonly number[]) => number,
 ): Promise<number[]> {
   const tokens = [...prompt];
-  for (let index = 0; index < count; index++) tokens.push(next(await logitsWithoutCache(model, tokens), tokens));
+  for (let index = 0; index < count; index++)
+    tokens.push(next(await logitsWithoutCache(model, tokens), tokens));
   return tokens.slice(prompt.length);
 }
 
 /** Drafts chains or trees of tokens that know nothing, so that every kind of rejection happens. */
-export function randomDrafter(seed: number, vocab: number, draw: (token: number) => Draft['tokens'][number]): Drafter {
+export function randomDrafter(
+  seed: number,
+  vocab: number,
+  draw: (token: number) => Draft['tokens'][number],
+): Drafter {
   const noise = createNoise(seed);
   let round = 0;
-  const whole = (below: number, index: number) => Math.floor(noise.uniform('draft', round, index) * below);
+  const whole = (below: number, index: number) =>
+    Math.floor(noise.uniform('draft', round, index) * below);
   return {
     name: 'random',
     draft({ maxTokens, maxDepth }) {

@@ -8,7 +8,13 @@ import { generate, type Target, type Token } from '../../src/speculate/generate.
 import type { GenerateOptions } from '../../src/speculate/options.ts';
 import { argmax, logSoftmaxAt } from '../../src/speculate/sample.ts';
 import { Session } from '../../src/speculate/session.ts';
-import { decodeWithoutCache, demo, logitsWithoutCache, oracleDrafter, tinyTarget } from './fixtures.ts';
+import {
+  decodeWithoutCache,
+  demo,
+  logitsWithoutCache,
+  oracleDrafter,
+  tinyTarget,
+} from './fixtures.ts';
 
 const PROMPT = [1, 5, 9, 5, 9, 5];
 let target: Target;
@@ -30,10 +36,24 @@ async function collect(options: GenerateOptions): Promise<Token[]> {
 
 describe('a generation', () => {
   it('gives each token with its id, text, logprob and place in its block', async () => {
-    const tokens = await collect({ maxTokens: 8, drafter: oracle(), draftLength: 3, ignoreEos: true });
+    const tokens = await collect({
+      maxTokens: 8,
+      drafter: oracle(),
+      draftLength: 3,
+      ignoreEos: true,
+    });
     expect(tokens.map(({ id }) => id)).toEqual(text.slice(0, 8));
     expect(tokens.map(({ blockIndex }) => blockIndex)).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
-    expect(tokens.map(({ drafted }) => drafted)).toEqual([true, true, true, false, true, true, true, false]);
+    expect(tokens.map(({ drafted }) => drafted)).toEqual([
+      true,
+      true,
+      true,
+      false,
+      true,
+      true,
+      true,
+      false,
+    ]);
     expect(tokens.map((token) => token.text)).toEqual(text.slice(0, 8).map((id) => `<${id}>`));
     for (const [index, token] of tokens.entries()) {
       const logits = await logitsWithoutCache(target.model, [...PROMPT, ...text.slice(0, index)]);
@@ -64,33 +84,63 @@ describe('a generation', () => {
     expect(finishReason).toBe('abort');
   });
 
-  it.each([1, 2, 3, 4, 5, 6, 7])('stops at maxTokens %i, also in the middle of a block', async (maxTokens) => {
-    const { tokens, finishReason, stats } = await generate(target, PROMPT, { maxTokens, drafter: oracle(), draftLength: 3, ignoreEos: true });
-    expect(tokens).toEqual(text.slice(0, maxTokens));
-    expect(finishReason).toBe('length');
-    expect(stats.acceptedTokens).toBe(maxTokens - stats.targetForwards);
-  });
+  it.each([1, 2, 3, 4, 5, 6, 7])(
+    'stops at maxTokens %i, also in the middle of a block',
+    async (maxTokens) => {
+      const { tokens, finishReason, stats } = await generate(target, PROMPT, {
+        maxTokens,
+        drafter: oracle(),
+        draftLength: 3,
+        ignoreEos: true,
+      });
+      expect(tokens).toEqual(text.slice(0, maxTokens));
+      expect(finishReason).toBe('length');
+      expect(stats.acceptedTokens).toBe(maxTokens - stats.targetForwards);
+    },
+  );
 
   it('stops at a stop token in the middle of a block and shows nothing of it or after it', async () => {
     const at = text.findIndex((id, index) => index >= 5 && text.indexOf(id) === index);
-    const options: GenerateOptions = { stopTokens: [text[at]], drafter: oracle(), draftLength: 4, ignoreEos: true };
+    const options: GenerateOptions = {
+      stopTokens: [text[at]],
+      drafter: oracle(),
+      draftLength: 4,
+      ignoreEos: true,
+    };
     const result = await generate(target, PROMPT, options);
     expect(result.tokens).toEqual(text.slice(0, at + 1));
-    expect(result.text).toBe(text.slice(0, at).map((id) => `<${id}>`).join(''));
+    expect(result.text).toBe(
+      text
+        .slice(0, at)
+        .map((id) => `<${id}>`)
+        .join(''),
+    );
     expect(result).toMatchObject({ finishReason: 'stop', stop: null });
   });
 
   it('stops at a stop string that spans tokens of a block', async () => {
     const stop = `${text[5]}><${text[6]}`;
     const full = text.map((id) => `<${id}>`).join('');
-    const tokens = await collect({ stop: ['never', stop], drafter: oracle(), draftLength: 4, ignoreEos: true });
+    const tokens = await collect({
+      stop: ['never', stop],
+      drafter: oracle(),
+      draftLength: 4,
+      ignoreEos: true,
+    });
     expect(tokens.map((token) => token.text).join('')).toBe(full.slice(0, full.indexOf(stop)));
     const result = await generate(target, PROMPT, { stop, ignoreEos: true });
-    expect(result).toMatchObject({ finishReason: 'stop', stop, text: full.slice(0, full.indexOf(stop)) });
+    expect(result).toMatchObject({
+      finishReason: 'stop',
+      stop,
+      text: full.slice(0, full.indexOf(stop)),
+    });
   });
 
   it('shows what it held back for a stop string that did not come', async () => {
-    const full = text.slice(0, 4).map((id) => `<${id}>`).join('');
+    const full = text
+      .slice(0, 4)
+      .map((id) => `<${id}>`)
+      .join('');
     const stop = `${full.slice(-3)}never`;
     const tokens = await collect({ maxTokens: 4, stop, ignoreEos: true });
     expect(tokens.map((token) => token.text).join('')).toBe(full);
@@ -123,7 +173,12 @@ describe('a generation', () => {
           return { tokens: [] };
         },
       };
-      return generate(target, PROMPT, { drafter, signal: controller.signal, onAbort, ignoreEos: true });
+      return generate(target, PROMPT, {
+        drafter,
+        signal: controller.signal,
+        onAbort,
+        ignoreEos: true,
+      });
     };
     await expect(until(3, 'throw')).rejects.toBe(reason);
     const { tokens, finishReason } = await until(3, 'return');
@@ -138,11 +193,18 @@ describe('a generation', () => {
     const second = await generate(target, prompt, { session, maxTokens: 6, ignoreEos: true });
     // The last token of the first call was emitted, not computed.
     expect(second.usage.cachedTokens).toBe(PROMPT.length + 5);
-    expect(second.tokens).toEqual((await generate(target, prompt, { maxTokens: 6, ignoreEos: true })).tokens);
+    expect(second.tokens).toEqual(
+      (await generate(target, prompt, { maxTokens: 6, ignoreEos: true })).tokens,
+    );
   });
 
   it('counts what it did', async () => {
-    const { stats } = await generate(target, PROMPT, { maxTokens: 12, drafter: oracle(), draftLength: 3, ignoreEos: true });
+    const { stats } = await generate(target, PROMPT, {
+      maxTokens: 12,
+      drafter: oracle(),
+      draftLength: 3,
+      ignoreEos: true,
+    });
     expect(stats).toMatchObject({
       targetForwards: 3,
       targetRows: 6 + 3 + 1 + 3 + 1 + 3,
@@ -198,25 +260,37 @@ describe('generate refuses', () => {
   it.each<[string, unknown, string]>([
     ['an unknown option', { temprature: 1 }, 'temprature'],
     ['a wrong type', { maxTokens: 1.5 }, 'maxTokens'],
-    ['the greedy verifier at a temperature', { temperature: 1, verifier: { name: 'greedy' } }, 'expected temperature 0'],
+    [
+      'the greedy verifier at a temperature',
+      { temperature: 1, verifier: { name: 'greedy' } },
+      'expected temperature 0',
+    ],
     ['an empty stop string', { stop: '' }, 'stop'],
   ])('%s', (_, options, message) => {
     expect(() => generate(target, PROMPT, options as GenerateOptions)).toThrow(message);
   });
 
   it('an empty prompt and one that fills the context', () => {
-    expect(() => generate(target, [])).toThrow('generate: expected a prompt of at least one token, got none');
-    expect(() => generate(target, Array(48).fill(1))).toThrow('expected a prompt below the context of 48 tokens, got 48');
+    expect(() => generate(target, [])).toThrow(
+      'generate: expected a prompt of at least one token, got none',
+    );
+    expect(() => generate(target, Array(48).fill(1))).toThrow(
+      'expected a prompt below the context of 48 tokens, got 48',
+    );
   });
 
   it('a session of another model', async () => {
     const other = await tinyTarget('llama-mha');
     using session = new Session(other.model);
-    expect(() => generate(target, PROMPT, { session })).toThrow('expected a session of the target model');
+    expect(() => generate(target, PROMPT, { session })).toThrow(
+      'expected a session of the target model',
+    );
   });
 
   it('tokens outside the vocabulary', async () => {
-    await expect(generate(target, [1, 64])).rejects.toThrow('forward: expected token ids from 0 to 63, got 64');
+    await expect(generate(target, [1, 64])).rejects.toThrow(
+      'forward: expected token ids from 0 to 63, got 64',
+    );
   });
 
   it('a draft that is longer than asked for, and one whose parents are no tree', async () => {
@@ -224,7 +298,11 @@ describe('generate refuses', () => {
       name: 'wrong',
       draft: () => ({ tokens: [1, 2, 3].map(pointDraw), parents }),
     });
-    await expect(generate(target, PROMPT, { drafter: drafter(), draftLength: 2 })).rejects.toThrow('expected at most 2 tokens');
-    await expect(generate(target, PROMPT, { drafter: drafter([-1, 5, 0]) })).rejects.toThrow('parent');
+    await expect(generate(target, PROMPT, { drafter: drafter(), draftLength: 2 })).rejects.toThrow(
+      'expected at most 2 tokens',
+    );
+    await expect(generate(target, PROMPT, { drafter: drafter([-1, 5, 0]) })).rejects.toThrow(
+      'parent',
+    );
   });
 });

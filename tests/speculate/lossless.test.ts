@@ -19,7 +19,11 @@ const COUNT = 40;
 const VOCAB = 64;
 
 /** Fresh drafters of every kind around a target; `text` is what the target will say. */
-function draftersOf(target: Target, draft: Target, text: readonly number[]): Record<string, () => Drafter> {
+function draftersOf(
+  target: Target,
+  draft: Target,
+  text: readonly number[],
+): Record<string, () => Drafter> {
   return {
     none: () => none(),
     ngram: () => ngram(),
@@ -77,7 +81,13 @@ describe('sampling with shared noise', () => {
   const SETTINGS: readonly GenerateOptions[] = [
     { temperature: 1 },
     { temperature: 0.7, topK: 12, topP: 0.9 },
-    { temperature: 1.3, minP: 0.02, repetitionPenalty: 1.2, presencePenalty: 0.3, logitBias: { 7: 2 } },
+    {
+      temperature: 1.3,
+      minP: 0.02,
+      repetitionPenalty: 1.2,
+      presencePenalty: 0.3,
+      logitBias: { 7: 2 },
+    },
   ];
 
   it('gives the same tokens for a seed with every drafter, draft length and tree', async () => {
@@ -100,14 +110,21 @@ describe('sampling with shared noise', () => {
 
   it('gives different tokens for different seeds', async () => {
     const target = await tinyTarget('llama');
-    const texts = await Promise.all([0, 1, 2, 3].map((seed) => tokensOf(target, { temperature: 1, seed })));
+    const texts = await Promise.all(
+      [0, 1, 2, 3].map((seed) => tokensOf(target, { temperature: 1, seed })),
+    );
     expect(new Set(texts.map((tokens) => tokens.join())).size).toBe(4);
   });
 
   it('accepts every token of a draft model that is the target itself', async () => {
     const target = await tinyTarget('llama');
     const drafter = draftModel(target.model);
-    const { stats } = await generate(target, PROMPT, { maxTokens: 20, temperature: 1, drafter, ignoreEos: true });
+    const { stats } = await generate(target, PROMPT, {
+      maxTokens: 20,
+      temperature: 1,
+      drafter,
+      ignoreEos: true,
+    });
     expect(stats.acceptedTokens).toBe(stats.draftedTokens);
     expect(stats.targetForwards).toBe(4);
   });
@@ -131,7 +148,9 @@ describe('rejection sampling', () => {
       drafter.dispose?.();
       const { statistic, critical } = chiSquare(expected, counts, runs);
       expect([...counts.keys()].filter((tokens) => !expected.has(tokens))).toEqual([]);
-      expect({ branching, statistic, tooFar: statistic > critical }).toMatchObject({ tooFar: false });
+      expect({ branching, statistic, tooFar: statistic > critical }).toMatchObject({
+        tooFar: false,
+      });
     }
   }, 120_000);
 });
@@ -150,7 +169,8 @@ async function jointLaw(target: Target, settings: GenerateOptions): Promise<Map<
       const law = lawOf(await logitsWithoutCache(target.model, history), history);
       if (!('probs' in law)) throw new Error('expected a law with probabilities');
       for (const [token, probability] of law.probs.entries())
-        if (probability > 0) next.set(path === '' ? String(token) : `${path},${token}`, mass * probability);
+        if (probability > 0)
+          next.set(path === '' ? String(token) : `${path},${token}`, mass * probability);
     }
     level = next;
   }
@@ -158,7 +178,11 @@ async function jointLaw(target: Target, settings: GenerateOptions): Promise<Map<
 }
 
 /** Pearson's statistic with cells of less than five expected pooled, and the 1 - 1e-4 quantile (Wilson and Hilferty). */
-function chiSquare(expected: ReadonlyMap<string, number>, counts: ReadonlyMap<string, number>, runs: number) {
+function chiSquare(
+  expected: ReadonlyMap<string, number>,
+  counts: ReadonlyMap<string, number>,
+  runs: number,
+) {
   let statistic = 0;
   let cells = 0;
   let pooledExpected = 0;

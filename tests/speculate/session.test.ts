@@ -75,22 +75,28 @@ describe('a session', () => {
     expect(cache.freeSlots).toBe(17);
     first.dispose();
     expect(cache.freeSlots).toBe(20);
-    expect((await second.feed([1, 2, 3, 4, 5])).logits[0]).toEqual(await logitsWithoutCache(model, [1, 2, 3, 4, 5]));
+    expect((await second.feed([1, 2, 3, 4, 5])).logits[0]).toEqual(
+      await logitsWithoutCache(model, [1, 2, 3, 4, 5]),
+    );
     cache.dispose();
   });
 
   it('is as it was when a feed does not fit or is aborted', async () => {
     using session = new Session(model);
     await session.feed([1, 2, 3]);
-    await expect(session.feed(Array.from({ length: 65 }, (_, index) => (index < 3 ? index + 1 : 9)))).rejects.toThrow(
-      'forward: expected at most 64 positions, got 65',
-    );
+    await expect(
+      session.feed(Array.from({ length: 65 }, (_, index) => (index < 3 ? index + 1 : 9))),
+    ).rejects.toThrow('forward: expected at most 64 positions, got 65');
     expect(session.cachedTokens).toEqual([1, 2, 3]);
     const reason = new Error('enough');
-    await expect(session.feed([1, 2, 3, 4], undefined, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    await expect(
+      session.feed([1, 2, 3, 4], undefined, { signal: AbortSignal.abort(reason) }),
+    ).rejects.toBe(reason);
     expect(session.cachedTokens).toEqual([1, 2, 3]);
     expect(session.cache.slots - session.cache.freeSlots).toBe(3);
-    expect((await session.feed([1, 2, 3, 4])).logits[0]).toEqual(await logitsWithoutCache(model, [1, 2, 3, 4]));
+    expect((await session.feed([1, 2, 3, 4])).logits[0]).toEqual(
+      await logitsWithoutCache(model, [1, 2, 3, 4]),
+    );
     await expect(session.feed([])).rejects.toThrow('feed: expected at least one token, got none');
   });
 });
