@@ -17,7 +17,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
 
 if (missing().length > 0) {
   console.error(`installing ${missing().join(', ')} …`);
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 const stamp = stampOf();
 const stampFile = at('.build', 'stamp');
