@@ -196,7 +196,7 @@ function naiveLinear({ name, outer, inner }: Shape): Kernel {
     name: `naive loops ${name} f32, 1 row`,
     bytes: 4 * outer * inner,
     flops: 2 * outer * inner,
-    run() {
+    async run() {
       for (let o = 0; o < outer; o++) {
         let sum = 0;
         for (let i = 0; i < inner; i++) sum += x[i] * weight[o * inner + i];
