@@ -94,7 +94,7 @@ describe('sampling with shared noise', () => {
     const target = await tinyTarget('llama');
     const draft = await tinyTarget('llama-mha');
     for (const [index, settings] of SETTINGS.entries()) {
-      for (let seed = 0; seed < 6; seed++) {
+      for (let seed = 0; seed < 20; seed++) {
         const plain = await tokensOf(target, { ...settings, seed });
         const drafters = draftersOf(target, draft, [...PROMPT, ...plain]);
         for (const [name, make] of Object.entries(drafters)) {
