@@ -1,0 +1,133 @@
+// The ops of a Llama decoder: each checks shapes and dtypes and emits one kernel call.
+import type { OpParams } from '../kernels/plan.ts';
+import { describe, type Emit, isFloat, isIndex, like } from './emit.ts';
+import { check, resolveAxis, sameShape } from './shape.ts';
+import type { Tensor } from './tensor.ts';
+
+/** The decoder's part of the vocabulary. */
+export function decoderOps(emit: Emit) {
+  return {
+    /** x f32 [T, I] · weight [O, I]ᵀ + bias f32 [O] -> f32 [T, O]; the weight may be f32, f16 or bf16. */
+    linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+      const [rows, inner] = x.shape;
+      const [outer] = weight.shape;
+      check(
+        x.dtype === 'f32' &&
+          x.shape.length === 2 &&
+          weight.shape.length === 2 &&
+          weight.shape[1] === inner &&
+          isFloat(weight.dtype) &&
+          (!bias || (bias.dtype === 'f32' && sameShape(bias.shape, [outer]))),
+        'linear',
+        'x f32 [T, I], weight f32, f16 or bf16 [O, I], bias f32 [O]',
+        describe(x, weight, bias),
+      );
+      const inputs = bias ? [x, weight, bias] : [x, weight];
+      return emit('linear', inputs, {}, { shape: [rows, outer], dtype: 'f32', extent: x.extent });
+    },
+
+    /** Root-mean-square norm of every group of D columns: x f32 [T, N*D], gain f32 [D] -> f32 [T, N*D]. */
+    rmsNorm(x: Tensor, gain: Tensor, eps: number): Tensor {
+      check(
+        x.dtype === 'f32' &&
+          x.shape.length === 2 &&
+          gain.dtype === 'f32' &&
+          gain.shape.length === 1 &&
+          x.shape[1] % gain.shape[0] === 0,
+        'rmsNorm',
+        'x f32 [T, N*D], gain f32 [D]',
+        describe(x, gain),
+      );
+      return emit('rmsNorm', [x, gain], { eps }, like(x));
+    },
+
+    /** Rotary positions, half-split pairs: x f32 [T, heads*D], positions i32 [T], cos and sin f32 [P, D/2]. */
+    rope(x: Tensor, positions: Tensor, cos: Tensor, sin: Tensor, heads: number): Tensor {
+      check(
+        x.dtype === 'f32' &&
+          x.shape.length === 2 &&
+          isIndex(positions) &&
+          positions.shape[0] === x.shape[0] &&
+          sameShape(cos.shape, sin.shape) &&
+          x.shape[1] === heads * cos.shape[1] * 2,
+        'rope',
+        'x f32 [T, heads*D], positions i32 [T], cos and sin f32 [P, D/2]',
+        describe(x, positions, cos, sin),
+      );
+      return emit('rope', [x, positions, cos, sin], { heads }, like(x));
+    },
+
+    /** Writes rows f32 [T, W] to the given slots of state f32 [S, W], in place; returns the state. */
+    scatter(state: Tensor, rows: Tensor, slots: Tensor): Tensor {
+      check(
+        state.value.kind === 'state' &&
+          state.dtype === rows.dtype &&
+          state.shape[1] === rows.shape[1] &&
+          isIndex(slots) &&
+          slots.shape[0] === rows.shape[0],
+        'scatter',
+        'state [S, W], rows [T, W], slots i32 [T]',
+        describe(state, rows, slots),
+      );
+      return emit('scatter', [state, rows, slots], {}, like(state));
+    },
+
+    /**
+     * Grouped-query attention over slots: softmax(q·kᵀ·scale)·v. q f32 [T, H*D], keys and values f32 [S, G*D]; row t
+     * sees visible[starts[t] .. starts[t] + counts[t]), of which the last `window` (0 = all). -> f32 [T, H*D]
+     */
+    attention(
+      q: Tensor,
+      keys: Tensor,
+      values: Tensor,
+      sight: { readonly visible: Tensor; readonly starts: Tensor; readonly counts: Tensor },
+      params: OpParams['attention'],
+    ): Tensor {
+      const { visible, starts, counts } = sight;
+      const headDim = q.shape[1] / params.heads;
+      check(
+        q.dtype === 'f32' &&
+          sameShape(keys.shape, values.shape) &&
+          keys.shape[1] === params.kvHeads * headDim &&
+          params.heads % params.kvHeads === 0 &&
+          isIndex(visible) &&
+          isIndex(starts) &&
+          isIndex(counts) &&
+          starts.shape[0] === q.shape[0] &&
+          counts.shape[0] === q.shape[0],
+        'attention',
+        'q f32 [T, H*D], keys and values f32 [S, G*D], visible i32 [N], starts and counts i32 [T]',
+        describe(q, keys, values, visible, starts, counts),
+      );
+      return emit('attention', [q, keys, values, visible, starts, counts], params, like(q));
+    },
+
+    /** silu(gate) * up, the gated half of a SwiGLU feed-forward (Shazeer, 2020). Both f32 [T, F]. */
+    siluMul(gate: Tensor, up: Tensor): Tensor {
+      check(
+        gate.dtype === 'f32' && up.dtype === 'f32' && sameShape(gate.shape, up.shape),
+        'siluMul',
+        'two f32 of one shape',
+        describe(gate, up),
+      );
+      return emit('siluMul', [gate, up], {}, like(gate));
+    },
+
+    /** The slices index i32 [N] of x along an axis; f16 and bf16 come out as f32. Embedding is a gather of rows. */
+    gather(x: Tensor, index: Tensor, axis = 0): Tensor {
+      const at = resolveAxis('gather', axis, x.shape.length);
+      check(isIndex(index), 'gather', 'index i32 [N]', describe(index));
+      check(at === 0 || !index.extent, 'gather', 'row indices for rows of the call', `axis ${at}`);
+      return emit(
+        'gather',
+        [x, index],
+        { axis: at },
+        {
+          shape: x.shape.with(at, index.shape[0]),
+          dtype: isFloat(x.dtype) ? 'f32' : x.dtype,
+          extent: at === 0 ? index.extent : x.extent,
+        },
+      );
+    },
+  };
+}
