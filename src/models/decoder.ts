@@ -37,6 +37,7 @@ class DecoderCache implements Cache {
   readonly buffers: RowBuffers;
   readonly timings: Float64Array;
   readonly #release: () => void;
+  #disposed = false;
 
   constructor(parts: {
     pool: SlotPool;
@@ -61,11 +62,17 @@ class DecoderCache implements Cache {
     return this.pool.freeSlots;
   }
 
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
   sequence(): Sequence {
     return new SlotSequence(this.pool);
   }
 
   dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
     this.program.dispose();
     this.#release();
   }
@@ -86,11 +93,17 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
   };
   const cos = table(tables.cos);
   const sin = table(tables.sin);
+  let disposed = false;
+
+  function checkAlive(what: string): void {
+    if (disposed) throw new Error(`${what}: expected a model, got a disposed one`);
+  }
 
   function createCache({
     slots = contextLength + maxRows,
     taps = [],
   }: Parameters<Model['createCache']>[0] = {}) {
+    checkAlive('createCache');
     for (const tap of taps)
       if (!Number.isInteger(tap) || tap < 0 || tap > config.layers)
         throw new OptionError(
@@ -165,6 +178,8 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     async forward(cache, segments, { signal } = {}) {
       if (!(cache instanceof DecoderCache))
         throw new OptionError('forward: expected a cache of this model, got another object');
+      checkAlive('forward');
+      if (cache.disposed) throw new Error('forward: expected a cache, got a disposed one');
       checkTokens(segments, config.vocab);
       const lengths = segments.map(({ sequence }) => sequence.length);
       try {
@@ -191,6 +206,8 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
       return { plan: cache.program.plan, timings: cache.timings };
     },
     dispose() {
+      if (disposed) return;
+      disposed = true;
       for (const { value } of [cos, sin, ...tensorsOf(weights)])
         if ('buffer' in value) backend.free(value.buffer);
       if (parts.ownsBackend) backend.dispose();

@@ -56,7 +56,7 @@ export interface GenerateResult {
 
 /** Await it for the result, or iterate it for the tokens; leaving the iteration ends the generation. */
 export interface Generation extends PromiseLike<GenerateResult>, AsyncIterable<Token> {
-  /** The result, once the generation has ended, however it is consumed. */
+  /** The result, once the generation has ended. Asking for it starts nothing: await the generation or iterate it. */
   readonly result: Promise<GenerateResult>;
 }
 
@@ -139,7 +139,7 @@ async function* run(
       const targetMs = performance.now() - feedStart;
       const law = lawsOf(draft, tokens, fed.logits, lawOf);
       const verdict = verifier.verify({ draft, law, position, noise });
-      session.commit(verdict.path);
+      session.commit(fed, verdict.path);
       hidden = committedHidden(fed.hidden, fed.computedRows - draft.tokens.length, verdict.path);
 
       const shown: Token[] = [];
@@ -177,8 +177,13 @@ async function* run(
 
 function tokenize(tokenizer: Tokenizer, prompt: Prompt): number[] {
   if (typeof prompt === 'string') return tokenizer.encode(prompt);
-  if ('messages' in prompt) return tokenizer.chat(prompt.messages);
-  return [...prompt];
+  if (Array.isArray(prompt)) return [...prompt];
+  const messages = typeof prompt === 'object' && 'messages' in prompt ? prompt.messages : undefined;
+  if (!Array.isArray(messages))
+    throw new OptionError(
+      `generate: expected a prompt that is text, token ids or { messages: [...] }, got ${JSON.stringify(prompt)}`,
+    );
+  return tokenizer.chat(messages);
 }
 
 function checkPrompt(

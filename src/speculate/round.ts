@@ -14,11 +14,15 @@ export function draftLimits(settings: Settings, left: number, position: number) 
   };
 }
 
-/** Asks for a draft where there is room for one; throws an OptionError for one that is larger than asked for. */
+/** Asks for a draft where there is room for one; throws an OptionError for what is none or larger than asked for. */
 export async function draftFrom(drafter: Drafter, request: DraftRequest): Promise<Draft> {
   const { maxTokens, maxDepth } = request;
   if (maxTokens < 1 || maxDepth < 1) return { tokens: [] };
   const draft = await drafter.draft(request);
+  if (!Array.isArray(draft?.tokens) || draft.tokens.some((drawn) => !drawn?.law))
+    throw new OptionError(
+      `drafter ${drafter.name}: expected { tokens, parents } with tokens of pointDraw or request.draw, got ${JSON.stringify(draft)}`,
+    );
   if (draft.tokens.length > maxTokens || depthOf(draft) > maxDepth)
     throw new OptionError(
       `drafter ${drafter.name}: expected at most ${maxTokens} tokens and depth ${maxDepth}, got ${draft.tokens.length} and ${depthOf(draft)}`,

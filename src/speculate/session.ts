@@ -21,7 +21,11 @@ export class Session {
   readonly #sequence: Sequence;
   /** The tokens whose rows are cached. */
   #cached: number[] = [];
-  #draft: readonly number[] = [];
+  /** The latest feed and the tokens of its draft. */
+  #latest: { readonly fed: Fed; readonly draft: readonly number[] } | null = null;
+  /** Ends when every feed so far has. */
+  #queue: Promise<unknown> = Promise.resolve();
+  #disposed = false;
 
   /** On a cache of its own, or on one shared with other sessions of the model. */
   constructor(
@@ -45,13 +49,24 @@ export class Session {
 
   /**
    * Logits after `tokens` (the whole text, at least one token) and after every node of `draft`. The rows of the common
-   * prefix are reused, except that of the last token, whose logits are wanted.
+   * prefix are reused, except that of the last token, whose logits are wanted. Feeds take their turns.
    */
-  async feed(
+  feed(
     tokens: readonly number[],
     draft: Draft = { tokens: [] },
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<Fed> {
+    const turn = this.#queue.then(() => this.#feed(tokens, draft, options));
+    this.#queue = turn.catch(() => {});
+    return turn;
+  }
+
+  async #feed(
+    tokens: readonly number[],
+    draft: Draft,
+    options: { readonly signal?: AbortSignal | undefined },
+  ): Promise<Fed> {
+    if (this.#disposed) throw new Error('feed: expected a session, got a disposed one');
     if (tokens.length === 0) throw new RangeError('feed: expected at least one token, got none');
     let common = 0;
     const limit = Math.min(this.#cached.length, tokens.length - 1);
@@ -69,24 +84,34 @@ export class Session {
     };
     const { logits, hidden } = await this.model.forward(this.#cache, [segment], options);
     for (const token of pending) this.#cached.push(token);
-    this.#draft = drafted;
-    return {
+    const fed = {
       logits: logits.slice(-1 - drafted.length),
       hidden: tapped ? hidden : [],
       computedRows,
     };
+    this.#latest = { fed, draft: drafted };
+    return fed;
   }
 
-  /** Keeps the rows of an accepted path of the last draft. Leaving it out is slower, not wrong. */
-  commit(path: readonly number[]): void {
+  /**
+   * Keeps the rows of an accepted path of the draft that `fed` came from. Does nothing when another feed has come
+   * between: leaving it out is slower, not wrong.
+   */
+  commit(fed: Fed, path: readonly number[]): void {
+    if (this.#latest?.fed !== fed) return;
+    const { draft } = this.#latest;
     this.#sequence.keep(path);
-    for (const node of path) this.#cached.push(this.#draft[node]);
-    this.#draft = [];
+    for (const node of path) this.#cached.push(draft[node]);
+    this.#latest = null;
   }
 
+  /** Gives back the rows, and the cache if it is the session's own. */
   dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
     this.#sequence.free();
     this.#cached = [];
+    this.#latest = null;
     if (this.#ownsCache) this.#cache.dispose();
   }
 
@@ -97,6 +122,6 @@ export class Session {
   #forgetFrom(length: number): void {
     this.#sequence.truncate(length);
     this.#cached.length = length;
-    this.#draft = [];
+    this.#latest = null;
   }
 }

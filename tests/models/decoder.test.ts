@@ -92,6 +92,20 @@ describe('a forward', () => {
     other.dispose();
     cache.dispose();
   });
+
+  it('refuses a cache and a model that have been disposed', async () => {
+    const other = await loadTiny('llama', { contextLength: 32 });
+    const [cache, gone] = [other.createCache(), other.createCache()];
+    gone.dispose();
+    gone.dispose();
+    const forwardOn = (on: typeof cache) =>
+      other.forward(on, [{ sequence: on.sequence(), tokens: [1] }]);
+    await expect(forwardOn(gone)).rejects.toThrow('expected a cache, got a disposed one');
+    other.dispose();
+    other.dispose();
+    await expect(forwardOn(cache)).rejects.toThrow('expected a model, got a disposed one');
+    expect(() => other.createCache()).toThrow('createCache: expected a model, got a disposed one');
+  });
 });
 
 describe('a sequence', () => {

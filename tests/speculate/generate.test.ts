@@ -198,6 +198,21 @@ describe('a generation', () => {
     );
   });
 
+  it('shares a drafter and a session with another that runs at the same time', async () => {
+    const alone = await generate(target, PROMPT, { maxTokens: 12, ignoreEos: true });
+    const other = await generate(target, [7, 7, 2], { maxTokens: 12, ignoreEos: true });
+    const drafter = draftModel(target.model, { branching: [2, 1] });
+    using session = new Session(target.model);
+    const options = { drafter, session, maxTokens: 12, ignoreEos: true };
+    const [first, second] = await Promise.all([
+      generate(target, PROMPT, options),
+      generate(target, [7, 7, 2], options),
+    ]);
+    expect(first.tokens).toEqual(alone.tokens);
+    expect(second.tokens).toEqual(other.tokens);
+    drafter.dispose?.();
+  });
+
   it('counts what it did', async () => {
     const { stats } = await generate(target, PROMPT, {
       maxTokens: 12,
@@ -304,5 +319,16 @@ describe('generate refuses', () => {
     await expect(generate(target, PROMPT, { drafter: drafter([-1, 5, 0]) })).rejects.toThrow(
       'parent',
     );
+  });
+
+  it('what is no draft, and what is no prompt', async () => {
+    for (const draft of [null, { tokens: [7] }, { tokens: [{ token: 7 }] }])
+      await expect(
+        generate(target, PROMPT, { drafter: { name: 'wrong', draft: () => draft as never } }),
+      ).rejects.toThrow('drafter wrong: expected { tokens, parents }');
+    for (const prompt of [undefined, 5, { messages: 'hello' }])
+      expect(() => generate(target, prompt as never)).toThrow(
+        'generate: expected a prompt that is text, token ids or { messages: [...] }, got',
+      );
   });
 });

@@ -35,7 +35,7 @@ describe('a session', () => {
             expect(fed.logits).toHaveLength(1 + draft.length);
             expect(session.cachedTokens).toEqual(tokens);
             const path = draft.map((_, node) => node).slice(0, commit);
-            session.commit(path);
+            session.commit(fed, path);
             expect(session.cachedTokens).toEqual([...tokens, ...draft.slice(0, commit)]);
           }
           const { logits } = await session.feed(text);
@@ -98,5 +98,29 @@ describe('a session', () => {
       await logitsWithoutCache(model, [1, 2, 3, 4]),
     );
     await expect(session.feed([])).rejects.toThrow('feed: expected at least one token, got none');
+  });
+
+  it('takes feeds in turns and ignores a commit after another feed', async () => {
+    using session = new Session(model);
+    const draft = { tokens: [4, 5].map(pointDraw) };
+    const [first, second] = await Promise.all([
+      session.feed([1, 2, 3], draft),
+      session.feed([1, 2, 9, 9], draft),
+    ]);
+    expect(first.logits[2]).toEqual(await logitsWithoutCache(model, [1, 2, 3, 4, 5]));
+    expect(second.logits[2]).toEqual(await logitsWithoutCache(model, [1, 2, 9, 9, 4, 5]));
+    session.commit(first, [0]);
+    expect(session.cachedTokens).toEqual([1, 2, 9, 9]);
+    session.commit(second, [0]);
+    expect(session.cachedTokens).toEqual([1, 2, 9, 9, 4]);
+    session.commit(second, [1]);
+    expect(session.cachedTokens).toEqual([1, 2, 9, 9, 4]);
+  });
+
+  it('refuses to feed once it is disposed', async () => {
+    const session = new Session(model);
+    session.dispose();
+    session.dispose();
+    await expect(session.feed([1])).rejects.toThrow('expected a session, got a disposed one');
   });
 });
