@@ -2,6 +2,7 @@
 // is prepared: a scratch array goes back to the pool after the last step that reads it, so a deep model needs few.
 import type { Backend, BackendReport, Program } from './backend.ts';
 import { arrayFor, reader, writer } from './dtype.ts';
+import { checkIndices } from './indices.ts';
 import type { Kernel, KernelTable, Operand } from './operand.ts';
 import type { Buffer, Call, DType, OpName, Plan, Step, TypedArray, Value } from './plan.ts';
 
@@ -51,7 +52,10 @@ function prepare(plan: Plan, kernels: KernelTable): HostProgram {
     const kernel = kernels[step.op] as Kernel<OpName>;
     const out = operandOf(step.output);
     const inputs = step.inputs.map(operandOf);
-    return () => kernel(out, inputs, step.params);
+    return () => {
+      checkIndices(step.op, inputs, step.params);
+      kernel(out, inputs, step.params);
+    };
   });
   const bounded = [...operands].filter(([value]) => value.extent !== undefined);
   const inputs = [...operands].filter(([value]) => value.kind === 'input');

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/kernels/backend.ts';
 import { toFloat32 } from '../../src/kernels/dtype.ts';
 import { reference } from '../../src/kernels/reference/index.ts';
-import { scope } from '../../src/tensor/scope.ts';
+import { type Eager, scope } from '../../src/tensor/scope.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { makerFor, type OpCase, opCases } from './cases.ts';
 
 export interface Skip {
@@ -12,6 +13,57 @@ export interface Skip {
   /** Names of rows. */
   readonly cases: readonly string[];
 }
+
+type Run = (ops: Eager, indices: (...data: number[]) => Tensor) => Tensor;
+
+const attend = (ops: Eager, sight: Parameters<Eager['attention']>[3]) => {
+  const keys = ops.zeros([3, 4]);
+  return ops.attention(ops.zeros([1, 4]), keys, keys, sight, {
+    heads: 1,
+    kvHeads: 1,
+    scale: 1,
+    window: 0,
+  });
+};
+
+/** Calls whose indices are out of range. */
+const REFUSED: readonly [string, Run, string][] = [
+  [
+    'a row that is not there',
+    (ops, at) => ops.gather(ops.zeros([3, 4]), at(0, 3)),
+    'gather: expected indices from 0 to 2, got 3',
+  ],
+  [
+    'a column below zero',
+    (ops, at) => ops.gather(ops.zeros([3, 4]), at(-1), 1),
+    'gather: expected indices from 0 to 3, got -1',
+  ],
+  [
+    'a slot outside its state',
+    (ops, at) => ops.scatter(ops.state([2, 4]), ops.zeros([1, 4]), at(2)),
+    'scatter: expected indices from 0 to 1, got 2',
+  ],
+  [
+    'a position past the rotary tables',
+    (ops, at) => ops.rope(ops.zeros([1, 4]), at(5), ops.zeros([5, 2]), ops.zeros([5, 2]), 1),
+    'rope: expected indices from 0 to 4, got 5',
+  ],
+  [
+    'attention to a slot that is not there',
+    (ops, at) => attend(ops, { visible: at(0, 3), starts: at(0), counts: at(2) }),
+    'attention: expected slots from 0 to 2, got 3',
+  ],
+  [
+    'attention past the list of slots',
+    (ops, at) => attend(ops, { visible: at(0, 1), starts: at(1), counts: at(2) }),
+    'attention: expected lists within the 2 slots visible, got 1 .. 3',
+  ],
+  [
+    'attention to more slots than there are',
+    (ops, at) => attend(ops, { visible: at(0, 1, 2, 0), starts: at(0), counts: at(4) }),
+    'attention: expected rows that see from 0 to 3 slots, got 4',
+  ],
+];
 
 async function compute(backend: Backend, row: OpCase) {
   return scope(backend, async (ops) => {
@@ -59,6 +111,13 @@ export function backendConformance(
         expect(worst).toBeLessThanOrEqual(row.tolerance);
       });
     }
+
+    it.each(REFUSED)('refuses %s', async (_, run, message) => {
+      const refused = scope(backend, (ops) =>
+        run(ops, (...data) => ops.tensor(data, [data.length], 'i32')).read(),
+      );
+      await expect(refused).rejects.toThrow(message);
+    });
 
     for (const dtype of ['f32', 'f16', 'bf16'] as const) {
       it(`gives a row of linear ${dtype} the same bits alone and among 1, 2, 3, 5, 8, 16 and 19`, async () => {

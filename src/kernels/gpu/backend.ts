@@ -5,7 +5,7 @@ import { arrayFor } from '../dtype.ts';
 import { ShapeError, UnsupportedError } from '../errors.ts';
 import type { Call, TypedArray, Value } from '../plan.ts';
 import type { GpuModule } from './gpujs.ts';
-import { argumentData, checkConstantCounts, takeInputs } from './inputs.ts';
+import { argumentData, checkStepIndices, takeInputs } from './inputs.ts';
 import { type Lowered, lower } from './lower.ts';
 import { type CompiledPlan, compilePlan, type PipelineOptions } from './pipeline.ts';
 import { sizeOf } from './programs.ts';
@@ -59,6 +59,9 @@ export function createGpuBackend(
     try {
       const scalars = { ...extents, first: program.compiled === null ? 1 : 0 };
       checkConstants(program);
+      checkStepIndices(lowered, extents, (value) =>
+        value.kind === 'input' ? inputs.get(value.name) : 'buffer' in value && floatsOf(value),
+      );
       program.compiled ??= compilePlan(module, lowered, options, (index) =>
         floatsOf(lowered.constants[index]),
       );
@@ -184,10 +187,8 @@ function checkConstants(program: GpuProgram): void {
   // What a state held before the first run is used once.
   const kept = program.lowered.constants.filter((value) => bufferOf(value).owner !== program);
   const versions = kept.map((value) => bufferOf(value).version);
-  if (program.compiled === null) {
-    checkConstantCounts(program.lowered);
-    program.versions = versions;
-  } else if (versions.some((version, index) => version !== program.versions[index]))
+  if (program.compiled === null) program.versions = versions;
+  else if (versions.some((version, index) => version !== program.versions[index]))
     throw new UnsupportedError(
       'gpu: expected constants that stay as they were in the first run, got one that has been written since',
     );

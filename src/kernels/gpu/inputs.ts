@@ -1,13 +1,17 @@
 // What comes with a run: the inputs as they are at its time, checked, and as the arrays of the pipeline.
 import { ShapeError } from '../errors.ts';
-import type { Call, TypedArray } from '../plan.ts';
+import { checkIndices, INDEX_INPUTS, type IndexedInput } from '../indices.ts';
+import type { Call, TypedArray, Value } from '../plan.ts';
 import type { ArgumentSource, Lowered } from './lower.ts';
 import { argumentShape } from './pipeline.ts';
 import { sizeOf } from './programs.ts';
 import { checkIntegers, floatsOf, widen } from './storage.ts';
 
 /** Copies the inputs of a run, at its time. A call that is refused here leaves the program as it was. */
-export function takeInputs(lowered: Lowered, { inputs }: Call): ReadonlyMap<string, TypedArray> {
+export function takeInputs(
+  lowered: Lowered,
+  { inputs, extents }: Call,
+): ReadonlyMap<string, TypedArray> {
   const taken = new Map<string, TypedArray>();
   for (const source of lowered.arguments) {
     const { name, dtype, shape } = source.kind === 'input' ? source.input : source.index;
@@ -19,34 +23,33 @@ export function takeInputs(lowered: Lowered, { inputs }: Call): ReadonlyMap<stri
         `gpu: ${name}: expected ${sizeOf(shape)} elements at most, got ${data.length}`,
       );
     checkIntegers(name, dtype, data);
-    if (source.kind === 'rows') checkRows(name, data, source.table.shape[0]);
     if (!taken.has(name)) taken.set(name, data.slice());
   }
-  for (const { counts, slots } of lowered.limits)
-    if (counts.kind === 'input') checkCounts(inputs[counts.name], slots);
+  checkStepIndices(lowered, extents, (value) => value.kind === 'input' && taken.get(value.name));
   return taken;
 }
 
-function checkRows(name: string, rows: TypedArray, length: number): void {
-  for (const row of rows)
-    if (row < 0 || row >= length)
-      throw new ShapeError(`gpu: ${name}: expected rows from 0 to ${length - 1}, got ${row}`);
+/** Throws a ShapeError for an index out of range in the steps whose indices `dataOf` knows all of. */
+export function checkStepIndices(
+  { indexed }: Lowered,
+  extents: Call['extents'],
+  dataOf: (value: Value) => TypedArray | false | undefined,
+): void {
+  for (const { op, inputs, params } of indexed) {
+    const data = new Map(INDEX_INPUTS[op]!.map((index) => [index, dataOf(inputs[index])]));
+    if ([...data.values()].some((known) => !known)) continue;
+    const seen = inputs.map((value, index): IndexedInput => {
+      const { shape, extent } = value;
+      return {
+        shape: extent === undefined ? shape : shape.with(0, extents[extent]),
+        data: data.get(index) || NOTHING,
+      };
+    });
+    checkIndices(op, seen, params);
+  }
 }
 
-/** The same limits for counts that are constants. */
-export function checkConstantCounts({ limits }: Lowered): void {
-  for (const { counts, slots } of limits)
-    if (counts.kind !== 'input') checkCounts(floatsOf(counts), slots);
-}
-
-/** The scores of a row have room for every slot once. */
-function checkCounts(counts: TypedArray, slots: number): void {
-  for (const count of counts)
-    if (count > slots)
-      throw new ShapeError(
-        `gpu: attention: expected rows that see at most ${slots} slots, got ${count}`,
-      );
-}
+const NOTHING = new Int32Array(0);
 
 /** The array of an argument: an input as f32, or the rows of a table that it names. */
 export function argumentData(

@@ -1,6 +1,7 @@
 // Turns a plan into kernel calls over grids: which arrays are resident, which come with every run, and which text runs.
 // Nothing here needs gpu.js or data; pipeline.ts compiles the result.
 import { UnsupportedError } from '../errors.ts';
+import { INDEX_INPUTS } from '../indices.ts';
 import type { Extent, OpName, Plan, Step, Value } from '../plan.ts';
 import * as decoder from './decoder.ts';
 import * as general from './general.ts';
@@ -42,8 +43,8 @@ export interface Lowered {
   readonly results: readonly Result[];
   /** The states the plan writes, with the call that holds each. */
   readonly states: readonly { readonly value: Constant; readonly call: number }[];
-  /** No row may see more slots than its scores have room for. */
-  readonly limits: readonly { readonly counts: Input | Constant; readonly slots: number }[];
+  /** Steps whose indices are known before the run. */
+  readonly indexed: readonly Step[];
   /** More than any loop takes; gpu.js cuts loops at 1000 without a word. */
   readonly loopLimit: number;
 }
@@ -74,7 +75,6 @@ export function lower(plan: Plan, hasData: (state: Constant) => boolean): Lowere
   const constants: Constant[] = [];
   const sources: ArgumentSource[] = [];
   const states: { value: Constant; call: number }[] = [];
-  const limits: { counts: Input | Constant; slots: number }[] = [];
   const grids = new Map<Value, Grid>();
   const writers = new Map<Value, Grid>();
   const written = new Set(
@@ -156,9 +156,6 @@ export function lower(plan: Plan, hasData: (state: Constant) => boolean): Lowere
       grids.set(output, argument({ kind: 'rows', table: source, index }, output));
       continue;
     }
-    const counts = inputs[5];
-    if (step.op === 'attention' && counts.kind !== 'scratch')
-      limits.push({ counts, slots: Math.min(inputs[1].shape[0], inputs[3].shape[0]) });
     const template = TEMPLATES[step.op] as Template<typeof step.op>;
     grids.set(output, template(emit, inputs.map(gridOf), output, step.params));
   }
@@ -182,7 +179,10 @@ export function lower(plan: Plan, hasData: (state: Constant) => boolean): Lowere
     arguments: sources,
     results,
     states,
-    limits,
+    indexed: plan.steps.filter(({ op, inputs }) => {
+      const at = INDEX_INPUTS[op];
+      return at?.every((index) => ['input', 'constant'].includes(inputs[index].kind));
+    }),
     loopLimit: Math.max(0, ...sizes) + 1,
   };
 }
