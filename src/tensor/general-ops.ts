@@ -125,6 +125,7 @@ export function generalOps(emit: Emit) {
 
     sum: reduce('sum'),
     mean: reduce('mean'),
+    /** Comparisons with NaN are false: only a NaN in front stays. The same for the three below. */
     max: reduce('max'),
     min: reduce('min'),
     /** Ties go to the lowest index. */
