@@ -3,6 +3,7 @@
 import { parseArgs } from 'node:util';
 import { type GpuMode, gpu } from '../src/kernels/gpu/index.ts';
 import { type Backend, cpu, reference } from '../src/kernels/index.ts';
+import { wasm } from '../src/kernels/wasm/index.ts';
 import { decode } from './decode.ts';
 import { kernels } from './kernels.ts';
 import type { BenchOptions } from './measure.ts';
@@ -12,6 +13,8 @@ const BENCHES = { kernels, 'verify-cost': verifyCost, decode };
 const BACKENDS: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
   reference,
   cpu,
+  wasm: () => wasm(),
+  'wasm-simd': () => wasm({ relaxed: false }),
   'gpu-cpu': () => openGpu('cpu'),
   'gpu-webasm': () => openGpu('webasm'),
 };

@@ -10,7 +10,7 @@ const tokens = tokenizer.encode('Once upon a time, there was');
 await model.forward(cache, [{ sequence, tokens }]);
 
 // One more token: this is the forward that is explained.
-await model.forward(cache, [{ sequence, tokens: [tokens[0]] }]);
 const { plan, timings } = model.trace(cache);
+await model.forward(cache, [{ sequence, tokens: [tokens[0]] }]);
 const rows = explainPlan(plan, { extents: { T: 1, K: 1 }, timings, visible: sequence.length });
 console.log(formatPlan(rows, { group: true }));

@@ -1,6 +1,7 @@
-// Builds dist/ from src/: writes the version, then compiles with declarations.
+// Builds dist/ from src/: compiles the WebAssembly kernels, writes the version, then compiles with declarations.
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import './assembly.mjs';
 import { compile, node, root } from './compile.mjs';
 
 compile(['-p', 'tsconfig.scripts.json']);

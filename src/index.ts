@@ -5,6 +5,7 @@ export type { Backend, BackendReport } from './kernels/backend.ts';
 export { cpu } from './kernels/cpu/index.ts';
 export { FormatError, OptionError, ShapeError, UnsupportedError } from './kernels/errors.ts';
 export { reference } from './kernels/reference/index.ts';
+export { type WasmOptions, wasm } from './kernels/wasm/index.ts';
 export {
   type LoadedModel,
   type LoadOptions,

@@ -17,7 +17,9 @@ interface Import {
 
 const files = readdirSync(root, { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.ts'))
-  .map((file) => file.replaceAll('\\', '/'));
+  .map((file) => file.replaceAll('\\', '/'))
+  // Another language, for another compiler.
+  .filter((file) => !file.includes('/assembly/'));
 
 function importsOf(file: string): Import[] {
   const text = readFileSync(join(root, file), 'utf8');

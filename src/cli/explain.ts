@@ -61,14 +61,14 @@ async function medians(
   step: () => Promise<void>,
   trace: () => { plan: Plan; timings: Float64Array },
 ) {
+  const { plan, timings } = trace();
   const start = performance.now();
   while (performance.now() - start < WARM_UP_MS) await step();
   const runs: Float64Array[] = [];
   for (let run = 0; run < RUNS; run++) {
     await step();
-    runs.push(trace().timings.slice());
+    runs.push(timings.slice());
   }
   const middle = (index: number) => runs.map((run) => run[index]).sort((a, b) => a - b)[RUNS >> 1];
-  const { plan } = trace();
   return { plan, timings: plan.steps.map((_, index) => middle(index)) };
 }

@@ -9,7 +9,7 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
 
 What runs
   --model FOLDER        Hugging Face folder with safetensors        (the embedded target model)
-  --backend NAME        cpu, reference, gpu-cpu or gpu-webasm                             (cpu)
+  --backend NAME        cpu, wasm, reference, gpu-cpu or gpu-webasm                       (cpu)
   --dtype TYPE          auto, f32, bf16 or f16: how weights are kept                     (auto)
   --context-length N    positions of the cache                       (the model's, up to 4096)
 

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Backend } from '../kernels/backend.ts';
 import { cpu } from '../kernels/cpu/index.ts';
 import { reference } from '../kernels/reference/index.ts';
+import { wasm } from '../kernels/wasm/index.ts';
 import { type LoadedModel, load } from '../models/load.ts';
 import type { Drafter } from '../speculate/drafter.ts';
 import { draftModel } from '../speculate/drafters/model.ts';
@@ -25,9 +26,13 @@ const VERIFIERS = { greedy, match, rejection };
 
 /** The backend of `--backend`. */
 export async function openBackend(options: CliOptions): Promise<Backend> {
-  switch (oneOf('backend', options.backend, ['cpu', 'reference', 'gpu-cpu', 'gpu-webasm'])) {
+  switch (
+    oneOf('backend', options.backend, ['cpu', 'wasm', 'reference', 'gpu-cpu', 'gpu-webasm'])
+  ) {
     case 'cpu':
       return cpu();
+    case 'wasm':
+      return wasm();
     case 'reference':
       return reference();
     // Only here, because gpu.js is an optional package.

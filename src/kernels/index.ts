@@ -19,3 +19,4 @@ export type {
   Value,
 } from './plan.ts';
 export { reference } from './reference/index.ts';
+export { type WasmOptions, wasm } from './wasm/index.ts';

@@ -3,8 +3,9 @@
 import type { Backend, BackendReport, Program } from './backend.ts';
 import { arrayFor, reader, writer } from './dtype.ts';
 import { checkIndices } from './indices.ts';
+import { lastUses } from './lifetimes.ts';
 import type { Kernel, KernelTable, Operand } from './operand.ts';
-import type { Buffer, Call, DType, OpName, Plan, Step, TypedArray, Value } from './plan.ts';
+import type { Buffer, Call, DType, OpName, Plan, TypedArray, Value } from './plan.ts';
 
 interface HostBuffer extends Buffer {
   readonly data: TypedArray;
@@ -120,15 +121,4 @@ function assignStorage(plan: Plan): Map<Value, MutableOperand> {
     }
   }
   return operands;
-}
-
-/** Index of the last step that touches each scratch value; outputs are never given back. */
-function lastUses(plan: Plan): Map<Value, number> {
-  const last = new Map<Value, number>();
-  const touch = (step: Step, index: number) => {
-    for (const value of [...step.inputs, step.output]) last.set(value, index);
-  };
-  plan.steps.forEach(touch);
-  for (const value of plan.outputs) last.set(value, Number.POSITIVE_INFINITY);
-  return last;
 }

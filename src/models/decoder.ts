@@ -26,7 +26,10 @@ export interface DecoderParts {
 
 /** A model whose forward is recorded; `trace` gives the plan of a cache to `explain`. */
 export interface Decoder extends Model {
-  /** The plan of a cache and the milliseconds each step took in the last run. */
+  /**
+   * The plan of a cache and the milliseconds each step took in its last run. Runs are timed from the first call on, since
+   * it keeps a backend from running a plan in one go; until the next run the times are zero.
+   */
   trace(cache: Cache): { readonly plan: Plan; readonly timings: Float64Array };
 }
 
@@ -35,7 +38,8 @@ class DecoderCache implements Cache {
   readonly taps: readonly number[];
   readonly program: Program;
   readonly buffers: RowBuffers;
-  readonly timings: Float64Array;
+  /** Null until somebody wants them. */
+  timings: Float64Array | null = null;
   readonly #release: () => void;
   #disposed = false;
 
@@ -50,7 +54,6 @@ class DecoderCache implements Cache {
     this.taps = parts.taps;
     this.program = parts.program;
     this.buffers = parts.buffers;
-    this.timings = new Float64Array(parts.program.plan.steps.length);
     this.#release = parts.release;
   }
 
@@ -155,7 +158,8 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
 
   async function runRows(cache: DecoderCache, rows: readonly Row[]): Promise<ForwardResult> {
     const { kept, inputs } = fillRows(cache.buffers, rows);
-    const call: Call = { extents: { T: rows.length, K: kept }, inputs, timings: cache.timings };
+    const timings = cache.timings ?? undefined;
+    const call: Call = { extents: { T: rows.length, K: kept }, inputs, timings };
     backend.run(cache.program, call);
     if (kept === 0) return { logits: [], hidden: [] };
     const [logits, ...taps] = await Promise.all(
@@ -203,7 +207,9 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     trace(cache) {
       if (!(cache instanceof DecoderCache))
         throw new OptionError('trace: expected a cache of this model, got another object');
-      return { plan: cache.program.plan, timings: cache.timings };
+      const { plan } = cache.program;
+      cache.timings ??= new Float64Array(plan.steps.length);
+      return { plan, timings: cache.timings };
     },
     dispose() {
       if (disposed) return;

@@ -1,10 +1,12 @@
 // The tiny checkpoints under tests/golden, the embedded models, and the backends that run here.
+import '../relaxed.ts';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Backend } from '../../src/kernels/backend.ts';
 import { cpu } from '../../src/kernels/cpu/index.ts';
 import { gpu } from '../../src/kernels/gpu/index.ts';
 import { reference } from '../../src/kernels/reference/index.ts';
+import { wasm } from '../../src/kernels/wasm/index.ts';
 import type { LoadOptions } from '../../src/models/load.ts';
 import { loadModel } from '../../src/models/load.ts';
 
@@ -64,6 +66,8 @@ export const BACKENDS: readonly {
 }[] = [
   { name: 'reference', executor: 'float64 loops', open: reference },
   { name: 'cpu', executor: 'typed arrays, 1 thread', open: cpu },
+  { name: 'wasm', executor: 'SIMD, 1 thread', open: () => wasm({ relaxed: false }) },
+  { name: 'wasm relaxed', executor: 'relaxed SIMD, 1 thread', open: () => wasm({ relaxed: true }) },
   { name: 'gpu cpu', executor: 'cpu generic', open: () => gpu({ mode: 'cpu' }) },
   { name: 'gpu webasm', executor: 'webasm fused-sync', open: () => gpu({ mode: 'webasm' }) },
 ];

@@ -1,0 +1,93 @@
+// The wasm backend: the decoder's ops as WebAssembly SIMD, written in AssemblyScript (assembly/), a plan as one tape of
+// instructions. The rest of the vocabulary runs as the reference defines it, and the report says so.
+import type { Backend, BackendReport, Program } from '../backend.ts';
+import { UnsupportedError } from '../errors.ts';
+import type { TypedArray } from '../plan.ts';
+import { binaries } from './binaries.ts';
+import { engine } from './engine.ts';
+import { bytesOf, createMemory, type WasmBuffer } from './memory.ts';
+import { placePlan, type WasmPlan } from './program.ts';
+
+/** Options of `wasm`. */
+export interface WasmOptions {
+  /**
+   * Relaxed SIMD: multiply-adds with one rounding. By default where the engine has it; results may then differ in the last
+   * bits from machine to machine, never on one.
+   */
+  readonly relaxed?: boolean;
+}
+
+interface WasmProgram extends Program {
+  readonly placed: WasmPlan;
+}
+
+type Kernels = {
+  run(from: number, to: number, worker: number, workers: number, scratch: number): void;
+};
+
+/** The wasm backend, one thread. Throws an UnsupportedError where WebAssembly SIMD or shared memory are missing. */
+export function wasm({ relaxed }: WasmOptions = {}): Backend {
+  const hasRelaxed = engine.validate(bytesFrom(binaries.relaxed));
+  if (relaxed && !hasRelaxed)
+    throw new UnsupportedError('wasm: expected an engine with relaxed SIMD, got one without');
+  const bytes = bytesFrom((relaxed ?? hasRelaxed) ? binaries.relaxed : binaries.simd);
+  if (!engine.validate(bytes))
+    throw new UnsupportedError(
+      'wasm: expected an engine with WebAssembly SIMD and shared memory, got one without',
+    );
+  const memory = createMemory();
+  const instance = new engine.Instance(new engine.Module(bytes), {
+    env: { memory: memory.memory },
+  });
+  const kernels = instance.exports as unknown as Kernels;
+  const report: BackendReport = {
+    backend: 'wasm',
+    executor: `${(relaxed ?? hasRelaxed) ? 'relaxed SIMD' : 'SIMD'}, 1 thread`,
+    stepTimings: true,
+    preferredRows: 64,
+    notes: [
+      "by the reference's definition: unary, compare, where, cast, reduce, softmax, matmul, transpose, concat, slice, binary but add, gather of f16 or of other axes",
+    ],
+  };
+  return {
+    report,
+    alloc: (dtype, length): WasmBuffer => ({
+      dtype,
+      length,
+      address: memory.allocate(length * bytesOf(dtype)),
+    }),
+    write(buffer, data, at = 0) {
+      viewOf(buffer as WasmBuffer).set(data, at);
+    },
+    prepare(plan): WasmProgram {
+      const placed = placePlan(plan, memory);
+      return { plan, placed, outputs: placed.outputs, dispose: () => placed.release() };
+    },
+    run(program, call) {
+      (program as WasmProgram).placed.run(call, (from, to, scratch) =>
+        kernels.run(from, to, 0, 1, scratch),
+      );
+    },
+    async read(buffer, from = 0, to = buffer.length) {
+      return copyOf(viewOf(buffer as WasmBuffer).subarray(from, to));
+    },
+    free(buffer) {
+      memory.release((buffer as WasmBuffer).address);
+    },
+    dispose() {},
+  };
+
+  function viewOf({ dtype, address, length }: WasmBuffer): TypedArray {
+    return memory.view(dtype, address, length);
+  }
+}
+
+/** A copy outside the shared memory. */
+function copyOf(data: TypedArray): TypedArray {
+  const Elements = data.constructor as Uint8ArrayConstructor;
+  return Elements.from(data as Uint8Array);
+}
+
+function bytesFrom(base64: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}

@@ -1,0 +1,166 @@
+// A plan made ready: values placed in memory, instructions written, and what stays with the host between them.
+import { reader, writer } from '../dtype.ts';
+import { checkIndices, INDEX_INPUTS } from '../indices.ts';
+import { lastUses } from '../lifetimes.ts';
+import type { Kernel, Operand } from '../operand.ts';
+import type { Call, OpName, Plan, Step, Value } from '../plan.ts';
+import { referenceKernels } from '../reference/index.ts';
+import { Heap } from './heap.ts';
+import { bytesOf, type WasmBuffer, type WasmMemory } from './memory.ts';
+import { instruction, type Places, scratchBytes } from './tape.ts';
+
+/** Runs instructions from one address up to another. */
+export type RunTape = (from: number, to: number, scratch: number) => void;
+
+export interface WasmPlan {
+  readonly outputs: readonly WasmBuffer[];
+  run(call: Call, runTape: RunTape): void;
+  release(): void;
+}
+
+/** A stretch of the plan: instructions in a row, or one step of the host. */
+interface Stretch {
+  /** Its steps. */
+  readonly first: number;
+  last: number;
+  readonly host: (() => void) | null;
+}
+
+/** Places a plan in memory; constants and states are there already. */
+export function placePlan(plan: Plan, memory: WasmMemory): WasmPlan {
+  const layout = new Layout(plan);
+  const base = memory.allocate(layout.bytes);
+  const address = (value: Value): number =>
+    'buffer' in value
+      ? (value.buffer as WasmBuffer).address + value.offset * bytesOf(value.dtype)
+      : base + layout.offsets.get(value)!;
+  const places: Places = {
+    address,
+    rows: ({ extent, shape }) => base + layout.rowsWord(extent ?? shape[0] ?? 1),
+  };
+  const extents = { T: 0, K: 0 };
+  const shapeOf = ({ shape, extent }: Value) => (extent ? shape.with(0, extents[extent]) : shape);
+  const operandOf = (value: Value): Operand => {
+    const data = memory.view(value.dtype, address(value), sizeOf(value.shape));
+    const { dtype } = value;
+    return {
+      dtype,
+      data,
+      shape: shapeOf(value),
+      at: reader(data, dtype),
+      put: writer(data, dtype),
+    };
+  };
+  const words: number[] = [];
+  const starts: number[] = [];
+  const stretches: Stretch[] = [];
+  for (const [index, step] of plan.steps.entries()) {
+    starts.push(words.length);
+    const code = instruction(step, places);
+    words.push(...(code ?? []));
+    const kernel = referenceKernels[step.op] as Kernel<OpName>;
+    const host =
+      code === null
+        ? () => kernel(operandOf(step.output), step.inputs.map(operandOf), step.params)
+        : null;
+    const before = stretches.at(-1);
+    // A step whose indices are computed in this run starts a new stretch: they are checked before it.
+    if (host === null && before?.host === null && !indexed(step).some(isScratch))
+      before.last = index;
+    else stretches.push({ first: index, last: index, host });
+  }
+  starts.push(words.length);
+  const tape = memory.allocate(words.length * 4);
+  memory.view('i32', tape, words.length).set(words);
+  const scratch = memory.allocate(scratchBytes(plan));
+  layout.writeConstants(memory, base);
+  const inputs = [...new Set(plan.steps.flatMap((step) => step.inputs))].filter(
+    (value) => value.kind === 'input',
+  );
+  const check = (step: Step) => {
+    if (indexed(step).length > 0) checkIndices(step.op, step.inputs.map(operandOf), step.params);
+  };
+
+  return {
+    outputs: plan.outputs.map((value) => ({
+      dtype: value.dtype,
+      length: sizeOf(value.shape),
+      address: address(value),
+    })),
+    run(call, runTape) {
+      Object.assign(extents, call.extents);
+      memory.view('i32', base, 2).set([extents.T, extents.K]);
+      for (const value of inputs) {
+        const data = call.inputs[value.name];
+        if (data === undefined)
+          throw new Error(`internal: the plan has an input ${value.name}, the call does not`);
+        memory.view(value.dtype, address(value), sizeOf(value.shape)).set(data);
+      }
+      const at = (index: number) => tape + 4 * starts[index];
+      for (const { first, last, host } of stretches) {
+        for (let index = first; index <= last; index++) check(plan.steps[index]);
+        // Step by step only for those who want to know how long each takes.
+        const stride = call.timings ? 1 : last - first + 1;
+        for (let index = first; index <= last; index += stride) {
+          const start = call.timings ? performance.now() : 0;
+          if (host) host();
+          else runTape(at(index), at(index + stride), scratch);
+          if (call.timings) call.timings[index] = performance.now() - start;
+        }
+      }
+    },
+    release() {
+      for (const each of [base, tape, scratch]) memory.release(each);
+    },
+  };
+}
+
+const isScratch = (value: Value) => value.kind === 'scratch';
+
+const indexed = ({ op, inputs }: Step): Value[] =>
+  (INDEX_INPUTS[op] ?? []).map((index) => inputs[index]);
+
+const sizeOf = (shape: readonly number[]) => shape.reduce((size, extent) => size * extent, 1);
+
+/** Offsets of everything a plan needs: numbers of rows, inputs, scratch values. The first words are T and K. */
+class Layout {
+  readonly offsets = new Map<Value, number>();
+  /** Fixed numbers of rows, in the words after T and K. */
+  readonly #rows: number[] = [];
+  readonly bytes: number;
+
+  constructor(plan: Plan) {
+    const lastUse = lastUses(plan);
+    const values = plan.steps.flatMap(({ inputs, output }) => [...inputs, output]);
+    for (const { extent, shape } of values) {
+      const rows = shape[0] ?? 1;
+      if (extent === undefined && !this.#rows.includes(rows)) this.#rows.push(rows);
+    }
+    const heap = new Heap(4 * (2 + this.#rows.length));
+    const place = (value: Value) => {
+      if (!('buffer' in value) && !this.offsets.has(value))
+        this.offsets.set(value, heap.allocate(sizeOf(value.shape) * bytesOf(value.dtype)));
+    };
+    // Inputs are written before the first step, so they share their place with nobody.
+    for (const value of values) if (value.kind === 'input') place(value);
+    for (const [index, step] of plan.steps.entries()) {
+      const touched = new Set([...step.inputs, step.output]);
+      for (const value of touched) place(value);
+      for (const value of touched)
+        if (value.kind === 'scratch' && lastUse.get(value) === index)
+          heap.release(this.offsets.get(value)!);
+    }
+    this.bytes = heap.end;
+  }
+
+  /** Offset of the word with the rows of an extent, or with a fixed number of them. */
+  rowsWord(rows: 'T' | 'K' | number): number {
+    if (rows === 'T') return 0;
+    if (rows === 'K') return 4;
+    return 4 * (2 + this.#rows.indexOf(rows));
+  }
+
+  writeConstants(memory: WasmMemory, base: number): void {
+    memory.view('i32', base + 8, this.#rows.length).set(this.#rows);
+  }
+}

@@ -1,0 +1,114 @@
+// A plan as instructions for assembly/index.ts: words in memory, [op, words, arguments ...]. What the assembly has no
+// kernel for stays a step of the host.
+import type { DType, OpName, OpParams, Plan, Step, Value } from '../plan.ts';
+import { bytesOf } from './memory.ts';
+
+/** Numbers of the ops in assembly/index.ts. */
+const CODES = {
+  linear: 0,
+  rmsNorm: 1,
+  rope: 2,
+  scatter: 3,
+  attention: 4,
+  siluMul: 5,
+  binary: 6,
+  gather: 7,
+} as const satisfies { readonly [Op in OpName]?: number };
+
+/** Weight types of `linear`, as assembly/linear.ts has them. */
+const WEIGHTS: { readonly [Type in DType]?: number } = { f32: 0, bf16: 1, f16: 2 };
+/** Rows of weights that `linear` widens at a time. */
+const BLOCK = 12;
+
+/** Where values and numbers of rows lie. */
+export interface Places {
+  address(value: Value): number;
+  /** A word that holds the number of rows in use of a value (its leading dimension, 1 for a scalar). */
+  rows(value: Value): number;
+}
+
+/** One instruction, or null for a step of the host. */
+export function instruction(step: Step, places: Places): number[] | null {
+  if (!isNative(step)) return null;
+  const { op, inputs, output } = step;
+  const at = places.address;
+  const all = [output, ...inputs].map(at);
+  const rows = places.rows(output);
+  let args: number[];
+  switch (op) {
+    case 'linear': {
+      const [, weight, bias] = inputs;
+      const [outer, inner] = weight.shape;
+      const places = [all[0], all[1], all[2], bias ? at(bias) : 0];
+      args = [...places, rows, inner, outer, WEIGHTS[weight.dtype]!];
+      break;
+    }
+    case 'rmsNorm': {
+      const { eps } = step.params as OpParams['rmsNorm'];
+      const size = inputs[1].shape[0];
+      args = [...all, rows, output.shape[1] / size, size, bitsOf(eps)];
+      break;
+    }
+    case 'rope': {
+      const { heads } = step.params as OpParams['rope'];
+      args = [...all, rows, heads, inputs[2].shape[1]];
+      break;
+    }
+    case 'scatter': {
+      const [, source] = inputs;
+      args = [...all.slice(1), places.rows(source), columnsOf(source) * bytesOf(source.dtype)];
+      break;
+    }
+    case 'attention': {
+      const { heads, kvHeads, scale, window } = step.params as OpParams['attention'];
+      const size = output.shape[1] / heads;
+      args = [...all, rows, heads, kvHeads, size, bitsOf(scale), window];
+      break;
+    }
+    case 'gather':
+      args = [...all, rows, columnsOf(output), inputs[0].dtype === 'bf16' ? 1 : 0];
+      break;
+    default:
+      args = [...all, rows, columnsOf(output)];
+  }
+  return [CODES[op as keyof typeof CODES], args.length + 2, ...args];
+}
+
+/** Bytes of scratch space a worker needs for the plan. */
+export function scratchBytes({ steps }: Plan): number {
+  const needs = steps.map(({ op, inputs }) => {
+    if (op === 'attention') return 4 * (inputs[1].shape[0] + 4);
+    if (op !== 'linear') return 0;
+    const [{ shape }, weight] = inputs;
+    if (weight.dtype === 'f32') return 0;
+    return 4 * weight.shape[1] * (weight.dtype === 'bf16' ? shape[0] : BLOCK);
+  });
+  return Math.max(0, ...needs);
+}
+
+function isNative({ op, inputs, output, params }: Step): boolean {
+  if (op === 'binary') {
+    const [a, b] = inputs;
+    const { fn } = params as OpParams['binary'];
+    return fn === 'add' && output.dtype === 'f32' && alike(a, output) && alike(b, output);
+  }
+  if (op === 'gather') {
+    const [source] = inputs;
+    const { axis } = params as OpParams['gather'];
+    return axis === 0 && source.shape.length === 2 && ['f32', 'i32', 'bf16'].includes(source.dtype);
+  }
+  return op in CODES;
+}
+
+const alike = (a: Value, b: Value) => a.extent === b.extent && a.shape.join() === b.shape.join();
+
+const columnsOf = ({ shape }: Value) => shape.slice(1).reduce((size, extent) => size * extent, 1);
+
+const float = new Float32Array(1);
+const word = new Int32Array(float.buffer);
+
+/** An f32 as the word that holds it. */
+function bitsOf(value: number): number {
+  float[0] = value;
+  return word[0];
+}

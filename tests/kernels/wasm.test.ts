@@ -1,0 +1,91 @@
+// The wasm backend: conformance with and without relaxed SIMD, and what is particular to it.
+import '../relaxed.ts';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Heap } from '../../src/kernels/wasm/heap.ts';
+import { wasm } from '../../src/kernels/wasm/index.ts';
+import { record } from '../../src/tensor/record.ts';
+import { scope } from '../../src/tensor/scope.ts';
+import { backendConformance } from './conformance.ts';
+
+backendConformance('wasm', () => wasm({ relaxed: false }));
+backendConformance('wasm relaxed', () => wasm({ relaxed: true }));
+
+describe('the heap', () => {
+  it('gives every range to one owner at a time and joins what is given back', () => {
+    const command = fc.record({ bytes: fc.nat(400), release: fc.nat(9) });
+    fc.assert(
+      fc.property(fc.array(command, { maxLength: 60 }), (commands) => {
+        const heap = new Heap(100);
+        const live: { from: number; bytes: number }[] = [];
+        for (const { bytes, release } of commands) {
+          const from = heap.allocate(bytes);
+          expect(from % 64).toBe(0);
+          expect(from).toBeGreaterThanOrEqual(128);
+          for (const other of live)
+            expect(from + bytes <= other.from || other.from + other.bytes <= from).toBe(true);
+          live.push({ from, bytes });
+          if (release < live.length) heap.release(live.splice(release, 1)[0].from);
+        }
+        const { end } = heap;
+        for (const { from } of live) heap.release(from);
+        if (end > 128) expect(heap.allocate(end - 128 - 16)).toBe(128);
+        expect(heap.end).toBe(end);
+      }),
+      { seed: 20_262 },
+    );
+  });
+});
+
+describe('the memory', () => {
+  it('stays flat over a thousand programs and buffers', async () => {
+    const backend = wasm();
+    const buffer = backend.alloc('f32', 1000);
+    const plan = record((ops) => [ops.exp(ops.input('x', 'f32', [1000]))]);
+    let address: unknown;
+    for (let round = 0; round < 1000; round++) {
+      const program = backend.prepare(plan);
+      const more = backend.alloc('f32', 5000);
+      address ??= (more as unknown as { address: number }).address;
+      expect((more as unknown as { address: number }).address).toBe(address);
+      backend.free(more);
+      program.dispose();
+    }
+    backend.free(buffer);
+    backend.dispose();
+  });
+
+  it('keeps data when it grows, and gives zeros where something else has been', async () => {
+    const backend = wasm();
+    const small = backend.alloc('f32', 4);
+    backend.write(small, Float32Array.of(1, 2, 3, 4));
+    const large = backend.alloc('f32', 3_000_000);
+    backend.write(large, new Float32Array(3_000_000).fill(7));
+    backend.free(large);
+    const again = backend.alloc('f32', 3_000_000);
+    expect([...(await backend.read(again, 2_999_998))]).toEqual([0, 0]);
+    expect([...(await backend.read(small))]).toEqual([1, 2, 3, 4]);
+    backend.dispose();
+  });
+});
+
+describe('f16 weights', () => {
+  it('keep subnormal numbers, infinities and NaN', async () => {
+    const backend = wasm();
+    const bits = Uint16Array.of(0x0001, 0x83ff, 0x7c00, 0x3c00, 0xfc00, 0x7e00, 0x7bff, 0x8000);
+    const values = await scope(backend, (ops) =>
+      ops.linear(ops.tensor([1], [1, 1]), ops.tensor(bits, [8, 1], 'f16')).read(),
+    );
+    expect([...values]).toEqual([
+      2 ** -24,
+      -1023 * 2 ** -24,
+      Number.POSITIVE_INFINITY,
+      1,
+      Number.NEGATIVE_INFINITY,
+      Number.NaN,
+      65504,
+      0,
+    ]);
+    backend.dispose();
+  });
+});
