@@ -13,12 +13,14 @@ const BENCHES = { kernels, 'verify-cost': verifyCost, decode };
 const BACKENDS: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
   reference,
   cpu,
-  wasm: () => wasm(),
-  'wasm-simd': () => wasm({ relaxed: false }),
+  wasm: () => wasm({ threads: threadsOf() }),
+  'wasm-simd': () => wasm({ relaxed: false, threads: threadsOf() }),
   'gpu-cpu': () => openGpu('cpu'),
   'gpu-webasm': () => openGpu('webasm'),
 };
 
+/** `--threads`, by default one per core. */
+const threadsOf = () => (values.threads === undefined ? undefined : Number(values.threads));
 const openGpu = (mode: GpuMode) => gpu({ mode });
 
 const { values, positionals } = parseArgs({
@@ -27,6 +29,7 @@ const { values, positionals } = parseArgs({
     backend: { type: 'string', default: 'cpu' },
     dtype: { type: 'string', default: 'f32' },
     rounds: { type: 'string' },
+    threads: { type: 'string' },
     filter: { type: 'string', default: '' },
     model: { type: 'string' },
     cases: { type: 'boolean', default: false },

@@ -8,8 +8,11 @@ import { record } from '../../src/tensor/record.ts';
 import { scope } from '../../src/tensor/scope.ts';
 import { backendConformance } from './conformance.ts';
 
-backendConformance('wasm', () => wasm({ relaxed: false }));
-backendConformance('wasm relaxed', () => wasm({ relaxed: true }));
+for (const relaxed of [false, true])
+  for (const threads of [1, 2, 3])
+    backendConformance(`wasm, ${threads} threads${relaxed ? ', relaxed' : ''}`, () =>
+      wasm({ relaxed, threads }),
+    );
 
 describe('the heap', () => {
   it('gives every range to one owner at a time and joins what is given back', () => {

@@ -66,8 +66,12 @@ export const BACKENDS: readonly {
 }[] = [
   { name: 'reference', executor: 'float64 loops', open: reference },
   { name: 'cpu', executor: 'typed arrays, 1 thread', open: cpu },
-  { name: 'wasm', executor: 'SIMD, 1 thread', open: () => wasm({ relaxed: false }) },
-  { name: 'wasm relaxed', executor: 'relaxed SIMD, 1 thread', open: () => wasm({ relaxed: true }) },
+  { name: 'wasm', executor: 'SIMD, 1 thread', open: () => wasm({ relaxed: false, threads: 1 }) },
+  {
+    name: 'wasm relaxed',
+    executor: 'relaxed SIMD, 3 threads',
+    open: () => wasm({ relaxed: true, threads: 3 }),
+  },
   { name: 'gpu cpu', executor: 'cpu generic', open: () => gpu({ mode: 'cpu' }) },
   { name: 'gpu webasm', executor: 'webasm fused-sync', open: () => gpu({ mode: 'webasm' }) },
 ];

@@ -8,13 +8,11 @@ import { referenceKernels } from '../reference/index.ts';
 import { Heap } from './heap.ts';
 import { bytesOf, type WasmBuffer, type WasmMemory } from './memory.ts';
 import { instruction, type Places, scratchBytes } from './tape.ts';
-
-/** Runs instructions from one address up to another. */
-export type RunTape = (from: number, to: number, scratch: number) => void;
+import type { Team } from './team.ts';
 
 export interface WasmPlan {
   readonly outputs: readonly WasmBuffer[];
-  run(call: Call, runTape: RunTape): void;
+  run(call: Call, team: Team): void;
   release(): void;
 }
 
@@ -26,8 +24,12 @@ interface Stretch {
   readonly host: (() => void) | null;
 }
 
-/** Places a plan in memory; constants and states are there already. */
-export function placePlan(plan: Plan, memory: WasmMemory): WasmPlan {
+/** Places a plan in memory, to be run by `workers` of `threads`; constants and states are there already. */
+export function placePlan(
+  plan: Plan,
+  memory: WasmMemory,
+  { threads, workers }: { readonly threads: number; readonly workers: number },
+): WasmPlan {
   const layout = new Layout(plan);
   const base = memory.allocate(layout.bytes);
   const address = (value: Value): number =>
@@ -72,7 +74,8 @@ export function placePlan(plan: Plan, memory: WasmMemory): WasmPlan {
   starts.push(words.length);
   const tape = memory.allocate(words.length * 4);
   memory.view('i32', tape, words.length).set(words);
-  const scratch = memory.allocate(scratchBytes(plan));
+  const bytes = 64 + Math.ceil(scratchBytes(plan) / 64) * 64;
+  const scratch = memory.allocate(bytes * threads);
   layout.writeConstants(memory, base);
   const inputs = [...new Set(plan.steps.flatMap((step) => step.inputs))].filter(
     (value) => value.kind === 'input',
@@ -87,7 +90,7 @@ export function placePlan(plan: Plan, memory: WasmMemory): WasmPlan {
       length: sizeOf(value.shape),
       address: address(value),
     })),
-    run(call, runTape) {
+    run(call, team) {
       Object.assign(extents, call.extents);
       memory.view('i32', base, 2).set([extents.T, extents.K]);
       for (const value of inputs) {
@@ -100,11 +103,18 @@ export function placePlan(plan: Plan, memory: WasmMemory): WasmPlan {
       for (const { first, last, host } of stretches) {
         for (let index = first; index <= last; index++) check(plan.steps[index]);
         // Step by step only for those who want to know how long each takes.
-        const stride = call.timings ? 1 : last - first + 1;
-        for (let index = first; index <= last; index += stride) {
+        const steps = call.timings ? 1 : last - first + 1;
+        for (let index = first; index <= last; index += steps) {
           const start = call.timings ? performance.now() : 0;
           if (host) host();
-          else runTape(at(index), at(index + stride), scratch);
+          else
+            team.run({
+              tape: at(index),
+              end: at(index + steps),
+              scratch,
+              stride: bytes,
+              workers,
+            });
           if (call.timings) call.timings[index] = performance.now() - start;
         }
       }
