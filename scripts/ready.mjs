@@ -9,6 +9,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const at = (...parts) => join(root, ...parts);
 const manifest = JSON.parse(readFileSync(at('package.json'), 'utf8'));
 
+/** What the build writes among the sources. */
+const GENERATED = ['version.ts', 'binaries.ts'];
+
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {
   console.error(`foretoken: expected Node ${manifest.engines.node}, got ${process.versions.node}`);
@@ -44,10 +47,13 @@ function missing() {
 
 /** Path, size and time of everything the build reads, and the commit the version is made of. */
 function stampOf() {
-  const git = spawnSync('git', ['rev-parse', 'HEAD'], { cwd: root, encoding: 'utf8' });
+  const git = spawnSync('git', ['describe', '--tags', '--long', '--always'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
   const files = ['src', 'scripts'].flatMap((folder) =>
     readdirSync(at(folder), { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile() && entry.name !== 'version.ts')
+      .filter((entry) => entry.isFile() && !GENERATED.includes(entry.name))
       .map((entry) => join(entry.parentPath, entry.name)),
   );
   files.push(at('package.json'), at('tsconfig.json'), at('tsconfig.build.json'));

@@ -1,9 +1,9 @@
 // The version comes from git: on a tag `v1.2.3` it is 1.2.3, N commits after it 1.3.0-dev.N+gHASH. Written to the file
 // named on the command line, printed otherwise. Without git (a source archive) the version of package.json stands.
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
 
-/** What `git describe --tags --long --match 'v*'` says, or null for a history without version tags. */
+/** What `git describe --tags --long` says of release tags, or null for a history without version tags. */
 export type Description = string | null;
 
 /** The semantic version of a commit: `commits` and `hash` count when no tag has been set yet. */
@@ -24,8 +24,12 @@ function currentVersion(): string {
     return status === 0 ? stdout.trim() : null;
   };
   const hash = git('rev-parse', '--short=9', 'HEAD');
-  if (hash === null) return JSON.parse(readFileSync('package.json', 'utf8')).version;
-  const description = git('describe', '--tags', '--long', '--abbrev=9', '--match', 'v[0-9]*');
+  const top = git('rev-parse', '--show-toplevel');
+  // An archive that was unpacked inside another repository has no history of its own.
+  if (hash === null || top === null || realpathSync(top) !== realpathSync('.'))
+    return JSON.parse(readFileSync('package.json', 'utf8')).version;
+  const releases = ['--match', 'v[0-9]*', '--exclude', '*-*'];
+  const description = git('describe', '--tags', '--long', '--abbrev=9', ...releases);
   return versionOf(description, Number(git('rev-list', '--count', 'HEAD')), hash);
 }
 

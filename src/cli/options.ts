@@ -33,7 +33,7 @@ const OPTIONS = {
   drafter: text,
   draft: text,
   'draft-length': text,
-  branching: { ...text, default: '3,2,1' },
+  branching: text,
   verifier: text,
   stats: flag,
   rows: { ...text, default: '1' },
@@ -44,6 +44,31 @@ const OPTIONS = {
   help: { ...flag, short: 'h' },
 } as const;
 
+const WRITING = ['compare', 'generate'] as const;
+/** Options that only some commands have; the others are of all. */
+const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMANDS)[number][] } = {
+  'max-tokens': WRITING,
+  stop: WRITING,
+  'ignore-eos': WRITING,
+  temperature: WRITING,
+  'top-k': WRITING,
+  'top-p': WRITING,
+  'min-p': WRITING,
+  'repetition-penalty': WRITING,
+  'presence-penalty': WRITING,
+  'frequency-penalty': WRITING,
+  seed: WRITING,
+  drafter: WRITING,
+  draft: WRITING,
+  'draft-length': WRITING,
+  branching: WRITING,
+  verifier: WRITING,
+  stats: ['generate'],
+  rows: ['explain'],
+  steps: ['explain'],
+  json: ['compare', 'explain'],
+};
+
 /** Values by option name; numbers are still text. */
 export type CliOptions = ReturnType<typeof parse>['values'];
 
@@ -52,15 +77,23 @@ export interface Command {
   readonly options: CliOptions;
 }
 
-/** Throws a UsageError for unknown commands and options. */
+/** Throws a UsageError for unknown commands, unknown options and options of another command. */
 export function parseCommand(args: readonly string[]): Command {
-  const { values, positionals } = parse(args);
+  const { values, positionals, tokens } = parse(args);
   const [name = 'compare', ...rest] = positionals;
   const command = COMMANDS.find((each) => each === name);
   if (command === undefined || rest.length > 0)
     throw new UsageError(
       `expected one of ${COMMANDS.join(', ')}, got ${JSON.stringify(positionals.join(' '))}`,
     );
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const commands = ONLY[token.name as keyof typeof OPTIONS];
+    if (commands !== undefined && !commands.includes(command))
+      throw new UsageError(
+        `--${token.name}: expected with ${commands.join(' or ')}, got it with ${command}`,
+      );
+  }
   return { name: command, options: values };
 }
 
@@ -104,7 +137,7 @@ export function oneOf<const Name extends string>(
 
 function parse(args: readonly string[]) {
   try {
-    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true, tokens: true });
   } catch (error) {
     // Node's message names the option; the advice about `--` after the first sentence is about something else.
     throw new UsageError((error as Error).message.split('. ')[0]);

@@ -78,6 +78,8 @@ export async function openDrafter(
   parts: { readonly backend: Backend; readonly target: LoadedModel; readonly signal: AbortSignal },
 ): Promise<{ readonly drafter: Drafter; dispose(): void }> {
   const name = oneOf('drafter', options.drafter ?? fallback, ['model', 'tree', 'ngram', 'none']);
+  if (options.branching !== undefined && name !== 'tree')
+    throw new UsageError(`--branching: expected --drafter tree with it, got ${name}`);
   if (name === 'none' || name === 'ngram') {
     if (options.draft !== undefined)
       throw new UsageError(`--draft: expected --drafter model or tree with it, got ${name}`);
@@ -95,7 +97,7 @@ export async function openDrafter(
     );
   const drafter = draftModel(
     draft.model,
-    name === 'tree' ? { branching: branchingOf(options.branching) } : {},
+    name === 'tree' ? { branching: branchingOf(options.branching ?? '3,2,1') } : {},
   );
   return {
     drafter,

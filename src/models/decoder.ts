@@ -9,7 +9,14 @@ import { SlotPool, SlotSequence } from './cache.ts';
 import type { DecoderConfig } from './config.ts';
 import type { Cache, ForwardResult, Model, Sequence } from './model.ts';
 import { ropeTables } from './rope.ts';
-import { createRowBuffers, fillRows, type Row, type RowBuffers, rowsOf } from './rows.ts';
+import {
+  checkSequences,
+  createRowBuffers,
+  fillRows,
+  type Row,
+  type RowBuffers,
+  rowsOf,
+} from './rows.ts';
 
 /** What `createDecoder` needs besides the architecture. */
 export interface DecoderParts {
@@ -34,6 +41,8 @@ export interface Decoder extends Model {
 }
 
 class DecoderCache implements Cache {
+  /** The parts of the model that made it. */
+  readonly owner: DecoderParts;
   readonly pool: SlotPool;
   readonly taps: readonly number[];
   readonly program: Program;
@@ -44,12 +53,14 @@ class DecoderCache implements Cache {
   #disposed = false;
 
   constructor(parts: {
+    owner: DecoderParts;
     pool: SlotPool;
     taps: readonly number[];
     program: Program;
     buffers: RowBuffers;
     release: () => void;
   }) {
+    this.owner = parts.owner;
     this.pool = parts.pool;
     this.taps = parts.taps;
     this.program = parts.program;
@@ -102,11 +113,18 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     if (disposed) throw new Error(`${what}: expected a model, got a disposed one`);
   }
 
-  function createCache({
-    slots = contextLength + maxRows,
-    taps = [],
-  }: Parameters<Model['createCache']>[0] = {}) {
+  function checkOwn(what: string, cache: Cache): asserts cache is DecoderCache {
+    if (!(cache instanceof DecoderCache) || cache.owner !== parts)
+      throw new OptionError(`${what}: expected a cache of this model, got another object`);
+  }
+
+  function createCache(options: Parameters<Model['createCache']>[0] = {}) {
     checkAlive('createCache');
+    const { slots = contextLength + maxRows, taps = [], ...unknown } = options;
+    for (const key of Object.keys(unknown))
+      throw new OptionError(`createCache: expected slots and taps, got ${key}`);
+    if (!Number.isInteger(slots) || slots < 1)
+      throw new OptionError(`createCache: slots: expected a whole number from 1, got ${slots}`);
     for (const tap of taps)
       if (!Number.isInteger(tap) || tap < 0 || tap > config.layers)
         throw new OptionError(
@@ -145,6 +163,7 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
       return [logits, ...hidden];
     });
     return new DecoderCache({
+      owner: parts,
       pool: new SlotPool(slots),
       taps,
       program: backend.prepare(plan),
@@ -180,10 +199,10 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     },
     createCache,
     async forward(cache, segments, { signal } = {}) {
-      if (!(cache instanceof DecoderCache))
-        throw new OptionError('forward: expected a cache of this model, got another object');
+      checkOwn('forward', cache);
       checkAlive('forward');
       if (cache.disposed) throw new Error('forward: expected a cache, got a disposed one');
+      checkSequences(segments, cache.pool);
       checkTokens(segments, config.vocab);
       const lengths = segments.map(({ sequence }) => sequence.length);
       try {
@@ -198,15 +217,13 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
           hidden: results.flatMap((result) => result.hidden),
         };
       } catch (error) {
-        // A prefix of which some rows were not computed must not be used.
-        for (const [index, { sequence }] of segments.entries())
-          if (sequence.length > lengths[index]) sequence.truncate(lengths[index]);
+        // Rows that were not computed must not be used, neither of the prefix nor of a draft.
+        for (const [index, { sequence }] of segments.entries()) sequence.truncate(lengths[index]);
         throw error;
       }
     },
     trace(cache) {
-      if (!(cache instanceof DecoderCache))
-        throw new OptionError('trace: expected a cache of this model, got another object');
+      checkOwn('trace', cache);
       const { plan } = cache.program;
       cache.timings ??= new Float64Array(plan.steps.length);
       return { plan, timings: cache.timings };

@@ -26,14 +26,14 @@ export interface LoadProgress {
 }
 
 const LoadSchema = z.strictObject({
-  backend: z.custom<Backend>(isObject, 'expected a backend').optional(),
+  backend: z.custom<Backend>(has('alloc', 'prepare', 'run'), 'expected a backend').optional(),
   dtype: z.enum(['auto', 'f32', 'bf16', 'f16']).default('auto'),
   contextLength: z.int().min(1).optional(),
-  maxRows: z.int().min(1).optional(),
+  maxRows: z.int().min(1).max(4096).optional(),
   onProgress: z
     .custom<(progress: LoadProgress) => void>(isFunction, 'expected a function')
     .optional(),
-  signal: z.custom<AbortSignal>(isObject, 'expected an AbortSignal').optional(),
+  signal: z.custom<AbortSignal>(has('throwIfAborted'), 'expected an AbortSignal').optional(),
 });
 
 /**
@@ -65,7 +65,8 @@ export async function load(
   folder: string | FolderSource,
   options: LoadOptions = {},
 ): Promise<LoadedModel> {
-  const source = typeof folder === 'string' ? await openFolder(folder) : folder;
+  readOptions(options);
+  const source = await sourceOf(folder);
   try {
     // First, because it is small and a missing one should not cost a gigabyte of reading.
     const tokenizer = await loadTokenizer(source);
@@ -82,14 +83,26 @@ export async function loadModel(
   folder: string | FolderSource,
   options: LoadOptions = {},
 ): Promise<Decoder> {
-  const parsed = LoadSchema.safeParse(options);
-  if (!parsed.success) throw new OptionError(`load: ${z.prettifyError(parsed.error)}`);
-  const source = typeof folder === 'string' ? await openFolder(folder) : folder;
+  const parsed = readOptions(options);
+  const source = await sourceOf(folder);
   try {
-    return await loadChecked(source, parsed.data);
+    return await loadChecked(source, parsed);
   } finally {
     if (typeof folder === 'string') await source.close();
   }
+}
+
+function readOptions(options: LoadOptions): z.output<typeof LoadSchema> {
+  const parsed = LoadSchema.safeParse(options);
+  if (!parsed.success) throw new OptionError(`load: ${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}
+
+async function sourceOf(folder: string | FolderSource): Promise<FolderSource> {
+  if (typeof folder === 'string') return openFolder(folder);
+  if (!has('has', 'text', 'read')(folder))
+    throw new OptionError(`load: expected the path of a folder or a FolderSource, got ${folder}`);
+  return folder;
 }
 
 async function loadChecked(
@@ -254,8 +267,11 @@ function mapTree(map: WeightMap, leaf: (spec: WeightSpec) => Tensor): WeightTree
   };
 }
 
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null;
+function has(...methods: readonly string[]) {
+  return (value: unknown): boolean =>
+    typeof value === 'object' &&
+    value !== null &&
+    methods.every((name) => isFunction((value as Record<string, unknown>)[name]));
 }
 
 function isFunction(value: unknown): boolean {

@@ -42,7 +42,7 @@ export interface Segment {
     /** parents[i] < i is the drafted row before row i, -1 the last of the prefix; absent for a chain. */
     readonly parents?: readonly number[] | undefined;
   };
-  /** Rows (of `tokens` then `draft`) that get logits; by default the last token and every drafted row. */
+  /** Rows (of `tokens` then `draft`, ascending) that get logits; by default the last token and every drafted row. */
   readonly keep?: readonly number[];
 }
 

@@ -1,6 +1,6 @@
 // Turns segments into the rows of a forward, and rows into the inputs of a recorded plan.
 import { OptionError } from '../kernels/errors.ts';
-import { SlotSequence } from './cache.ts';
+import { type SlotPool, SlotSequence } from './cache.ts';
 import type { Segment } from './model.ts';
 
 /** One row: what it computes, where it is stored, and the list of slots it sees (the first `count` of `sees`). */
@@ -19,9 +19,17 @@ export function rowsOf(segments: readonly Segment[], contextLength: number): Row
   return segments.flatMap((segment) => segmentRows(segment, contextLength));
 }
 
+/** Throws an OptionError unless every segment has a sequence of `pool` of its own. */
+export function checkSequences(segments: readonly Segment[], pool: SlotPool): void {
+  for (const { sequence } of segments)
+    if (!(sequence instanceof SlotSequence) || sequence.pool !== pool)
+      throw new OptionError('forward: expected sequences of this cache, got another object');
+  if (new Set(segments.map(({ sequence }) => sequence)).size < segments.length)
+    throw new OptionError('forward: expected every sequence in one segment, got one in two');
+}
+
 function segmentRows({ sequence, tokens, draft, keep }: Segment, contextLength: number): Row[] {
-  if (!(sequence instanceof SlotSequence))
-    throw new OptionError('forward: expected a sequence of this cache, got another object');
+  if (!(sequence instanceof SlotSequence)) throw new Error('internal: sequences are checked first');
   const start = sequence.length;
   const drafted = draft?.tokens ?? [];
   const parents = draft?.parents ?? drafted.map((_, node) => node - 1);
@@ -30,6 +38,8 @@ function segmentRows({ sequence, tokens, draft, keep }: Segment, contextLength: 
   const kept = new Set(
     keep ?? Array.from({ length: total }, (_, row) => row).slice(Math.max(0, tokens.length - 1)),
   );
+  if (keep?.some((row, index) => index > 0 && row <= keep[index - 1]))
+    throw new OptionError(`forward: keep: expected rows in ascending order, got [${keep}]`);
   for (const row of kept)
     if (!Number.isInteger(row) || row < 0 || row >= total)
       throw new OptionError(`forward: keep: expected rows from 0 to ${total - 1}, got ${row}`);

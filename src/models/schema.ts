@@ -17,8 +17,8 @@ export const tokens = z
 const positive = z.number().positive();
 
 const ropeFields = z.looseObject({
-  rope_type: z.string().optional(),
-  type: z.string().optional(),
+  rope_type: z.string().nullish(),
+  type: z.string().nullish(),
   rope_theta: positive.nullish(),
   factor: positive.nullish(),
   original_max_position_embeddings: positive.nullish(),
@@ -31,7 +31,10 @@ const ropeFields = z.looseObject({
   mscale_all_dim: z.number().nullish(),
   truncate: z.boolean().optional(),
   partial_rotary_factor: positive.nullish(),
+  // How the weights came to be, without a meaning for numbers.
+  finetuned: z.boolean().nullish(),
 });
+const ROPE_TYPES = ['default', 'linear', 'llama3', 'yarn'];
 
 /** The fields of every decoder; spread into the object of a model file. */
 export const decoderFields = {
@@ -162,13 +165,25 @@ function readRope(fields: DecoderFields, file: string): RopeConfig {
   const old = fields.rope_scaling && Object.keys(fields.rope_scaling).length > 0;
   const where = old ? 'rope_scaling' : 'rope_parameters';
   const values = (old ? fields.rope_scaling : fields.rope_parameters) ?? {};
-  for (const [key, value] of Object.entries(values)) {
-    if (Object.hasOwn(ropeFields.shape, key)) continue;
-    // An unknown rotary parameter would change every number after it.
-    const nested = typeof value === 'object' && value !== null;
-    const expected = nested ? 'one set of parameters for all layers' : 'no such parameter';
-    throw unsupported(file, `${where}.${key}`, expected, value);
-  }
+  const type = values.rope_type ?? values.type ?? 'default';
+  const nested = Object.entries(values).find(
+    ([, value]) => typeof value === 'object' && value !== null && !Array.isArray(value),
+  );
+  if (nested !== undefined)
+    throw unsupported(
+      file,
+      `${where}.${nested[0]}`,
+      'one set of parameters for all layers',
+      nested[1],
+    );
+  if (!ROPE_TYPES.includes(type))
+    throw unsupported(file, `${where}.rope_type`, '"default", "linear", "llama3" or "yarn"', type);
+  // An unknown rotary parameter would change every number after it.
+  for (const [key, value] of Object.entries(values))
+    if (!Object.hasOwn(ropeFields.shape, key))
+      throw unsupported(file, `${where}.${key}`, 'no such parameter', value);
+  if (type === 'default' && values.factor != null && values.factor !== 1)
+    throw unsupported(file, `${where}.factor`, 'none for rope_type "default"', values.factor);
   expectValue(file, `${where}.partial_rotary_factor`, values.partial_rotary_factor ?? 1, 1);
   expectValue(file, 'partial_rotary_factor', fields.partial_rotary_factor ?? 1, 1);
 
@@ -183,7 +198,6 @@ function readRope(fields: DecoderFields, file: string): RopeConfig {
     fields.original_max_position_embeddings ??
     values.original_max_position_embeddings ??
     fields.max_position_embeddings;
-  const type = values.rope_type ?? values.type ?? 'default';
   switch (type) {
     case 'default':
       return { type, theta };
@@ -222,12 +236,7 @@ function readRope(fields: DecoderFields, file: string): RopeConfig {
       };
     }
     default:
-      throw unsupported(
-        file,
-        `${where}.rope_type`,
-        '"default", "linear", "llama3" or "yarn"',
-        type,
-      );
+      throw new Error(`internal: no rotary parameters of type ${type}`);
   }
 }
 

@@ -75,6 +75,8 @@ export interface TokenizerFiles {
 
 /** A folder of text files, wherever it lies. */
 export interface FolderTextSource {
+  /** For messages. */
+  readonly name: string;
   has(path: string): Promise<boolean>;
   text(path: string): Promise<string>;
 }
@@ -216,7 +218,22 @@ export async function loadTokenizer(source: FolderTextSource): Promise<Tokenizer
   const [json, config, chatTemplate] = await Promise.all(
     ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'].map(read),
   );
-  if (json === undefined) throw new FormatError('tokenizer.json: expected a file, got none');
+  if (json === undefined)
+    throw new FormatError(`${source.name}: expected a file tokenizer.json, got none`);
+  const inFolder = (error: unknown) =>
+    error instanceof FormatError || error instanceof UnsupportedError
+      ? new (error.constructor as typeof FormatError)(`${source.name}/${error.message}`, {
+          cause: error,
+        })
+      : error;
+  try {
+    return createFrom(json, config, chatTemplate);
+  } catch (error) {
+    throw inFolder(error);
+  }
+}
+
+function createFrom(json: string, config: string | undefined, chatTemplate: string | undefined) {
   return createTokenizer({
     tokenizerJson: parseJson(json, 'tokenizer.json'),
     tokenizerConfig: config === undefined ? undefined : parseJson(config, 'tokenizer_config.json'),

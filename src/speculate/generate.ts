@@ -79,8 +79,9 @@ export function generate(
   });
   // Somebody who iterates sees the error there; the promise must not raise it a second time.
   result.catch(() => {});
-  const events = run(target, tokens, settings, settle, fail);
+  const events = run(target, tokens, settings, { settle, fail, left: () => left });
   let started = false;
+  let left = false;
   const drain = async () => {
     started = true;
     for await (const _ of events);
@@ -95,34 +96,51 @@ export function generate(
     [Symbol.asyncIterator]() {
       if (started) throw new OptionError('generate: expected one consumer, got a second iteration');
       started = true;
-      return events;
+      return {
+        next: () => events.next(),
+        async return() {
+          // A generator that has not begun would end without a word; beginning it settles the result.
+          left = true;
+          await events.next();
+          return events.return();
+        },
+      };
     },
   };
+}
+
+/** Where a run reports its end, and whether nobody listens any more. */
+interface Ends {
+  settle(result: GenerateResult): void;
+  fail(error: unknown): void;
+  left(): boolean;
 }
 
 async function* run(
   { model, tokenizer }: Target,
   prompt: readonly number[],
   settings: Settings,
-  settle: (result: GenerateResult) => void,
-  fail: (error: unknown) => void,
+  { settle, fail, left }: Ends,
 ): AsyncGenerator<Token, void, void> {
   const { drafter, verifier, signal } = settings;
-  const session =
-    settings.session ?? new Session(model, drafter.taps ? { taps: drafter.taps } : {});
   const noise = createNoise(settings.seed);
-  const lawOf = createProcessor(settings, prompt.length);
   const limit = Math.min(
     settings.maxTokens ?? Number.POSITIVE_INFINITY,
     model.contextLength - prompt.length,
   );
-  const output = createOutput(tokenizer, settings, { eosTokens: model.config.eosTokens, limit });
+  const { eosTokens } = model.config;
+  const output = createOutput(tokenizer, settings, { prompt, eosTokens, limit });
   const stats = createStats();
   const tokens = [...prompt];
-  const cachedTokens = commonPrefix(session.cachedTokens, tokens);
+  let own: Session | undefined;
+  let cachedTokens = 0;
   let hidden: readonly Float32Array[] = [];
   try {
-    while (output.finishReason === null) {
+    own = settings.session ? undefined : new Session(model, { taps: drafter.taps });
+    const session = settings.session ?? own!;
+    cachedTokens = commonPrefix(session.cachedTokens, tokens);
+    const lawOf = createProcessor(settings, prompt.length);
+    while (output.finishReason === null && !left()) {
       signal?.throwIfAborted();
       const position = tokens.length;
       const draftStart = performance.now();
@@ -166,7 +184,7 @@ async function* run(
       throw error;
     }
   } finally {
-    if (settings.session === undefined) session.dispose();
+    own?.dispose();
     settle({
       ...output.result(),
       usage: { promptTokens: prompt.length, cachedTokens, completionTokens: output.count },

@@ -6,13 +6,23 @@ import { createStopText } from './stops.ts';
 /** A stop token or string, a limit (maxTokens or the context), or an abort. */
 export type FinishReason = 'stop' | 'length' | 'abort';
 
-/** Collects emitted tokens; `limit` is how many there may be. */
+/** Collects the tokens emitted after `prompt`; `limit` is how many there may be. */
 export function createOutput(
   tokenizer: Tokenizer,
   settings: Pick<Settings, 'stop' | 'stopTokens' | 'ignoreEos'>,
-  { eosTokens, limit }: { readonly eosTokens: readonly number[]; readonly limit: number },
+  {
+    prompt,
+    eosTokens,
+    limit,
+  }: {
+    readonly prompt: readonly number[];
+    readonly eosTokens: readonly number[];
+    readonly limit: number;
+  },
 ) {
   const stream: TextStream = tokenizer.stream();
+  // The text goes on where the prompt ends: a space at its start stays, and a character that the prompt began is ended.
+  for (const id of prompt) stream.push(id);
   const stops = createStopText(settings.stop);
   const stopTokens = new Set([...settings.stopTokens, ...(settings.ignoreEos ? [] : eosTokens)]);
   const ids: number[] = [];

@@ -30,7 +30,7 @@ export class Session {
   /** On a cache of its own, or on one shared with other sessions of the model. */
   constructor(
     model: Model,
-    options: { readonly cache?: Cache; readonly taps?: readonly number[] } = {},
+    options: { readonly cache?: Cache; readonly taps?: readonly number[] | undefined } = {},
   ) {
     this.model = model;
     this.#ownsCache = options.cache === undefined;

@@ -28,7 +28,9 @@ const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string())
 
 /** Reads the headers of model.safetensors, or of the files its index names. Throws FormatErrors by file and tensor. */
 export async function openCheckpoint(source: FolderSource): Promise<Checkpoint> {
-  const map = (await source.has(INDEX)) ? await readIndex(source) : null;
+  // A single file wins over an index, as in transformers.
+  const single = await source.has(SINGLE);
+  const map = !single && (await source.has(INDEX)) ? await readIndex(source) : null;
   const files = map === null ? [SINGLE] : [...new Set(map.values())];
   const tensors = new Map<string, TensorEntry>();
   let metadata: Record<string, string> = {};

@@ -111,6 +111,9 @@ describe('foretoken', () => {
   it.each([
     [['--temperatur', '1'], 2, "Unknown option '--temperatur'"],
     [['tell'], 2, 'expected one of compare, generate, explain, got "tell"'],
+    [['generate', '--json'], 2, '--json: expected with compare or explain, got it with generate'],
+    [['--rows', '3'], 2, '--rows: expected with explain, got it with compare'],
+    [['--branching', '2'], 2, '--branching: expected --drafter tree with it, got model'],
     [['--drafter', 'guess'], 2, '--drafter: expected one of model, tree, ngram, none, got "guess"'],
     [['--seed', 'x'], 2, '--seed: expected a number, got "x"'],
     [['--top-p', '2'], 1, 'topP'],

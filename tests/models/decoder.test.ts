@@ -82,15 +82,60 @@ describe('a forward', () => {
     cache.dispose();
   });
 
-  it('refuses objects of another model', async () => {
+  it('refuses caches of another model, sequences of another cache, and one sequence twice', async () => {
     const other = await loadTiny('llama', { contextLength: 32 });
-    const cache = model.createCache();
-    const sequence = cache.sequence();
-    await expect(
-      model.forward({ ...cache, slots: 1 } as never, [{ sequence, tokens: [1] }]),
-    ).rejects.toThrow('expected a cache of this model');
+    const [cache, foreign] = [model.createCache(), other.createCache()];
+    const [sequence, elsewhere] = [cache.sequence(), foreign.sequence()];
+    await expect(other.forward(cache, [{ sequence, tokens: [1] }])).rejects.toThrow(
+      'expected a cache of this model',
+    );
+    expect(() => other.trace(cache)).toThrow('expected a cache of this model');
+    await expect(model.forward(cache, [{ sequence: elsewhere, tokens: [1] }])).rejects.toThrow(
+      'expected sequences of this cache',
+    );
+    const twice = [
+      { sequence, tokens: [1], draft: { tokens: [2] } },
+      { sequence, tokens: [3] },
+    ];
+    await expect(model.forward(cache, twice)).rejects.toThrow(
+      'expected every sequence in one segment, got one in two',
+    );
+    expect(cache.freeSlots).toBe(cache.slots);
     other.dispose();
     cache.dispose();
+  });
+
+  it('forgets drafted rows that an abort kept from being computed', async () => {
+    const cache = model.createCache();
+    const sequence = cache.sequence();
+    await model.forward(cache, [{ sequence, tokens: [1, 2] }]);
+    const segment = { sequence, tokens: [], draft: { tokens: [7, 8] } };
+    await expect(
+      model.forward(cache, [segment], { signal: AbortSignal.abort() }),
+    ).rejects.toThrow();
+    expect(() => sequence.keep([0])).toThrow('expected a path of drafted rows');
+    expect(sequence.length).toBe(2);
+    cache.dispose();
+  });
+
+  it('takes rows to keep in ascending order only', async () => {
+    const cache = model.createCache();
+    for (const keep of [
+      [2, 0],
+      [1, 1],
+    ])
+      await expect(
+        model.forward(cache, [{ sequence: cache.sequence(), tokens: [1, 2, 3], keep }]),
+      ).rejects.toThrow('forward: keep: expected rows in ascending order');
+    cache.dispose();
+  });
+
+  it.each([
+    [{ slots: 0 }, 'createCache: slots: expected a whole number from 1, got 0'],
+    [{ slots: Number.NaN }, 'createCache: slots: expected a whole number from 1, got NaN'],
+    [{ slot: 5 }, 'createCache: expected slots and taps, got slot'],
+  ])('refuses the cache options %j', (options, message) => {
+    expect(() => model.createCache(options as { slots?: number })).toThrow(message);
   });
 
   it('refuses a cache and a model that have been disposed', async () => {

@@ -263,6 +263,7 @@ describe('vocabulary', () => {
 
 describe('errors', () => {
   const files = (entries: Readonly<Record<string, string>>) => ({
+    name: 'model',
     has: async (path: string) => path in entries,
     text: async (path: string) => entries[path]!,
   });
@@ -279,13 +280,15 @@ describe('errors', () => {
     expect([tokenizer.eosToken, tokenizer.chatTemplate]).toEqual([2, 'new']);
     const load = (entries: Record<string, string>) => loadTokenizer(files(entries));
     await expect(load({})).rejects.toThrow(
-      new FormatError('tokenizer.json: expected a file, got none'),
+      new FormatError('model: expected a file tokenizer.json, got none'),
     );
-    await expect(load({ 'tokenizer.json': '{' })).rejects.toThrow(/^tokenizer.json: expected JSON/);
+    await expect(load({ 'tokenizer.json': '{' })).rejects.toThrow(
+      /^model\/tokenizer.json: expected JSON/,
+    );
     await expect(load({ 'tokenizer.json': '[]' })).rejects.toThrow(FormatError);
     await expect(
       load({ 'tokenizer.json': json, 'tokenizer_config.json': '{"bos_token": 5}' }),
-    ).rejects.toThrow(/^tokenizer_config.json: /);
+    ).rejects.toThrow(/^model\/tokenizer_config.json: /);
   });
 
   const changed = (change: object) => () =>

@@ -1,6 +1,7 @@
 // The loop around the verifiers: what is shown, when it stops, what it reports, what it refuses.
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LoadedModel } from '../../src/models/load.ts';
+import { createTokenizer } from '../../src/models/tokenizer.ts';
 import type { Drafter } from '../../src/speculate/drafter.ts';
 import { draftModel } from '../../src/speculate/drafters/model.ts';
 import { pointDraw } from '../../src/speculate/drawn.ts';
@@ -27,6 +28,8 @@ beforeAll(async () => {
   text = await decodeWithoutCache(target.model, PROMPT, 24, argmax);
   oracle = () => oracleDrafter([...PROMPT, ...text], 99, 64, pointDraw);
 });
+
+const filler = (count: number) => Array.from({ length: count }, (_, index) => `<${index}>`);
 
 async function collect(options: GenerateOptions): Promise<Token[]> {
   const tokens: Token[] = [];
@@ -211,6 +214,36 @@ describe('a generation', () => {
     expect(first.tokens).toEqual(alone.tokens);
     expect(second.tokens).toEqual(other.tokens);
     drafter.dispose?.();
+  });
+
+  it('goes on where the prompt ends, with the space that a text of its own would lose', async () => {
+    const words = ['\u2581one', '\u2581two', '\u2581three'];
+    const vocab = Object.fromEntries([...words, ...filler(61)].map((word, id) => [word, id]));
+    const tokenizer = createTokenizer({
+      tokenizerJson: {
+        added_tokens: [],
+        normalizer: null,
+        pre_tokenizer: null,
+        post_processor: null,
+        model: { type: 'BPE', vocab, merges: [] },
+        decoder: { type: 'Metaspace', replacement: '\u2581', prepend_scheme: 'always' },
+      },
+    });
+    const bias = { logitBias: { 1: 1000 }, maxTokens: 2, ignoreEos: true };
+    const { text } = await generate({ model: target.model, tokenizer }, [0], bias);
+    expect(text).toBe(' two two');
+    expect(tokenizer.decode([0, 1, 1])).toBe(`one${text}`);
+  });
+
+  it('fails when its session cannot be made, and settles when it is left before it begins', async () => {
+    const gone = await tinyTarget('llama');
+    const left = generate(gone, PROMPT)[Symbol.asyncIterator]();
+    const early = generate(gone, PROMPT);
+    await early[Symbol.asyncIterator]().return?.();
+    expect((await early.result).finishReason).toBe('abort');
+    gone.model.dispose();
+    await expect(generate(gone, PROMPT)).rejects.toThrow('expected a model, got a disposed one');
+    await expect(left.next()).rejects.toThrow('expected a model, got a disposed one');
   });
 
   it('counts what it did', async () => {
