@@ -31,6 +31,7 @@ export interface LayerTree<Leaf> {
   readonly downBias?: Leaf;
 }
 
+/** Everything a decoder is made of, with a leaf for each tensor. */
 export interface WeightTree<Leaf> {
   readonly embed: Leaf;
   readonly layers: readonly LayerTree<Leaf>[];
@@ -39,7 +40,9 @@ export interface WeightTree<Leaf> {
   readonly head: Leaf;
 }
 
+/** Names and shapes in the checkpoint. */
 export type WeightMap = WeightTree<WeightSpec>;
+/** Loaded tensors. */
 export type Weights = WeightTree<Tensor>;
 
 /** Where a forward finds its rows. All i32. */
@@ -71,6 +74,7 @@ export interface ForwardContext {
   readonly taps: readonly number[];
 }
 
+/** A model file: how it reads its config, what it loads and what it computes. */
 export interface Architecture {
   /** `model_type` in config.json, and the name of the file. */
   readonly modelType: string;

@@ -22,7 +22,7 @@ export interface ChatOptions {
 }
 
 /** The template of a tokenizer: one, or several by name. */
-export type ChatTemplateSource =
+type ChatTemplateSource =
   | string
   | readonly { readonly name: string; readonly template: string }[];
 

@@ -57,7 +57,7 @@ function layerWeights(config: DecoderConfig, l: number): LayerTree<WeightSpec> {
   };
 }
 
-/** Mistral 7B and its descendants with one kind of layer. */
+/** Mistral 7B and its descendants. */
 export const mistral: Architecture = {
   modelType: 'mistral',
   readConfig,

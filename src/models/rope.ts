@@ -4,7 +4,7 @@
 import type { RopeConfig } from './config.ts';
 
 /** Angles per position: inverse f64 [D/2], and the factor YaRN puts on cos and sin. */
-export interface Frequencies {
+interface Frequencies {
   readonly inverse: Float64Array;
   readonly attentionFactor: number;
 }

@@ -69,10 +69,10 @@ const common = z.looseObject({
 });
 
 /** A checked config.json: the fields above and the four every class gives its own default. */
-export type DecoderFields = z.infer<typeof common>;
+type DecoderFields = z.infer<typeof common>;
 
 /** The part of a config that means the same in every model file. */
-export type CommonConfig = Omit<
+type CommonConfig = Omit<
   DecoderConfig,
   'qkvBias' | 'outBias' | 'mlpBias' | 'qkNorm' | 'windows'
 >;

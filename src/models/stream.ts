@@ -20,7 +20,7 @@ export interface Piece {
 }
 
 /** How tokens become bytes and bytes become text. */
-export interface PieceDecoder {
+interface PieceDecoder {
   /** The bytes a token stands for in the middle of a text. */
   bytes(piece: Piece): Uint8Array;
   /** Whether the first token of a text loses its leading space (Metaspace). */

@@ -53,11 +53,11 @@ const configSchema = z.looseObject({
 });
 
 /** The checked tokenizer.json. */
-export type TokenizerJson = z.infer<typeof jsonSchema>;
+type TokenizerJson = z.infer<typeof jsonSchema>;
 /** The checked tokenizer_config.json. */
-export type TokenizerConfig = z.infer<typeof configSchema>;
+type TokenizerConfig = z.infer<typeof configSchema>;
 /** A token matched in the text before the model sees it. */
-export type AddedToken = z.infer<typeof addedTokenSchema>;
+type AddedToken = z.infer<typeof addedTokenSchema>;
 
 function check<Schema extends z.ZodType>(
   schema: Schema,

@@ -5,6 +5,7 @@ import type { Model } from '../../models/model.ts';
 import type { Draft, Drafter, DraftRequest, Drawn } from '../drafter.ts';
 import { Session } from '../session.ts';
 
+/** Options of `draftModel`. */
 export interface DraftModelOptions {
   /**
    * Children of every node per level, e.g. [3, 2, 1]; levels beyond the list get one. Default [1]: a chain. The shape
