@@ -162,17 +162,19 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
       });
       return [logits, ...hidden];
     });
-    return new DecoderCache({
-      owner: parts,
-      pool: new SlotPool(slots),
-      taps,
-      program: backend.prepare(plan),
-      buffers: createRowBuffers(maxRows, slots),
-      release() {
-        for (const { value } of [...keys, ...values])
-          if ('buffer' in value) backend.free(value.buffer);
-      },
-    });
+    const release = () => {
+      for (const { value } of [...keys, ...values])
+        if ('buffer' in value) backend.free(value.buffer);
+    };
+    try {
+      const pool = new SlotPool(slots);
+      const buffers = createRowBuffers(maxRows, slots);
+      const program = backend.prepare(plan);
+      return new DecoderCache({ owner: parts, pool, taps, program, buffers, release });
+    } catch (error) {
+      release();
+      throw error;
+    }
   }
 
   async function runRows(cache: DecoderCache, rows: readonly Row[]): Promise<ForwardResult> {
