@@ -22,9 +22,7 @@ export interface ChatOptions {
 }
 
 /** The template of a tokenizer: one, or several by name. */
-type ChatTemplateSource =
-  | string
-  | readonly { readonly name: string; readonly template: string }[];
+type ChatTemplateSource = string | readonly { readonly name: string; readonly template: string }[];
 
 const reason = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

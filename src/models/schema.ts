@@ -72,10 +72,7 @@ const common = z.looseObject({
 type DecoderFields = z.infer<typeof common>;
 
 /** The part of a config that means the same in every model file. */
-type CommonConfig = Omit<
-  DecoderConfig,
-  'qkvBias' | 'outBias' | 'mlpBias' | 'qkNorm' | 'windows'
->;
+type CommonConfig = Omit<DecoderConfig, 'qkvBias' | 'outBias' | 'mlpBias' | 'qkNorm' | 'windows'>;
 
 /** Checks a file from outside; throws a FormatError that lists every wrong key. */
 export function parse<Fields>(schema: z.ZodType<Fields>, json: unknown, file: string): Fields {
