@@ -29,9 +29,12 @@ export interface Program {
  */
 export interface Backend {
   readonly report: BackendReport;
-  /** Zero-filled. */
-  alloc(dtype: DType, length: number): Buffer;
-  /** Copies `data` to `buffer` from element `at` on; `data` has the array type of the buffer's dtype. */
+  /**
+   * Zero-filled. `columns` is the width of a row of a matrix: a backend may keep rows of a block dtype in an order of its
+   * own, and needs it then. Throws an UnsupportedError for a dtype it does not hold.
+   */
+  alloc(dtype: DType, length: number, columns?: number): Buffer;
+  /** Copies `data` to `buffer` from element `at` on, whole blocks; `data` has the array type of the buffer's dtype. */
   write(buffer: Buffer, data: TypedArray, at?: number): void;
   prepare(plan: Plan): Program;
   run(program: Program, call: Call): void;

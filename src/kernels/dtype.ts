@@ -2,18 +2,46 @@
 // truncate towards zero and clamp to their range; bool is 1 for anything but zero. f16 and bf16 live in Uint16Arrays as
 // their bit patterns, so that no engine needs Float16Array.
 import { Float16Array } from '@petamoriken/float16';
+import {
+  BLOCK,
+  BLOCK_BYTES,
+  type BlockDType,
+  blockElement,
+  isBlocked,
+  quantise,
+  widenBlocks,
+} from './blocks.ts';
+import { ShapeError } from './errors.ts';
 import type { DType, TypedArray } from './plan.ts';
 
-/** Size of one element in bytes. */
+/** Size of one element in bytes; of a block dtype the share of an element, exactly. */
 export const bytesPerElement: Readonly<Record<DType, number>> = {
   f32: 4,
   f16: 2,
   bf16: 2,
+  q8_0: BLOCK_BYTES.q8_0 / BLOCK,
+  q4_0: BLOCK_BYTES.q4_0 / BLOCK,
   i8: 1,
   i32: 4,
   u8: 1,
   bool: 1,
 };
+
+/**
+ * Entries of the host array of so many elements: as many, or bytes of whole blocks. Throws a ShapeError for part of a
+ * block.
+ */
+export function entriesOf(dtype: DType, elements: number): number {
+  if (!isBlocked(dtype)) return elements;
+  if (elements % BLOCK !== 0)
+    throw new ShapeError(`${dtype}: expected whole blocks of ${BLOCK} elements, got ${elements}`);
+  return (elements / BLOCK) * BLOCK_BYTES[dtype];
+}
+
+/** Elements [from, to) of a host array, without a copy. */
+export function elements(data: TypedArray, dtype: DType, from: number, to: number): TypedArray {
+  return data.subarray(entriesOf(dtype, from), entriesOf(dtype, to));
+}
 
 /** A zero-filled host array. */
 export function arrayFor(dtype: DType, length: number): TypedArray {
@@ -30,6 +58,9 @@ export function arrayFor(dtype: DType, length: number): TypedArray {
     case 'u8':
     case 'bool':
       return new Uint8Array(length);
+    case 'q8_0':
+    case 'q4_0':
+      return new Uint8Array(entriesOf(dtype, length));
   }
 }
 
@@ -40,10 +71,11 @@ export function reader(data: TypedArray, dtype: DType): (i: number) => number {
     return (i) => table[data[i]];
   }
   if (dtype === 'bf16') return (i) => bf16ToNumber(data[i]);
+  if (isBlocked(dtype)) return blockElement(data as Uint8Array, dtype, f16Table());
   return (i) => data[i];
 }
 
-/** Stores a number as element i of `data`, rounded to the dtype. */
+/** Stores a number as element i of `data`, rounded to the dtype; elements of blocks are not stored one by one. */
 export function writer(data: TypedArray, dtype: DType): (i: number, value: number) => void {
   switch (dtype) {
     case 'f32':
@@ -63,6 +95,11 @@ export function writer(data: TypedArray, dtype: DType): (i: number, value: numbe
     case 'bool':
       return (i, value) => {
         data[i] = value === 0 ? 0 : 1;
+      };
+    case 'q8_0':
+    case 'q4_0':
+      return () => {
+        throw new Error(`internal: an element of ${dtype} is written without its block`);
       };
     default: {
       const [low, high] = RANGES[dtype];
@@ -86,6 +123,11 @@ export function fromFloat32(data: Float32Array, dtype: DType): TypedArray {
 /** The elements in another dtype; the array itself when the dtype stays. */
 export function convert(data: TypedArray, from: DType, to: DType): TypedArray {
   if (from === to) return data;
+  if (isBlocked(from)) return convert(fromBlocks(data as Uint8Array, from), 'f32', to);
+  if (isBlocked(to)) {
+    entriesOf(to, data.length);
+    return quantise(toFloat32(data, from), to);
+  }
   const { length } = data;
   const out = arrayFor(to, length);
   // The two ways every 16-bit checkpoint takes, without a call per element.
@@ -102,6 +144,13 @@ export function convert(data: TypedArray, from: DType, to: DType): TypedArray {
   const at = reader(data, from);
   const put = writer(out, to);
   for (let i = 0; i < length; i++) put(i, at(i));
+  return out;
+}
+
+function fromBlocks(data: Uint8Array, dtype: BlockDType): Float32Array {
+  const count = data.length / BLOCK_BYTES[dtype];
+  const out = new Float32Array(count * BLOCK);
+  widenBlocks(data, dtype, f16Table(), { from: 0, count }, out);
   return out;
 }
 

@@ -1,7 +1,7 @@
 // Runs plans op by op on host arrays: the executor of the reference and cpu backends. Storage is assigned when a plan
 // is prepared: a scratch array goes back to the pool after the last step that reads it, so a deep model needs few.
 import type { Backend, BackendReport, Program } from './backend.ts';
-import { arrayFor, reader, writer } from './dtype.ts';
+import { arrayFor, elements, entriesOf, reader, writer } from './dtype.ts';
 import { checkIndices } from './indices.ts';
 import { lastUses } from './lifetimes.ts';
 import type { Kernel, KernelTable, Operand } from './operand.ts';
@@ -28,14 +28,14 @@ export function interpreter(kernels: KernelTable, report: BackendReport): Backen
     report,
     alloc: (dtype, length): HostBuffer => ({ dtype, length, data: arrayFor(dtype, length) }),
     write(buffer, data, at = 0) {
-      (buffer as HostBuffer).data.set(data, at);
+      (buffer as HostBuffer).data.set(data, entriesOf(buffer.dtype, at));
     },
     prepare: (plan) => prepare(plan, kernels),
     run(program, call) {
       (program as HostProgram).run(call);
     },
     async read(buffer, from = 0, to = buffer.length) {
-      return (buffer as HostBuffer).data.slice(from, to);
+      return elements((buffer as HostBuffer).data, buffer.dtype, from, to).slice();
     },
     free() {},
     dispose() {},
@@ -102,8 +102,10 @@ function assignStorage(plan: Plan): Map<Value, MutableOperand> {
   };
   const storage = (value: Value): TypedArray => {
     const size = sizeOf(value.shape);
-    if (value.kind === 'constant' || value.kind === 'state')
-      return (value.buffer as HostBuffer).data.subarray(value.offset, value.offset + size);
+    if (value.kind === 'constant' || value.kind === 'state') {
+      const { data } = value.buffer as HostBuffer;
+      return elements(data, value.dtype, value.offset, value.offset + size);
+    }
     const index = pool.findIndex(
       ({ dtype, data }) => dtype === value.dtype && data.length === size,
     );

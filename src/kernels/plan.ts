@@ -4,10 +4,13 @@
 // run: `T` token rows, or `K` rows kept for the head. Everything else about a plan is fixed when it
 // is recorded, so a backend may compile it once.
 
-/** Element types. f16 and bf16 are held as their 16-bit patterns, bool as 0 or 1 in a byte. */
-export type DType = 'f32' | 'f16' | 'bf16' | 'i8' | 'i32' | 'u8' | 'bool';
+/**
+ * Element types. f16 and bf16 are held as their 16-bit patterns, bool as 0 or 1 in a byte; q8_0 and q4_0 are the weights
+ * of a matrix in blocks of 32 along its rows (blocks.ts), in bytes.
+ */
+export type DType = 'f32' | 'f16' | 'bf16' | 'q8_0' | 'q4_0' | 'i8' | 'i32' | 'u8' | 'bool';
 
-/** Host arrays: f32 Float32Array; f16, bf16 Uint16Array; i8 Int8Array; i32 Int32Array; u8, bool Uint8Array. */
+/** Host arrays: f32 Float32Array; f16, bf16 Uint16Array; i8 Int8Array; i32 Int32Array; u8, bool, q8_0, q4_0 Uint8Array. */
 export type TypedArray = Float32Array | Uint16Array | Int8Array | Int32Array | Uint8Array;
 
 /** Storage owned by one backend; opaque to everybody else. */
@@ -90,7 +93,7 @@ export interface OpParams {
   };
   /** gate [T, F], up [T, F] -> [T, F] */
   siluMul: Record<never, never>;
-  /** x, index i32 [N] -> x with `axis` replaced by N; f16 and bf16 come out as f32. */
+  /** x, index i32 [N] -> x with `axis` replaced by N; every kind of float, blocks included, comes out as f32. */
   gather: { readonly axis: number };
   /** x -> same shape */
   unary: { readonly fn: UnaryFn };

@@ -7,7 +7,7 @@ import type { Tensor } from './tensor.ts';
 /** The decoder's part of the vocabulary. */
 export function decoderOps(emit: Emit) {
   return {
-    /** x f32 [T, I] · weight [O, I]ᵀ + bias f32 [O] -> f32 [T, O]; the weight may be f32, f16 or bf16. */
+    /** x f32 [T, I] · weight [O, I]ᵀ + bias f32 [O] -> f32 [T, O]; the weight may be of any float dtype. */
     linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
       const [rows, inner] = x.shape;
       const [outer] = weight.shape;
@@ -19,7 +19,7 @@ export function decoderOps(emit: Emit) {
           isFloat(weight.dtype) &&
           (!bias || (bias.dtype === 'f32' && sameShape(bias.shape, [outer]))),
         'linear',
-        'x f32 [T, I], weight f32, f16 or bf16 [O, I], bias f32 [O]',
+        'x f32 [T, I], weight f32, f16, bf16, q8_0 or q4_0 [O, I], bias f32 [O]',
         describe(x, weight, bias),
       );
       const inputs = bias ? [x, weight, bias] : [x, weight];
@@ -113,7 +113,7 @@ export function decoderOps(emit: Emit) {
       return emit('siluMul', [gate, up], {}, like(gate));
     },
 
-    /** The slices index i32 [N] of x along an axis; f16 and bf16 come out as f32. Embedding is a gather of rows. */
+    /** The slices index i32 [N] of x along an axis; every float dtype comes out as f32. Embedding is a gather of rows. */
     gather(x: Tensor, index: Tensor, axis = 0): Tensor {
       const at = resolveAxis('gather', axis, x.shape.length);
       check(isIndex(index), 'gather', 'index i32 [N]', describe(index));

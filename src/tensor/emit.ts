@@ -25,7 +25,9 @@ export const describe = (...tensors: readonly (Tensor | undefined)[]) =>
     .map((tensor) => `${tensor.dtype} ${show(tensor.shape)}`)
     .join(', ');
 
-export const isFloat = (dtype: DType) => dtype === 'f32' || dtype === 'f16' || dtype === 'bf16';
+const FLOATS: readonly DType[] = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0'];
+/** Whether a dtype stands for real numbers. */
+export const isFloat = (dtype: DType) => FLOATS.includes(dtype);
 export const isIndex = (tensor: Tensor) => tensor.dtype === 'i32' && tensor.shape.length === 1;
 
 /** Same shape and extent as `x`. */

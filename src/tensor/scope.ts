@@ -1,6 +1,8 @@
 // Eager tensors: every op runs at once, as a plan of one step. A scope owns what its body allocates and frees it at the
 // end, except what the body returns.
 import type { Backend, Program } from '../kernels/backend.ts';
+import { isBlocked } from '../kernels/blocks.ts';
+import { entriesOf } from '../kernels/dtype.ts';
 import { ShapeError } from '../kernels/errors.ts';
 import type { Buffer, DType, TypedArray } from '../kernels/plan.ts';
 import { createOps, type Ops } from './ops.ts';
@@ -40,16 +42,17 @@ export async function scope<Result>(
     );
   });
   const allocate = (kind: 'constant' | 'state', shape: Shape, dtype: DType): Tensor => {
-    const buffer = backend.alloc(dtype, sizeOf(shape));
+    const buffer = backend.alloc(dtype, sizeOf(shape), shape.at(-1));
     owned.push({ free: () => backend.free(buffer), buffers: [buffer] });
     return new Tensor({ kind, dtype, shape, buffer, offset: 0 }, backend);
   };
   const eager: Eager = {
     ...ops,
     tensor(data, shape, dtype = dtypeOf(data)) {
-      if (data.length !== sizeOf(shape))
+      const entries = entriesOf(dtype, sizeOf(shape));
+      if (data.length !== entries)
         throw new ShapeError(
-          `tensor: expected ${sizeOf(shape)} elements for ${show(shape)}, got ${data.length}`,
+          `tensor: expected ${entries} ${isBlocked(dtype) ? 'bytes' : 'elements'} for ${show(shape)}, got ${data.length}`,
         );
       const tensor = allocate('constant', shape, dtype);
       if ('buffer' in tensor.value) backend.write(tensor.value.buffer, hostArray(data, dtype));

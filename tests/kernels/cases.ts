@@ -1,5 +1,6 @@
 // One row per op x shape x dtype, with its tolerance: drives the conformance suite of every backend and the kernel
 // benchmarks. Data are a function of the row, so every backend sees the same numbers.
+import { isBlocked } from '../../src/kernels/blocks.ts';
 import { fromFloat32 } from '../../src/kernels/dtype.ts';
 import type { DType, OpName, TypedArray } from '../../src/kernels/plan.ts';
 import { philox4x32 } from '../../src/tensor/random.ts';
@@ -65,7 +66,7 @@ const row = (
   run: (ops: Eager, make: Maker) => Tensor,
 ): OpCase => ({ op, name: `${op} ${label}`, tolerance, run });
 
-const WEIGHT_DTYPES = ['f32', 'f16', 'bf16'] as const;
+const WEIGHT_DTYPES = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0'] as const;
 
 const linear = [
   [1, 1, 1],
@@ -74,8 +75,9 @@ const linear = [
   [5, 96, 33],
   [8, 256, 12],
   [17, 30, 65],
+  [2, 2048, 9],
 ].flatMap(([rows, inner, outer]) =>
-  WEIGHT_DTYPES.map((dtype) =>
+  WEIGHT_DTYPES.filter((dtype) => inner % 32 === 0 || !isBlocked(dtype)).map((dtype) =>
     row('linear', `${rows}x${inner}x${outer} ${dtype}`, 2e-5, (ops, make) =>
       ops.linear(make.uniform([rows, inner]), make.uniform([outer, inner], -0.5, 0.5, dtype)),
     ),
@@ -253,6 +255,11 @@ const movement: readonly OpCase[] = [
   ),
   row('gather', 'rows f16', 0, (ops, make) =>
     ops.gather(make.uniform([9, 6], -1, 1, 'f16'), make.numbers([8, 0, 3], [3], 'i32')),
+  ),
+  ...(['q8_0', 'q4_0'] as const).map((dtype) =>
+    row('gather', `rows ${dtype}`, 1e-7, (ops, make) =>
+      ops.gather(make.uniform([9, 64], -1, 1, dtype), make.numbers([8, 0, 3], [3], 'i32')),
+    ),
   ),
   row('gather', 'axis 1', 0, (ops, make) =>
     ops.gather(make.uniform([3, 5, 2]), make.numbers([4, 4, 1], [3], 'i32'), 1),

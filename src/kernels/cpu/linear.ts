@@ -5,8 +5,10 @@
 // - one row of x meets eight weight rows at a time: 2.1x over one at a time, which waits for its own additions;
 // - three or four rows of x share every read of a weight: 1.6x a row;
 // - x is widened to float64 and interleaved by rows beforehand: the inner loop has no conversions of x;
-// - f16 and bf16 weights are widened once per block of rows and used for all rows of x; for one row they are looked up.
+// - weights that are not f32 are widened once per block of rows and used for all rows of x; f16 and bf16 are looked up for
+//   one row.
 
+import { isBlocked, BLOCK as QUANT, widenBlocks } from '../blocks.ts';
 import { bf16Table, f16Table } from '../dtype.ts';
 import { ShapeError } from '../errors.ts';
 import type { Kernel, Operand } from '../operand.ts';
@@ -93,7 +95,10 @@ function weightRows(weight: Operand, o: number, tile: Tile, widened: Float32Arra
   tile.weightFrom = 0;
   if (weight.dtype === 'bf16') widenBf16(weight.data as Uint16Array, from, widened, length);
   else if (weight.dtype === 'f16') widenF16(weight.data as Uint16Array, from, widened, length);
-  else throw new ShapeError(`linear: expected weight f32, f16 or bf16, got ${weight.dtype}`);
+  else if (isBlocked(weight.dtype)) {
+    const range = { from: from / QUANT, count: length / QUANT };
+    widenBlocks(weight.data as Uint8Array, weight.dtype, f16Table(), range, widened);
+  } else throw new ShapeError(`linear: expected weights in floats or blocks, got ${weight.dtype}`);
 }
 
 /** The bias is added to the rounded sum, in one place for all tiles. */

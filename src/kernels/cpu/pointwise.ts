@@ -1,4 +1,5 @@
 // The decoder's small ops on f32 arrays: same formulas as the reference, without accessors in the loops.
+import { isBlocked } from '../blocks.ts';
 import type { Kernel } from '../operand.ts';
 import * as general from '../reference/general.ts';
 import { widenBf16, widenF16 } from './widen.ts';
@@ -68,7 +69,7 @@ export const binary: Kernel<'binary'> = (out, [a, b], params) => {
 
 /** y[n] = x[index[n]] for whole rows; other axes and dtypes as the reference has it. */
 export const gather: Kernel<'gather'> = (out, [x, index], params) => {
-  if (params.axis !== 0 || x.shape.length !== 2 || out.dtype !== 'f32')
+  if (params.axis !== 0 || x.shape.length !== 2 || out.dtype !== 'f32' || isBlocked(x.dtype))
     return general.gather(out, [x, index], params);
   const [count, width] = out.shape;
   for (let n = 0; n < count; n++) {

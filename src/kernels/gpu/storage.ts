@@ -1,4 +1,5 @@
 // Buffers of the gpu backend: host arrays with a note of who else holds the content, and what f32 storage refuses.
+import { isBlocked } from '../blocks.ts';
 import { arrayFor, fromFloat32, toFloat32 } from '../dtype.ts';
 import { UnsupportedError } from '../errors.ts';
 import type { Buffer, DType, TypedArray, Value } from '../plan.ts';
@@ -26,15 +27,19 @@ export interface GpuBuffer extends Buffer {
   away: string | null;
 }
 
-/** Zeros. */
-export const allocBuffer = (dtype: DType, length: number): GpuBuffer => ({
-  dtype,
-  length,
-  data: arrayFor(dtype, length),
-  version: 0,
-  owner: null,
-  away: null,
-});
+/** Zeros. Throws an UnsupportedError for block dtypes. */
+export const allocBuffer = (dtype: DType, length: number): GpuBuffer => {
+  if (isBlocked(dtype))
+    throw new UnsupportedError(`gpu: alloc: expected f32, f16, bf16 or integers, got ${dtype}`);
+  return {
+    dtype,
+    length,
+    data: arrayFor(dtype, length),
+    version: 0,
+    owner: null,
+    away: null,
+  };
+};
 
 /** The buffer of a constant or state. */
 export const bufferOf = (value: Value): GpuBuffer => {

@@ -1,11 +1,12 @@
 // The wasm backend: the decoder's ops as WebAssembly SIMD, written in AssemblyScript (assembly/), a plan as one tape of
 // instructions. The rest of the vocabulary runs as the reference defines it, and the report says so.
 import type { Backend, BackendReport, Program } from '../backend.ts';
+import { bytesPerElement, elements, entriesOf } from '../dtype.ts';
 import { OptionError, UnsupportedError } from '../errors.ts';
 import type { TypedArray } from '../plan.ts';
 import { binaries } from './binaries.ts';
 import { engine } from './engine.ts';
-import { bytesOf, createMemory, type WasmBuffer } from './memory.ts';
+import { createMemory, type WasmBuffer } from './memory.ts';
 import { placePlan, type WasmPlan } from './program.ts';
 import { multiplyAdds } from './tape.ts';
 import { createTeam, defaultThreads, type Kernels, sleeper } from './team.ts';
@@ -64,10 +65,10 @@ export function wasm({ relaxed, threads: wanted }: WasmOptions = {}): Backend {
     alloc: (dtype, length): WasmBuffer => ({
       dtype,
       length,
-      address: memory.allocate(length * bytesOf(dtype)),
+      address: memory.allocate(length * bytesPerElement[dtype]),
     }),
     write(buffer, data, at = 0) {
-      viewOf(buffer as WasmBuffer).set(data, at);
+      viewOf(buffer as WasmBuffer).set(data, entriesOf(buffer.dtype, at));
     },
     prepare(plan): WasmProgram {
       const placed = placePlan(plan, memory, {
@@ -80,7 +81,7 @@ export function wasm({ relaxed, threads: wanted }: WasmOptions = {}): Backend {
       (program as WasmProgram).placed.run(call, team);
     },
     async read(buffer, from = 0, to = buffer.length) {
-      return copyOf(viewOf(buffer as WasmBuffer).subarray(from, to));
+      return copyOf(elements(viewOf(buffer as WasmBuffer), buffer.dtype, from, to));
     },
     free(buffer) {
       memory.release((buffer as WasmBuffer).address);

@@ -1,5 +1,5 @@
 // The one memory of a backend and what lies in it.
-import { arrayFor } from '../dtype.ts';
+import { arrayFor, entriesOf } from '../dtype.ts';
 import type { Buffer, DType, TypedArray } from '../plan.ts';
 import { engine, type Memory } from './engine.ts';
 import { Heap } from './heap.ts';
@@ -7,9 +7,6 @@ import { Heap } from './heap.ts';
 const PAGE = 65_536;
 /** 4 GiB, all that 32-bit addresses reach. */
 const MAXIMUM_PAGES = 65_536;
-
-/** Bytes of one element. */
-export const bytesOf = (dtype: DType): number => arrayFor(dtype, 1).BYTES_PER_ELEMENT;
 
 /** A buffer of the wasm backend. */
 export interface WasmBuffer extends Buffer {
@@ -40,7 +37,7 @@ export function createMemory(): WasmMemory {
   });
   const view = (dtype: DType, address: number, length: number): TypedArray => {
     const Elements = arrayFor(dtype, 0).constructor as Uint8ArrayConstructor;
-    return new Elements(memory.buffer, address, length);
+    return new Elements(memory.buffer, address, entriesOf(dtype, length));
   };
   return {
     memory,

@@ -1,12 +1,12 @@
 // A plan made ready: values placed in memory, instructions written, and what stays with the host between them.
-import { reader, writer } from '../dtype.ts';
+import { bytesPerElement, reader, writer } from '../dtype.ts';
 import { checkIndices, INDEX_INPUTS } from '../indices.ts';
 import { lastUses } from '../lifetimes.ts';
 import type { Kernel, Operand } from '../operand.ts';
 import type { Call, OpName, Plan, Step, Value } from '../plan.ts';
 import { referenceKernels } from '../reference/index.ts';
 import { Heap } from './heap.ts';
-import { bytesOf, type WasmBuffer, type WasmMemory } from './memory.ts';
+import type { WasmBuffer, WasmMemory } from './memory.ts';
 import { instruction, type Places, scratchBytes } from './tape.ts';
 import type { Team } from './team.ts';
 
@@ -34,7 +34,7 @@ export function placePlan(
   const base = memory.allocate(layout.bytes);
   const address = (value: Value): number =>
     'buffer' in value
-      ? (value.buffer as WasmBuffer).address + value.offset * bytesOf(value.dtype)
+      ? (value.buffer as WasmBuffer).address + value.offset * bytesPerElement[value.dtype]
       : base + layout.offsets.get(value)!;
   const places: Places = {
     address,
@@ -149,7 +149,7 @@ class Layout {
     const heap = new Heap(4 * (2 + this.#rows.length));
     const place = (value: Value) => {
       if (!('buffer' in value) && !this.offsets.has(value))
-        this.offsets.set(value, heap.allocate(sizeOf(value.shape) * bytesOf(value.dtype)));
+        this.offsets.set(value, heap.allocate(sizeOf(value.shape) * bytesPerElement[value.dtype]));
     };
     // Inputs are written before the first step, so they share their place with nobody.
     for (const value of values) if (value.kind === 'input') place(value);

@@ -1,7 +1,7 @@
 // A plan as instructions for assembly/index.ts: words in memory, [op, words, arguments ...]. What the assembly has no
 // kernel for stays a step of the host.
+import { bytesPerElement } from '../dtype.ts';
 import type { DType, OpName, OpParams, Plan, Step, Value } from '../plan.ts';
-import { bytesOf } from './memory.ts';
 
 /** Numbers of the ops in assembly/index.ts. */
 const CODES = {
@@ -56,7 +56,11 @@ export function instruction(step: Step, places: Places): number[] | null {
     }
     case 'scatter': {
       const [, source] = inputs;
-      args = [...all.slice(1), places.rows(source), columnsOf(source) * bytesOf(source.dtype)];
+      args = [
+        ...all.slice(1),
+        places.rows(source),
+        columnsOf(source) * bytesPerElement[source.dtype],
+      ];
       break;
     }
     case 'attention': {
@@ -105,6 +109,7 @@ function isNative({ op, inputs, output, params }: Step): boolean {
     const { axis } = params as OpParams['gather'];
     return axis === 0 && source.shape.length === 2 && ['f32', 'i32', 'bf16'].includes(source.dtype);
   }
+  if (op === 'linear') return WEIGHTS[inputs[1].dtype] !== undefined;
   return op in CODES;
 }
 
