@@ -1,12 +1,11 @@
 // The wasm backend: the decoder's ops as WebAssembly SIMD, written in AssemblyScript (assembly/), a plan as one tape of
 // instructions. The rest of the vocabulary runs as the reference defines it, and the report says so.
 import type { Backend, BackendReport, Program } from '../backend.ts';
-import { bytesPerElement, elements, entriesOf } from '../dtype.ts';
 import { OptionError, UnsupportedError } from '../errors.ts';
-import type { TypedArray } from '../plan.ts';
 import { binaries } from './binaries.ts';
+import { allocBuffer, readElements, type WasmBuffer, writeElements } from './buffers.ts';
 import { engine } from './engine.ts';
-import { createMemory, type WasmBuffer } from './memory.ts';
+import { createMemory } from './memory.ts';
 import { placePlan, type WasmPlan } from './program.ts';
 import { multiplyAdds } from './tape.ts';
 import { createTeam, defaultThreads, type Kernels, sleeper } from './team.ts';
@@ -62,13 +61,9 @@ export function wasm({ relaxed, threads: wanted }: WasmOptions = {}): Backend {
   };
   return {
     report,
-    alloc: (dtype, length): WasmBuffer => ({
-      dtype,
-      length,
-      address: memory.allocate(length * bytesPerElement[dtype]),
-    }),
+    alloc: (dtype, length, columns) => allocBuffer(memory, dtype, length, columns),
     write(buffer, data, at = 0) {
-      viewOf(buffer as WasmBuffer).set(data, entriesOf(buffer.dtype, at));
+      writeElements(memory, buffer as WasmBuffer, data, at);
     },
     prepare(plan): WasmProgram {
       const placed = placePlan(plan, memory, {
@@ -81,23 +76,13 @@ export function wasm({ relaxed, threads: wanted }: WasmOptions = {}): Backend {
       (program as WasmProgram).placed.run(call, team);
     },
     async read(buffer, from = 0, to = buffer.length) {
-      return copyOf(elements(viewOf(buffer as WasmBuffer), buffer.dtype, from, to));
+      return readElements(memory, buffer as WasmBuffer, from, to);
     },
     free(buffer) {
       memory.release((buffer as WasmBuffer).address);
     },
     dispose: () => team.close(),
   };
-
-  function viewOf({ dtype, address, length }: WasmBuffer): TypedArray {
-    return memory.view(dtype, address, length);
-  }
-}
-
-/** A copy outside the shared memory. */
-function copyOf(data: TypedArray): TypedArray {
-  const Elements = data.constructor as Uint8ArrayConstructor;
-  return Elements.from(data as Uint8Array);
 }
 
 function bytesFrom(base64: string): Uint8Array<ArrayBuffer> {

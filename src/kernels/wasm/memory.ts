@@ -1,17 +1,12 @@
 // The one memory of a backend and what lies in it.
 import { arrayFor, entriesOf } from '../dtype.ts';
-import type { Buffer, DType, TypedArray } from '../plan.ts';
+import type { DType, TypedArray } from '../plan.ts';
 import { engine, type Memory } from './engine.ts';
 import { Heap } from './heap.ts';
 
 const PAGE = 65_536;
 /** 4 GiB, all that 32-bit addresses reach. */
 const MAXIMUM_PAGES = 65_536;
-
-/** A buffer of the wasm backend. */
-export interface WasmBuffer extends Buffer {
-  readonly address: number;
-}
 
 /** A growing memory with an allocator. */
 export interface WasmMemory {

@@ -1,12 +1,15 @@
 // A plan made ready: values placed in memory, instructions written, and what stays with the host between them.
+import { isBlocked } from '../blocks.ts';
 import { bytesPerElement, reader, writer } from '../dtype.ts';
 import { checkIndices, INDEX_INPUTS } from '../indices.ts';
-import { lastUses } from '../lifetimes.ts';
+import { lastUses, type Touches } from '../lifetimes.ts';
 import type { Kernel, Operand } from '../operand.ts';
 import type { Call, OpName, Plan, Step, Value } from '../plan.ts';
 import { referenceKernels } from '../reference/index.ts';
+import { readElements, type WasmBuffer } from './buffers.ts';
+import { expand } from './expand.ts';
 import { Heap } from './heap.ts';
-import type { WasmBuffer, WasmMemory } from './memory.ts';
+import type { WasmMemory } from './memory.ts';
 import { instruction, type Places, scratchBytes } from './tape.ts';
 import type { Team } from './team.ts';
 
@@ -30,7 +33,11 @@ export function placePlan(
   memory: WasmMemory,
   { threads, workers }: { readonly threads: number; readonly workers: number },
 ): WasmPlan {
-  const layout = new Layout(plan);
+  const work = expand(plan);
+  const layout = new Layout(
+    work.map(({ step }) => step),
+    plan.outputs,
+  );
   const base = memory.allocate(layout.bytes);
   const address = (value: Value): number =>
     'buffer' in value
@@ -43,7 +50,7 @@ export function placePlan(
   const extents = { T: 0, K: 0 };
   const shapeOf = ({ shape, extent }: Value) => (extent ? shape.with(0, extents[extent]) : shape);
   const operandOf = (value: Value): Operand => {
-    const data = memory.view(value.dtype, address(value), sizeOf(value.shape));
+    const data = hostView(value) ?? memory.view(value.dtype, address(value), sizeOf(value.shape));
     const { dtype } = value;
     return {
       dtype,
@@ -53,13 +60,26 @@ export function placePlan(
       put: writer(data, dtype),
     };
   };
+  // Blocks lie in panels; the host sees a copy in their own order.
+  const hostView = (value: Value) =>
+    isBlocked(value.dtype) && 'buffer' in value
+      ? readElements(
+          memory,
+          value.buffer as WasmBuffer,
+          value.offset,
+          value.offset + sizeOf(value.shape),
+        )
+      : null;
   const words: number[] = [];
   const starts: number[] = [];
   const stretches: Stretch[] = [];
-  for (const [index, step] of plan.steps.entries()) {
-    starts.push(words.length);
-    const code = instruction(step, places);
+  for (const item of work) {
+    const code = instruction(item, places);
+    const { index } = item;
+    if (starts.length === index) starts.push(words.length);
     words.push(...(code ?? []));
+    if (item.kind === 'quantise') continue;
+    const { step } = item;
     const kernel = referenceKernels[step.op] as Kernel<OpName>;
     const host =
       code === null
@@ -88,6 +108,7 @@ export function placePlan(
     outputs: plan.outputs.map((value) => ({
       dtype: value.dtype,
       length: sizeOf(value.shape),
+      columns: sizeOf(value.shape),
       address: address(value),
     })),
     run(call, team) {
@@ -139,9 +160,9 @@ class Layout {
   readonly #rows: number[] = [];
   readonly bytes: number;
 
-  constructor(plan: Plan) {
-    const lastUse = lastUses(plan);
-    const values = plan.steps.flatMap(({ inputs, output }) => [...inputs, output]);
+  constructor(steps: readonly Touches[], outputs: readonly Value[]) {
+    const lastUse = lastUses({ steps, outputs });
+    const values = steps.flatMap(({ inputs, output }) => [...inputs, output]);
     for (const { extent, shape } of values) {
       const rows = shape[0] ?? 1;
       if (extent === undefined && !this.#rows.includes(rows)) this.#rows.push(rows);
@@ -153,7 +174,7 @@ class Layout {
     };
     // Inputs are written before the first step, so they share their place with nobody.
     for (const value of values) if (value.kind === 'input') place(value);
-    for (const [index, step] of plan.steps.entries()) {
+    for (const [index, step] of steps.entries()) {
       const touched = new Set([...step.inputs, step.output]);
       for (const value of touched) place(value);
       for (const value of touched)

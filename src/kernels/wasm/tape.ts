@@ -1,7 +1,10 @@
 // A plan as instructions for assembly/index.ts: words in memory, [op, words, arguments ...]. What the assembly has no
 // kernel for stays a step of the host.
+import { isBlocked } from '../blocks.ts';
 import { bytesPerElement } from '../dtype.ts';
-import type { DType, OpName, OpParams, Plan, Step, Value } from '../plan.ts';
+import type { OpName, OpParams, Plan, Step, Value } from '../plan.ts';
+import type { Work } from './expand.ts';
+import { isNative, WEIGHTS } from './native.ts';
 
 /** Numbers of the ops in assembly/index.ts. */
 const CODES = {
@@ -13,10 +16,10 @@ const CODES = {
   siluMul: 5,
   binary: 6,
   gather: 7,
-} as const satisfies { readonly [Op in OpName]?: number };
+  quantise: 8,
+  linearBlocks: 9,
+} as const satisfies { readonly [Op in OpName | 'quantise' | 'linearBlocks']?: number };
 
-/** Weight types of `linear`, as assembly/linear.ts has them. */
-const WEIGHTS: { readonly [Type in DType]?: number } = { f32: 0, bf16: 1, f16: 2 };
 /** Rows of weights that `linear` widens at a time. */
 const BLOCK = 12;
 
@@ -28,7 +31,28 @@ export interface Places {
 }
 
 /** One instruction, or null for a step of the host. */
-export function instruction(step: Step, places: Places): number[] | null {
+export function instruction(work: Work, places: Places): number[] | null {
+  if (work.kind === 'step') return stepInstruction(work.step, places);
+  const { inputs, output } = work.step;
+  const [x] = inputs;
+  const [most, inner] = x.shape;
+  return encode('quantise', [
+    places.address(output),
+    places.address(x),
+    places.rows(x),
+    inner,
+    WEIGHTS[work.weight.dtype]!,
+    most,
+  ]);
+}
+
+const encode = (name: keyof typeof CODES, args: readonly number[]): number[] => [
+  CODES[name],
+  args.length + 2,
+  ...args,
+];
+
+function stepInstruction(step: Step, places: Places): number[] | null {
   if (!isNative(step)) return null;
   const { op, inputs, output } = step;
   const at = places.address;
@@ -41,6 +65,7 @@ export function instruction(step: Step, places: Places): number[] | null {
       const [outer, inner] = weight.shape;
       const places = [all[0], all[1], all[2], bias ? at(bias) : 0];
       args = [...places, rows, inner, outer, WEIGHTS[weight.dtype]!];
+      if (isBlocked(weight.dtype)) return encode('linearBlocks', [...args, output.shape[0]]);
       break;
     }
     case 'rmsNorm': {
@@ -70,12 +95,12 @@ export function instruction(step: Step, places: Places): number[] | null {
       break;
     }
     case 'gather':
-      args = [...all, rows, columnsOf(output), inputs[0].dtype === 'bf16' ? 1 : 0];
+      args = [...all, rows, columnsOf(output), WEIGHTS[inputs[0].dtype] ?? 0];
       break;
     default:
       args = [...all, rows, columnsOf(output)];
   }
-  return [CODES[op as keyof typeof CODES], args.length + 2, ...args];
+  return encode(op as keyof typeof CODES, args);
 }
 
 /** Bytes of scratch space a worker needs for the plan. */
@@ -83,9 +108,8 @@ export function scratchBytes({ steps }: Plan): number {
   const needs = steps.map(({ op, inputs }) => {
     if (op === 'attention') return 4 * (inputs[1].shape[0] + 4);
     if (op !== 'linear') return 0;
-    const [{ shape }, weight] = inputs;
-    if (weight.dtype === 'f32') return 0;
-    return 4 * weight.shape[1] * (weight.dtype === 'bf16' ? shape[0] : BLOCK);
+    const [, weight] = inputs;
+    return weight.dtype === 'f16' ? 4 * weight.shape[1] * BLOCK : 0;
   });
   return Math.max(0, ...needs);
 }
@@ -97,23 +121,6 @@ export function multiplyAdds({ steps }: Plan): number {
   );
   return sizes.reduce((sum, size) => sum + size, 0);
 }
-
-function isNative({ op, inputs, output, params }: Step): boolean {
-  if (op === 'binary') {
-    const [a, b] = inputs;
-    const { fn } = params as OpParams['binary'];
-    return fn === 'add' && output.dtype === 'f32' && alike(a, output) && alike(b, output);
-  }
-  if (op === 'gather') {
-    const [source] = inputs;
-    const { axis } = params as OpParams['gather'];
-    return axis === 0 && source.shape.length === 2 && ['f32', 'i32', 'bf16'].includes(source.dtype);
-  }
-  if (op === 'linear') return WEIGHTS[inputs[1].dtype] !== undefined;
-  return op in CODES;
-}
-
-const alike = (a: Value, b: Value) => a.extent === b.extent && a.shape.join() === b.shape.join();
 
 const columnsOf = ({ shape }: Value) => shape.slice(1).reduce((size, extent) => size * extent, 1);
 

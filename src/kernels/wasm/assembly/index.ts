@@ -2,8 +2,11 @@
 // [op, words, arguments …] in 32-bit words; tape.ts writes it. A count of rows is the address of a word, so that the
 // same tape serves every number of rows. Each worker computes its share of an instruction, then all meet.
 import { attention } from './attention';
+import { linearBlocks } from './blocks';
+import { gather } from './gather';
 import { linear } from './linear';
-import { add, gather, rmsNorm, rope, scatter, siluMul } from './pointwise';
+import { add, rmsNorm, rope, scatter, siluMul } from './pointwise';
+import { quantise } from './quantise';
 import {
   barrier,
   endOf,
@@ -67,6 +70,10 @@ function instruction(op: i32, args: usize, worker: i32, workers: i32, scratch: u
       return add(args, worker, workers);
     case 7:
       return gather(args, worker, workers);
+    case 8:
+      return quantise(args, worker, workers);
+    case 9:
+      return linearBlocks(args, worker, workers);
     default:
       unreachable();
   }

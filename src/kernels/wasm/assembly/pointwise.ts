@@ -137,23 +137,3 @@ export function add(args: usize, worker: i32, workers: i32): void {
   }
 }
 
-/** y[n] = x[index[n]], rows widened to f32. [y, x, index, rows, columns, type of x: 0 f32, 1 bf16] */
-export function gather(args: usize, worker: i32, workers: i32): void {
-  const y = <usize>load<u32>(args);
-  const x = <usize>load<u32>(args, 4);
-  const index = <usize>load<u32>(args, 8);
-  const rows = load<i32>(<usize>load<u32>(args, 12));
-  const columns = load<i32>(args, 16);
-  const type = load<i32>(args, 20);
-  const to = share(rows, worker + 1, workers, 1);
-  for (let n = share(rows, worker, workers, 1); n < to; n++) {
-    const row = <usize>load<i32>(index + (<usize>n << 2));
-    const out = y + ((<usize>n * columns) << 2);
-    if (type === 0) memory.copy(out, x + ((row * columns) << 2), <usize>columns << 2);
-    else {
-      const from = x + ((row * columns) << 1);
-      for (let c = 0; c < columns; c++)
-        store<u32>(out + (<usize>c << 2), <u32>load<u16>(from + (<usize>c << 1)) << 16);
-    }
-  }
-}

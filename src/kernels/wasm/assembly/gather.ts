@@ -1,0 +1,54 @@
+// Rows by index: the embedding. Weights of every type come out as f32.
+import { share } from './pointwise';
+
+/** y[n] = x[index[n]]. [y, x, index, rows, columns, type of x: 0 f32 and i32, 1 bf16, 3 q8_0, 4 q4_0] */
+export function gather(args: usize, worker: i32, workers: i32): void {
+  const y = <usize>load<u32>(args);
+  const x = <usize>load<u32>(args, 4);
+  const index = <usize>load<u32>(args, 8);
+  const rows = load<i32>(<usize>load<u32>(args, 12));
+  const columns = load<i32>(args, 16);
+  const type = load<i32>(args, 20);
+  const to = share(rows, worker + 1, workers, 1);
+  for (let n = share(rows, worker, workers, 1); n < to; n++) {
+    const row = load<i32>(index + (<usize>n << 2));
+    const out = y + ((<usize>n * columns) << 2);
+    if (type === 0) memory.copy(out, x + ((<usize>row * columns) << 2), <usize>columns << 2);
+    else if (type === 1) widen(x + ((<usize>row * columns) << 1), out, columns);
+    else panelRow(x, row, out, columns >> 5, type === 3);
+  }
+}
+
+/** bf16 to f32. */
+function widen(from: usize, out: usize, columns: i32): void {
+  for (let c: usize = 0; c < <usize>columns; c++)
+    store<u32>(out + (c << 2), <u32>load<u16>(from + (c << 1)) << 16);
+}
+
+/** One row of a panel of eight (panels.ts has the layout): its scale and bytes in every block. */
+function panelRow(x: usize, row: i32, out: usize, blocks: i32, bytes: bool): void {
+  const size: usize = bytes ? 272 : 144;
+  const lane = <usize>(row & 7);
+  let block = x + <usize>((row >> 3) * blocks) * size;
+  const place: usize = bytes ? ((lane >> 2) << 3) + ((lane & 3) << 1) : ((lane >> 2) << 4) + ((lane & 3) << 2);
+  for (let b = 0; b < blocks; b++, block += size, out += 128) {
+    const scale = half(load<u16>(block + (lane << 1)));
+    const from = block + 16 + place;
+    if (bytes)
+      for (let i: usize = 0; i < 32; i++)
+        store<f32>(out + (i << 2), scale * <f32>load<i8>(from + ((i >> 1) << 4) + (i & 1)));
+    else
+      for (let i: usize = 0; i < 16; i++) {
+        const pair = <i32>load<u8>(from + ((i >> 2) << 5) + (i & 3));
+        store<f32>(out + (i << 2), scale * <f32>((pair & 15) - 8));
+        store<f32>(out + (i << 2), scale * <f32>((pair >> 4) - 8), 64);
+      }
+  }
+}
+
+/** f16 to f32: exponent and fraction in their place are the number times 2^-112. */
+@inline
+function half(bits: u32): f32 {
+  const value = reinterpret<f32>((bits & 0x7fff) << 13) * reinterpret<f32>(0x77800000);
+  return bits >> 15 ? -value : value;
+}
