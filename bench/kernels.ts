@@ -1,10 +1,11 @@
 // Kernels one at a time, over the shapes of real models; `--cases` times the table of op cases that the conformance
 // suite checks. Naive loops are timed in turn with the 2048x2048 product, as the bar for the cpu backend.
 import type { Backend } from '../src/kernels/backend.ts';
-import { arrayFor, fromFloat32 } from '../src/kernels/dtype.ts';
+import { bytesPerElement, fromFloat32 } from '../src/kernels/dtype.ts';
 import type { Plan, TypedArray } from '../src/kernels/plan.ts';
 import { type Recorder, record } from '../src/tensor/record.ts';
 import { scope } from '../src/tensor/scope.ts';
+import { sizeOf } from '../src/tensor/shape.ts';
 import { Tensor } from '../src/tensor/tensor.ts';
 import { makerFor, opCases } from '../tests/kernels/cases.ts';
 import {
@@ -25,7 +26,7 @@ const LINEAR_SHAPES = [
   { name: 'Llama-3.2-1B head, 1/8', outer: 16_032, inner: 2048 },
   { name: 'embedded gate', outer: 688, inner: 256 },
 ];
-const SMALL_SHAPES = [{ name: 'small', outer: 64, inner: 48 }];
+const SMALL_SHAPES = [{ name: 'small', outer: 64, inner: 64 }];
 const ROWS = [1, 4, 16];
 
 interface Kernel extends Task {
@@ -107,7 +108,7 @@ function linear(
   );
   return {
     name: `linear ${name} ${dtype}, ${count} row${count > 1 ? 's' : ''}`,
-    bytes: outer * inner * (dtype === 'f32' ? 4 : 2),
+    bytes: outer * inner * bytesPerElement[dtype],
     flops: 2 * outer * inner * count,
     run: task,
   };
@@ -226,7 +227,7 @@ function constant(
   shape: readonly number[],
   dtype: BenchOptions['dtype'],
 ): Tensor {
-  const buffer = backend.alloc(dtype, data.length);
+  const buffer = backend.alloc(dtype, sizeOf(shape), shape.at(-1));
   backend.write(buffer, data);
   return new Tensor({ kind: 'constant', dtype, shape, buffer, offset: 0 }, backend);
 }
@@ -249,9 +250,8 @@ function planTask(
   const program = backend.prepare(plan);
   const call = { extents: { T: rows, K: 0 }, inputs: { x, ...more } };
   const [output] = program.outputs;
-  const one = arrayFor(output.dtype, 1).length;
   return () => {
     backend.run(program, call);
-    return backend.read(output, 0, one);
+    return backend.read(output, 0, 1);
   };
 }

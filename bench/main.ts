@@ -6,7 +6,7 @@ import { type Backend, cpu, reference } from '../src/kernels/index.ts';
 import { wasm } from '../src/kernels/wasm/index.ts';
 import { decode } from './decode.ts';
 import { kernels } from './kernels.ts';
-import type { BenchOptions } from './measure.ts';
+import { type BenchOptions, DTYPES } from './measure.ts';
 import { verifyCost } from './verify-cost.ts';
 
 const BENCHES = { kernels, 'verify-cost': verifyCost, decode };
@@ -41,7 +41,7 @@ const name = oneOf('bench', positionals[0], Object.keys(BENCHES)) as keyof typeo
 const open = BACKENDS[oneOf('--backend', values.backend, Object.keys(BACKENDS))];
 const options: BenchOptions = {
   backendName: values.backend,
-  dtype: oneOf('--dtype', values.dtype, ['f32', 'f16', 'bf16']) as BenchOptions['dtype'],
+  dtype: oneOf('--dtype', values.dtype, DTYPES) as BenchOptions['dtype'],
   rounds: values.rounds === undefined ? undefined : Number(values.rounds),
   filter: values.filter,
   model: values.model,

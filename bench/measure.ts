@@ -3,10 +3,14 @@ import { cpus, loadavg, platform, totalmem } from 'node:os';
 import { Bench } from 'tinybench';
 import { version } from '../src/version.ts';
 
+/** How a bench keeps its matrices. */
+export type BenchDType = (typeof DTYPES)[number];
+export const DTYPES = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0'] as const;
+
 /** The command line of a bench. */
 export interface BenchOptions {
   readonly backendName: string;
-  readonly dtype: 'f32' | 'f16' | 'bf16';
+  readonly dtype: BenchDType;
   /** Turns of every task; each bench has its own default. */
   readonly rounds: number | undefined;
   /** Runs only rows whose name contains it. */

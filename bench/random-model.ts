@@ -7,6 +7,7 @@ import { llama } from '../src/models/llama.ts';
 import { sizeOf } from '../src/tensor/shape.ts';
 import { Tensor } from '../src/tensor/tensor.ts';
 import { filler } from './kernels.ts';
+import type { BenchDType } from './measure.ts';
 
 /** Keys of a Llama config.json. */
 export type LlamaShape = Readonly<Record<string, number>>;
@@ -24,8 +25,8 @@ export const TINY_LLAMA_SLICE: LlamaShape = {
 
 /** For smoke runs. */
 export const SMALL: LlamaShape = {
-  hidden_size: 32,
-  intermediate_size: 48,
+  hidden_size: 64,
+  intermediate_size: 96,
   num_hidden_layers: 1,
   num_attention_heads: 4,
   num_key_value_heads: 2,
@@ -37,7 +38,7 @@ export const SMALL: LlamaShape = {
 export function randomModel(
   backend: Backend,
   shape: LlamaShape,
-  dtype: 'f32' | 'f16' | 'bf16',
+  dtype: BenchDType,
   contextLength: number,
 ): Decoder {
   const config = llama.readConfig({ model_type: 'llama', ...shape }, 'random');
@@ -52,7 +53,7 @@ export function randomModel(
     const values = filler(size);
     const scale = spec.shape.length < 2 ? 1 : 1 / Math.sqrt(spec.shape[1]);
     for (let i = 0; i < size; i++) values[i] *= scale;
-    const buffer = backend.alloc(kept, size);
+    const buffer = backend.alloc(kept, size, spec.shape.at(-1));
     backend.write(buffer, fromFloat32(values, kept));
     const tensor = new Tensor(
       { kind: 'constant', dtype: kept, shape: spec.shape, buffer, offset: 0 },

@@ -7,7 +7,7 @@ import { convert } from '../kernels/dtype.ts';
 import { FormatError, OptionError } from '../kernels/errors.ts';
 import type { DType } from '../kernels/plan.ts';
 import { type Checkpoint, openCheckpoint, type TensorEntry } from '../tensor/safetensors.ts';
-import { sameShape, show } from '../tensor/shape.ts';
+import { sameShape, show, sizeOf as sizeOfShape } from '../tensor/shape.ts';
 import { type FolderSource, openFolder } from '../tensor/source.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import type { LayerTree, WeightMap, WeightSpec, Weights, WeightTree } from './architecture.ts';
@@ -27,7 +27,7 @@ export interface LoadProgress {
 
 const LoadSchema = z.strictObject({
   backend: z.custom<Backend>(has('alloc', 'prepare', 'run'), 'expected a backend').optional(),
-  dtype: z.enum(['auto', 'f32', 'bf16', 'f16']).default('auto'),
+  dtype: z.enum(['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q4_0']).default('auto'),
   contextLength: z.int().min(1).optional(),
   maxRows: z.int().min(1).max(4096).optional(),
   onProgress: z
@@ -166,7 +166,7 @@ async function loadWeights(
         entry.dtype as DType,
         kept,
       );
-      const buffer = backend.alloc(kept, data.length);
+      const buffer = backend.alloc(kept, sizeOfShape(spec.shape), spec.shape.at(-1));
       tensors.set(
         spec,
         new Tensor(
