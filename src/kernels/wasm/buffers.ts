@@ -32,9 +32,13 @@ export function writeElements(
   data: TypedArray,
   at: number,
 ) {
-  const { dtype, columns } = buffer;
+  const { dtype, columns, length } = buffer;
   if (isBlocked(dtype))
-    packPanels(data as Uint8Array, panelsOf(memory, buffer), dtype, { columns, first: at / BLOCK });
+    packPanels(data as Uint8Array, panelsOf(memory, buffer), dtype, {
+      rows: length / columns,
+      columns,
+      first: at / BLOCK,
+    });
   else memory.view(dtype, buffer.address, buffer.length).set(data, at);
 }
 
@@ -47,7 +51,12 @@ export function readElements(
 ): TypedArray {
   const { dtype, columns, address, length } = buffer;
   if (isBlocked(dtype)) {
-    const range = { columns, first: from / BLOCK, count: (to - from) / BLOCK };
+    const range = {
+      rows: length / columns,
+      columns,
+      first: from / BLOCK,
+      count: (to - from) / BLOCK,
+    };
     return unpackPanels(panelsOf(memory, buffer), dtype, range);
   }
   const data = elements(memory.view(dtype, address, length), dtype, from, to);

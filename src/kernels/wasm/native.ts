@@ -2,7 +2,6 @@
 import { isBlocked } from '../blocks.ts';
 import type { DType, OpParams, Step, Value } from '../plan.ts';
 import type { WasmBuffer } from './buffers.ts';
-import { PANEL } from './panels.ts';
 
 /** Weight types of `linear` and `gather`, as the assembly has them. */
 export const WEIGHTS: { readonly [Type in DType]?: number } = {
@@ -38,12 +37,12 @@ export function isNative({ op, inputs, output, params }: Step): boolean {
   }
 }
 
-/** A matrix in blocks must be seen with the width of its panels, and begin with one. */
+/** A matrix in blocks must be seen whole, as it lies in its panels. */
 function wholePanels(value: Value): boolean {
   if (!isBlocked(value.dtype)) return true;
   if (!('buffer' in value)) return false;
-  const { columns } = value.buffer as WasmBuffer;
-  return value.shape[1] === columns && value.offset % (PANEL * columns) === 0;
+  const { columns, length } = value.buffer as WasmBuffer;
+  return value.shape[1] === columns && value.shape[0] * columns === length;
 }
 
 const alike = (a: Value, b: Value) => a.extent === b.extent && a.shape.join() === b.shape.join();

@@ -1,7 +1,7 @@
 // A plan made ready: values placed in memory, instructions written, and what stays with the host between them.
 import { isBlocked } from '../blocks.ts';
 import { bytesPerElement, reader, writer } from '../dtype.ts';
-import { checkIndices, INDEX_INPUTS } from '../indices.ts';
+import { checkIndices, INDEX_INPUTS, type IndexedInput } from '../indices.ts';
 import { lastUses, type Touches } from '../lifetimes.ts';
 import type { Kernel, Operand } from '../operand.ts';
 import type { Call, OpName, Plan, Step, Value } from '../plan.ts';
@@ -100,9 +100,20 @@ export function placePlan(
   const inputs = [...new Set(plan.steps.flatMap((step) => step.inputs))].filter(
     (value) => value.kind === 'input',
   );
-  const check = (step: Step) => {
-    if (indexed(step).length > 0) checkIndices(step.op, step.inputs.map(operandOf), step.params);
-  };
+  /** The checks of the plan: indices as they are in memory, of everything else only the shape. */
+  const checks = plan.steps.map(({ op, inputs, params }) => {
+    const indices = INDEX_INPUTS[op] ?? [];
+    return () => {
+      if (indices.length === 0) return;
+      const seen = inputs.map((value, index): IndexedInput => {
+        const data = indices.includes(index)
+          ? memory.view('i32', address(value), sizeOf(value.shape))
+          : NOTHING;
+        return { shape: shapeOf(value), data };
+      });
+      checkIndices(op, seen, params);
+    };
+  });
 
   return {
     outputs: plan.outputs.map((value) => ({
@@ -122,7 +133,7 @@ export function placePlan(
       }
       const at = (index: number) => tape + 4 * starts[index];
       for (const { first, last, host } of stretches) {
-        for (let index = first; index <= last; index++) check(plan.steps[index]);
+        for (let index = first; index <= last; index++) checks[index]();
         // Step by step only for those who want to know how long each takes.
         const steps = call.timings ? 1 : last - first + 1;
         for (let index = first; index <= last; index += steps) {
@@ -145,6 +156,8 @@ export function placePlan(
     },
   };
 }
+
+const NOTHING = new Int32Array(0);
 
 const isScratch = (value: Value) => value.kind === 'scratch';
 

@@ -5,6 +5,7 @@ import { bytesPerElement } from '../dtype.ts';
 import type { OpName, OpParams, Plan, Step, Value } from '../plan.ts';
 import type { Work } from './expand.ts';
 import { isNative, WEIGHTS } from './native.ts';
+import { PANEL } from './panels.ts';
 
 /** Numbers of the ops in assembly/index.ts. */
 const CODES = {
@@ -95,7 +96,7 @@ function stepInstruction(step: Step, places: Places): number[] | null {
       break;
     }
     case 'gather':
-      args = [...all, rows, columnsOf(output), WEIGHTS[inputs[0].dtype] ?? 0];
+      args = [...all, rows, columnsOf(output), WEIGHTS[inputs[0].dtype] ?? 0, inputs[0].shape[0]];
       break;
     default:
       args = [...all, rows, columnsOf(output)];
@@ -108,7 +109,8 @@ export function scratchBytes({ steps }: Plan): number {
   const needs = steps.map(({ op, inputs }) => {
     if (op === 'attention') return 4 * (inputs[1].shape[0] + 4);
     if (op !== 'linear') return 0;
-    const [, weight] = inputs;
+    const [x, weight] = inputs;
+    if (isBlocked(weight.dtype)) return 4 * PANEL * x.shape[0];
     return weight.dtype === 'f16' ? 4 * weight.shape[1] * BLOCK : 0;
   });
   return Math.max(0, ...needs);

@@ -12,12 +12,13 @@ import { madd } from './math';
 import { share } from './pointwise';
 import { XSCALE_BYTES, xTileBytes } from './quantise';
 
-/** Outputs of a panel, inputs of a block, and bytes of a panel's eight scales. */
+/** Outputs of a panel, blocks of a chunk, and bytes of a panel's eight scales. */
 const PANEL: i32 = 8;
+const CHUNK: i32 = 32;
 const SCALES: usize = 16;
 
 /** [y, x quantised, weight, bias or 0, rows, inner, outer, type of weight: 3 q8_0, 4 q4_0, rows at most] */
-export function linearBlocks(args: usize, worker: i32, workers: i32): void {
+export function linearBlocks(args: usize, worker: i32, workers: i32, scratch: usize): void {
   const y = <usize>load<u32>(args);
   const x = <usize>load<u32>(args, 4);
   const weight = <usize>load<u32>(args, 8);
@@ -25,33 +26,52 @@ export function linearBlocks(args: usize, worker: i32, workers: i32): void {
   const rows = load<i32>(<usize>load<u32>(args, 16));
   const inner = load<i32>(args, 20);
   const outer = load<i32>(args, 24);
-  const bytes = load<i32>(args, 28) === Q8_0;
+  const wide = load<i32>(args, 28) === Q8_0;
   const most = load<i32>(args, 32);
-  const scales = x + <usize>most * xTileBytes(inner, bytes, 1);
+  const size: usize = wide ? 272 : 144;
+  const scales = x + xTileBytes(inner, wide, most);
   const blocks = inner >> 5;
-  const panelBytes = <usize>blocks * (SCALES + (bytes ? 256 : 128));
+  const panels = (outer + PANEL - 1) / PANEL;
   const yStride = <usize>outer << 2;
-  const to = share(outer, worker + 1, workers, PANEL);
-  for (let o = share(outer, worker, workers, PANEL); o < to; o += PANEL) {
-    const w = weight + <usize>(o / PANEL) * panelBytes;
-    const count = min(PANEL, outer - o);
-    for (let t = 0; t < rows; t += 4) {
-      const xt = x + xTileBytes(inner, bytes, t);
-      const dt = scales + <usize>((t >> 2) * blocks) * XSCALE_BYTES;
-      const out = y + <usize>t * yStride + (<usize>o << 2);
-      const height = min(4, rows - t);
-      if (bytes) {
-        if (height === 1) bytes1(w, xt, dt, blocks, out, yStride, count);
-        else if (height === 2) bytes2(w, xt, dt, blocks, out, yStride, count);
-        else if (height === 3) bytes3(w, xt, dt, blocks, out, yStride, count);
-        else bytes4(w, xt, dt, blocks, out, yStride, count);
-      } else if (height === 1) nibbles1(w, xt, dt, blocks, out, yStride, count);
-      else if (height === 2) nibbles2(w, xt, dt, blocks, out, yStride, count);
-      else if (height === 3) nibbles3(w, xt, dt, blocks, out, yStride, count);
-      else nibbles4(w, xt, dt, blocks, out, yStride, count);
-      if (bias !== 0) addBias(bias + (<usize>o << 2), count, height, out, yStride);
+  const from = share(panels, worker, workers, 1);
+  const to = share(panels, worker + 1, workers, 1);
+  // A chunk of x stays in the first-level cache while the panels of the chunk stream by, one after the other in memory.
+  for (let b = 0; b < blocks; b += CHUNK) {
+    const length = min(CHUNK, blocks - b);
+    const chunk = weight + <usize>(b * panels) * size;
+    for (let p = from; p < to; p++) {
+      const w = chunk + <usize>(p * length) * size;
+      const whole = (p + 1) * PANEL <= outer;
+      // The missing outputs of the last panel are computed beside y.
+      const out = whole ? y + (<usize>p << 5) : scratch;
+      const stride = whole ? yStride : 32;
+      for (let t = 0; t < rows; t += 4) {
+        const height = min(4, rows - t);
+        const xt = x + xTileBytes(inner, wide, t) + xTileBytes(b << 5, wide, height);
+        const dt = scales + <usize>((t >> 2) * blocks + b) * XSCALE_BYTES;
+        tile(height, wide, w, xt, dt, length, out + <usize>t * stride, stride, b === 0);
+      }
     }
   }
+  if (to === panels && (outer & 7) !== 0)
+    for (let t = 0; t < rows; t++)
+      memory.copy(y + <usize>t * yStride + (<usize>(outer & ~7) << 2), scratch + (<usize>t << 5), (outer & 7) << 2);
+  if (bias !== 0 && from < to) {
+    const o = from * PANEL;
+    addBias(bias + (<usize>o << 2), min(outer, to * PANEL) - o, rows, y + (<usize>o << 2), yStride);
+  }
+}
+
+function tile(height: i32, wide: bool, w: usize, x: usize, d: usize, blocks: i32, y: usize, stride: usize, first: bool): void {
+  if (wide) {
+    if (height === 1) words1(w, x, d, blocks, y, stride, first);
+    else if (height === 2) words2(w, x, d, blocks, y, stride, first);
+    else if (height === 3) words3(w, x, d, blocks, y, stride, first);
+    else words4(w, x, d, blocks, y, stride, first);
+  } else if (height === 1) nibbles1(w, x, d, blocks, y, stride, first);
+  else if (height === 2) nibbles2(w, x, d, blocks, y, stride, first);
+  else if (height === 3) nibbles3(w, x, d, blocks, y, stride, first);
+  else nibbles4(w, x, d, blocks, y, stride, first);
 }
 
 const Q8_0: i32 = 3;
@@ -69,25 +89,6 @@ function scaled(f: v128, a: v128, s: v128, d: v128): v128 {
   return madd(f32x4.convert_i32x4_s(a), f32x4.mul(s, d), f);
 }
 
-/** Stores `count` of the eight outputs of a row. */
-@inline
-function put(y: usize, low: v128, high: v128, count: i32): void {
-  if (count === PANEL) {
-    v128.store(y, low);
-    v128.store(y, high, 16);
-  } else putSome(y, low, high, count);
-}
-
-function putSome(y: usize, low: v128, high: v128, count: i32): void {
-  store<f32>(y, f32x4.extract_lane(low, 0));
-  if (count > 1) store<f32>(y, f32x4.extract_lane(low, 1), 4);
-  if (count > 2) store<f32>(y, f32x4.extract_lane(low, 2), 8);
-  if (count > 3) store<f32>(y, f32x4.extract_lane(low, 3), 12);
-  if (count > 4) store<f32>(y, f32x4.extract_lane(high, 0), 16);
-  if (count > 5) store<f32>(y, f32x4.extract_lane(high, 1), 20);
-  if (count > 6) store<f32>(y, f32x4.extract_lane(high, 2), 24);
-}
-
 /** a + w·x of eight products, two a lane. */
 @inline
 function dot2(a: v128, w: v128, x: v128): v128 {
@@ -96,12 +97,19 @@ function dot2(a: v128, w: v128, x: v128): v128 {
 
 /**
  * q8_0: `R` rows of x (16-bit) with one panel. `R` is a constant in every caller, so that a tile has the code of its own
- * rows only. Lane o of a sum takes the inputs of a block two at a time.
+ * rows only. Lane o of a sum takes the inputs of a block two at a time. The sums of a chunk go on from those of the chunk before, in y.
  */
 @inline
-function bytes(R: i32, w: usize, x: usize, d: usize, blocks: i32, y: usize, yStride: usize, count: i32): void {
+function words(R: i32, w: usize, x: usize, d: usize, blocks: i32, y: usize, stride: usize, first: bool): void {
+  const y1 = y + stride, y2 = y1 + stride, y3 = y2 + stride;
   let f00 = f32x4.splat(0), f01 = f00, f10 = f00, f11 = f00;
   let f20 = f00, f21 = f00, f30 = f00, f31 = f00;
+  if (!first) {
+    f00 = v128.load(y), f01 = v128.load(y, 16);
+    if (R > 1) f10 = v128.load(y1), f11 = v128.load(y1, 16);
+    if (R > 2) f20 = v128.load(y2), f21 = v128.load(y2, 16);
+    if (R > 3) f30 = v128.load(y3), f31 = v128.load(y3, 16);
+  }
   for (const end = d + <usize>blocks * XSCALE_BYTES; d < end; d += XSCALE_BYTES) {
     const s0 = half4(v128.load16x4_s(w)), s1 = half4(v128.load16x4_s(w, 8));
     w += SCALES;
@@ -148,23 +156,23 @@ function bytes(R: i32, w: usize, x: usize, d: usize, blocks: i32, y: usize, yStr
       f30 = scaled(f30, a30, s0, d3), f31 = scaled(f31, a31, s1, d3);
     }
   }
-  put(y, f00, f01, count);
-  if (R > 1) put(y + yStride, f10, f11, count);
-  if (R > 2) put(y + 2 * yStride, f20, f21, count);
-  if (R > 3) put(y + 3 * yStride, f30, f31, count);
+  v128.store(y, f00), v128.store(y, f01, 16);
+  if (R > 1) v128.store(y1, f10), v128.store(y1, f11, 16);
+  if (R > 2) v128.store(y2, f20), v128.store(y2, f21, 16);
+  if (R > 3) v128.store(y3, f30), v128.store(y3, f31, 16);
 }
 
-function bytes1(w: usize, x: usize, d: usize, blocks: i32, y: usize, yStride: usize, count: i32): void {
-  bytes(1, w, x, d, blocks, y, yStride, count);
+function words1(w: usize, x: usize, d: usize, blocks: i32, y: usize, stride: usize, first: bool): void {
+  words(1, w, x, d, blocks, y, stride, first);
 }
-function bytes2(w: usize, x: usize, d: usize, blocks: i32, y: usize, yStride: usize, count: i32): void {
-  bytes(2, w, x, d, blocks, y, yStride, count);
+function words2(w: usize, x: usize, d: usize, blocks: i32, y: usize, stride: usize, first: bool): void {
+  words(2, w, x, d, blocks, y, stride, first);
 }
-function bytes3(w: usize, x: usize, d: usize, blocks: i32, y: usize, yStride: usize, count: i32): void {
-  bytes(3, w, x, d, blocks, y, yStride, count);
+function words3(w: usize, x: usize, d: usize, blocks: i32, y: usize, stride: usize, first: bool): void {
+  words(3, w, x, d, blocks, y, stride, first);
 }
-function bytes4(w: usize, x: usize, d: usize, blocks: i32, y: usize, yStride: usize, count: i32): void {
-  bytes(4, w, x, d, blocks, y, yStride, count);
+function words4(w: usize, x: usize, d: usize, blocks: i32, y: usize, stride: usize, first: bool): void {
+  words(4, w, x, d, blocks, y, stride, first);
 }
 
 /**
@@ -206,13 +214,20 @@ function step(R: i32, r: i32, x: usize, all: v128): v128 {
 }
 
 /**
- * q4_0: `R` rows of x (8-bit) with one panel, as `bytes`. Inputs four at a time: first those in the lower halves of the
+ * q4_0: `R` rows of x (8-bit) with one panel, as `words`. Inputs four at a time: first those in the lower halves of the
  * bytes (0 to 15), then those in the upper (16 to 31).
  */
 @inline
-function nibbles(R: i32, w: usize, x: usize, d: usize, blocks: i32, y: usize, yStride: usize, count: i32): void {
+function nibbles(R: i32, w: usize, x: usize, d: usize, blocks: i32, y: usize, stride: usize, first: bool): void {
+  const y1 = y + stride, y2 = y1 + stride, y3 = y2 + stride;
   let f00 = f32x4.splat(0), f01 = f00, f10 = f00, f11 = f00;
   let f20 = f00, f21 = f00, f30 = f00, f31 = f00;
+  if (!first) {
+    f00 = v128.load(y), f01 = v128.load(y, 16);
+    if (R > 1) f10 = v128.load(y1), f11 = v128.load(y1, 16);
+    if (R > 2) f20 = v128.load(y2), f21 = v128.load(y2, 16);
+    if (R > 3) f30 = v128.load(y3), f31 = v128.load(y3, 16);
+  }
   for (const end = d + <usize>blocks * XSCALE_BYTES; d < end; d += XSCALE_BYTES) {
     const s0 = half4(v128.load16x4_s(w)), s1 = half4(v128.load16x4_s(w, 8));
     w += SCALES;
@@ -275,21 +290,21 @@ function nibbles(R: i32, w: usize, x: usize, d: usize, blocks: i32, y: usize, yS
       f30 = scaled(f30, summed(a30, z3), s0, d3), f31 = scaled(f31, summed(a31, z3), s1, d3);
     }
   }
-  put(y, f00, f01, count);
-  if (R > 1) put(y + yStride, f10, f11, count);
-  if (R > 2) put(y + 2 * yStride, f20, f21, count);
-  if (R > 3) put(y + 3 * yStride, f30, f31, count);
+  v128.store(y, f00), v128.store(y, f01, 16);
+  if (R > 1) v128.store(y1, f10), v128.store(y1, f11, 16);
+  if (R > 2) v128.store(y2, f20), v128.store(y2, f21, 16);
+  if (R > 3) v128.store(y3, f30), v128.store(y3, f31, 16);
 }
 
-function nibbles1(w: usize, x: usize, d: usize, blocks: i32, y: usize, yStride: usize, count: i32): void {
-  nibbles(1, w, x, d, blocks, y, yStride, count);
+function nibbles1(w: usize, x: usize, d: usize, blocks: i32, y: usize, stride: usize, first: bool): void {
+  nibbles(1, w, x, d, blocks, y, stride, first);
 }
-function nibbles2(w: usize, x: usize, d: usize, blocks: i32, y: usize, yStride: usize, count: i32): void {
-  nibbles(2, w, x, d, blocks, y, yStride, count);
+function nibbles2(w: usize, x: usize, d: usize, blocks: i32, y: usize, stride: usize, first: bool): void {
+  nibbles(2, w, x, d, blocks, y, stride, first);
 }
-function nibbles3(w: usize, x: usize, d: usize, blocks: i32, y: usize, yStride: usize, count: i32): void {
-  nibbles(3, w, x, d, blocks, y, yStride, count);
+function nibbles3(w: usize, x: usize, d: usize, blocks: i32, y: usize, stride: usize, first: bool): void {
+  nibbles(3, w, x, d, blocks, y, stride, first);
 }
-function nibbles4(w: usize, x: usize, d: usize, blocks: i32, y: usize, yStride: usize, count: i32): void {
-  nibbles(4, w, x, d, blocks, y, yStride, count);
+function nibbles4(w: usize, x: usize, d: usize, blocks: i32, y: usize, stride: usize, first: bool): void {
+  nibbles(4, w, x, d, blocks, y, stride, first);
 }

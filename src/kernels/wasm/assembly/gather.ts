@@ -1,7 +1,7 @@
 // Rows by index: the embedding. Weights of every type come out as f32.
 import { share } from './pointwise';
 
-/** y[n] = x[index[n]]. [y, x, index, rows, columns, type of x: 0 f32 and i32, 1 bf16, 3 q8_0, 4 q4_0] */
+/** y[n] = x[index[n]]. [y, x, index, rows, columns, type of x: 0 f32 and i32, 1 bf16, 3 q8_0, 4 q4_0, rows of x] */
 export function gather(args: usize, worker: i32, workers: i32): void {
   const y = <usize>load<u32>(args);
   const x = <usize>load<u32>(args, 4);
@@ -15,7 +15,7 @@ export function gather(args: usize, worker: i32, workers: i32): void {
     const out = y + ((<usize>n * columns) << 2);
     if (type === 0) memory.copy(out, x + ((<usize>row * columns) << 2), <usize>columns << 2);
     else if (type === 1) widen(x + ((<usize>row * columns) << 1), out, columns);
-    else panelRow(x, row, out, columns >> 5, type === 3);
+    else panelRow(x, load<i32>(args, 24), row, out, columns >> 5, type === 3);
   }
 }
 
@@ -26,12 +26,15 @@ function widen(from: usize, out: usize, columns: i32): void {
 }
 
 /** One row of a panel of eight (panels.ts has the layout): its scale and bytes in every block. */
-function panelRow(x: usize, row: i32, out: usize, blocks: i32, bytes: bool): void {
+function panelRow(x: usize, rows: i32, row: i32, out: usize, blocks: i32, bytes: bool): void {
   const size: usize = bytes ? 272 : 144;
   const lane = <usize>(row & 7);
-  let block = x + <usize>((row >> 3) * blocks) * size;
   const place: usize = bytes ? ((lane >> 2) << 3) + ((lane & 3) << 1) : ((lane >> 2) << 4) + ((lane & 3) << 2);
-  for (let b = 0; b < blocks; b++, block += size, out += 128) {
+  const panels = (rows + 7) >> 3;
+  for (let b = 0; b < blocks; b++, out += 128) {
+    const chunk = b & ~31;
+    const at = chunk * panels + (row >> 3) * min(32, blocks - chunk) + b - chunk;
+    const block = x + <usize>at * size;
     const scale = half(load<u16>(block + (lane << 1)));
     const from = block + 16 + place;
     if (bytes)

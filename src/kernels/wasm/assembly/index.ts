@@ -73,7 +73,7 @@ function instruction(op: i32, args: usize, worker: i32, workers: i32, scratch: u
     case 8:
       return quantise(args, worker, workers);
     case 9:
-      return linearBlocks(args, worker, workers);
+      return linearBlocks(args, worker, workers, scratch);
     default:
       unreachable();
   }
