@@ -92,7 +92,8 @@ function stepInstruction(step: Step, places: Places): number[] | null {
     case 'attention': {
       const { heads, kvHeads, scale, window } = step.params as OpParams['attention'];
       const size = output.shape[1] / heads;
-      args = [...all, rows, heads, kvHeads, size, bitsOf(scale), window];
+      const slots = inputs[1].shape[0];
+      args = [...all, rows, heads, kvHeads, size, bitsOf(scale), window, slots];
       break;
     }
     case 'gather':
@@ -107,7 +108,7 @@ function stepInstruction(step: Step, places: Places): number[] | null {
 /** Bytes of scratch space a worker needs for the plan. */
 export function scratchBytes({ steps }: Plan): number {
   const needs = steps.map(({ op, inputs }) => {
-    if (op === 'attention') return 4 * (inputs[1].shape[0] + 4);
+    if (op === 'attention') return 4 * 4 * (inputs[1].shape[0] + 4);
     if (op !== 'linear') return 0;
     const [x, weight] = inputs;
     if (isBlocked(weight.dtype)) return 4 * PANEL * x.shape[0];
