@@ -3,6 +3,7 @@ import type { Backend } from '../src/kernels/backend.ts';
 import { fromFloat32 } from '../src/kernels/dtype.ts';
 import type { LayerTree, WeightSpec } from '../src/models/architecture.ts';
 import { createDecoder, type Decoder } from '../src/models/decoder.ts';
+import { columnsOf } from '../src/models/layers.ts';
 import { llama } from '../src/models/llama.ts';
 import { sizeOf } from '../src/tensor/shape.ts';
 import { Tensor } from '../src/tensor/tensor.ts';
@@ -53,7 +54,7 @@ export function randomModel(
     const values = filler(size);
     const scale = spec.shape.length < 2 ? 1 : 1 / Math.sqrt(spec.shape[1]);
     for (let i = 0; i < size; i++) values[i] *= scale;
-    const buffer = backend.alloc(kept, size, spec.shape.at(-1));
+    const buffer = backend.alloc(kept, size, columnsOf(spec));
     backend.write(buffer, fromFloat32(values, kept));
     const tensor = new Tensor(
       { kind: 'constant', dtype: kept, shape: spec.shape, buffer, offset: 0 },

@@ -30,8 +30,8 @@ export interface Program {
 export interface Backend {
   readonly report: BackendReport;
   /**
-   * Zero-filled. `columns` is the width of a row of a matrix: a backend may keep rows of a block dtype in an order of its
-   * own, and needs it then. Throws an UnsupportedError for a dtype it does not hold.
+   * Zero-filled. `columns`, the width of a row, says that this is a matrix for `linear` and `gather`: a backend may keep it in
+   * an order of its own. Throws an UnsupportedError for a dtype it does not hold.
    */
   alloc(dtype: DType, length: number, columns?: number): Buffer;
   /** Copies `data` to `buffer` from element `at` on, whole blocks; `data` has the array type of the buffer's dtype. */

@@ -9,6 +9,11 @@ export function weight(name: string, ...shape: readonly number[]): WeightSpec {
   return { name, shape };
 }
 
+/** The width of a matrix, for `Backend.alloc`; vectors have none. */
+export function columnsOf({ shape }: WeightSpec): number | undefined {
+  return shape.length === 2 ? shape[1] : undefined;
+}
+
 /**
  * Attention of layer l: rotates q and k, writes k and v to their slots, attends over the slots each row sees.
  * q f32 [T, H*D], k and v f32 [T, G*D] -> f32 [T, H*D]

@@ -14,6 +14,7 @@ import type { LayerTree, WeightMap, WeightSpec, Weights, WeightTree } from './ar
 import { architectureOf } from './architectures.ts';
 import type { DecoderConfig } from './config.ts';
 import { createDecoder, type Decoder } from './decoder.ts';
+import { columnsOf } from './layers.ts';
 import { parse, tokens } from './schema.ts';
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
 
@@ -166,7 +167,7 @@ async function loadWeights(
         entry.dtype as DType,
         kept,
       );
-      const buffer = backend.alloc(kept, sizeOfShape(spec.shape), spec.shape.at(-1));
+      const buffer = backend.alloc(kept, sizeOfShape(spec.shape), columnsOf(spec));
       tensors.set(
         spec,
         new Tensor(

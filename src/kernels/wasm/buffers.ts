@@ -1,28 +1,32 @@
-// Buffers of the wasm backend: elements at an address, blocks in panels.
+// Buffers of the wasm backend: elements in their order, or a matrix in panels.
 import { BLOCK, isBlocked } from '../blocks.ts';
-import { bytesPerElement, elements } from '../dtype.ts';
+import { arrayFor, bytesPerElement, elements } from '../dtype.ts';
 import type { Buffer, DType, TypedArray } from '../plan.ts';
+import { packBlocks, panelBytes, unpackBlocks } from './block-panels.ts';
+import { packFloats, panelElements, unpackFloats } from './float-panels.ts';
 import type { WasmMemory } from './memory.ts';
-import { packPanels, panelBytes, unpackPanels } from './panels.ts';
 
 /** Storage in the memory of the backend. */
 export interface WasmBuffer extends Buffer {
   readonly address: number;
-  /** Width of a row; the whole buffer is one where nobody said. */
-  readonly columns: number;
+  /** Width of a row of a matrix that lies in panels; null for elements in their order. */
+  readonly columns: number | null;
 }
 
-/** Zeros. */
+/** Zeros; in panels if `columns` says that it is a matrix, and always for blocks. */
 export function allocBuffer(
   memory: WasmMemory,
   dtype: DType,
   length: number,
-  columns = length,
+  columns: number | null,
 ): WasmBuffer {
-  const bytes = isBlocked(dtype)
-    ? panelBytes(dtype, length / columns, columns)
-    : length * bytesPerElement[dtype];
-  return { dtype, length, columns, address: memory.allocate(bytes) };
+  const width = columns ?? (isBlocked(dtype) ? length : null);
+  return {
+    dtype,
+    length,
+    columns: width,
+    address: memory.allocate(bytesOf({ dtype, length, columns: width })),
+  };
 }
 
 /** Copies data to element `at` on. */
@@ -33,13 +37,16 @@ export function writeElements(
   at: number,
 ) {
   const { dtype, columns, length } = buffer;
+  const storage = storageOf(memory, buffer);
+  if (columns === null) return storage.set(data, at);
+  const rows = length / columns;
   if (isBlocked(dtype))
-    packPanels(data as Uint8Array, panelsOf(memory, buffer), dtype, {
-      rows: length / columns,
+    packBlocks(data as Uint8Array, storage as Uint8Array, dtype, {
+      rows,
       columns,
       first: at / BLOCK,
     });
-  else memory.view(dtype, buffer.address, buffer.length).set(data, at);
+  else packFloats(data, storage, { rows, columns, first: at });
 }
 
 /** A copy of elements [from, to), outside the shared memory and in the order of the dtype. */
@@ -49,22 +56,42 @@ export function readElements(
   from: number,
   to: number,
 ): TypedArray {
-  const { dtype, columns, address, length } = buffer;
+  const { dtype, columns, length } = buffer;
+  const storage = storageOf(memory, buffer);
+  if (columns === null) return copyOf(elements(storage, dtype, from, to));
+  const rows = length / columns;
   if (isBlocked(dtype)) {
-    const range = {
-      rows: length / columns,
-      columns,
-      first: from / BLOCK,
-      count: (to - from) / BLOCK,
-    };
-    return unpackPanels(panelsOf(memory, buffer), dtype, range);
+    const range = { rows, columns, first: from / BLOCK, count: (to - from) / BLOCK };
+    return unpackBlocks(storage as Uint8Array, dtype, range);
   }
-  const data = elements(memory.view(dtype, address, length), dtype, from, to);
-  const Elements = data.constructor as Uint8ArrayConstructor;
-  return Elements.from(data as Uint8Array);
+  const data = arrayFor(dtype, to - from);
+  unpackFloats(storage, data, { rows, columns, first: from });
+  return data;
 }
 
-function panelsOf(memory: WasmMemory, { dtype, address, length, columns }: WasmBuffer): Uint8Array {
-  const bytes = isBlocked(dtype) ? panelBytes(dtype, length / columns, columns) : 0;
-  return memory.view('u8', address, bytes) as Uint8Array;
+/** Everything a buffer occupies, as the array of its dtype. */
+function storageOf(
+  memory: WasmMemory,
+  { dtype, address, length, columns }: WasmBuffer,
+): TypedArray {
+  const bytes = bytesOf({ dtype, length, columns });
+  if (isBlocked(dtype)) return memory.view('u8', address, bytes);
+  return memory.view(dtype, address, bytes / bytesPerElement[dtype]);
+}
+
+function bytesOf({
+  dtype,
+  length,
+  columns,
+}: Pick<WasmBuffer, 'dtype' | 'length' | 'columns'>): number {
+  if (columns === null) return length * bytesPerElement[dtype];
+  const rows = length / columns;
+  return isBlocked(dtype)
+    ? panelBytes(dtype, rows, columns)
+    : panelElements(rows, columns) * bytesPerElement[dtype];
+}
+
+function copyOf(data: TypedArray): TypedArray {
+  const Elements = data.constructor as Uint8ArrayConstructor;
+  return Elements.from(data as Uint8Array);
 }

@@ -61,7 +61,7 @@ export function wasm({ relaxed, threads: wanted }: WasmOptions = {}): Backend {
   };
   return {
     report,
-    alloc: (dtype, length, columns) => allocBuffer(memory, dtype, length, columns),
+    alloc: (dtype, length, columns) => allocBuffer(memory, dtype, length, columns ?? null),
     write(buffer, data, at = 0) {
       writeElements(memory, buffer as WasmBuffer, data, at);
     },

@@ -1,5 +1,4 @@
 // A plan made ready: values placed in memory, instructions written, and what stays with the host between them.
-import { isBlocked } from '../blocks.ts';
 import { bytesPerElement, reader, writer } from '../dtype.ts';
 import { checkIndices, INDEX_INPUTS, type IndexedInput } from '../indices.ts';
 import { lastUses, type Touches } from '../lifetimes.ts';
@@ -60,9 +59,9 @@ export function placePlan(
       put: writer(data, dtype),
     };
   };
-  // Blocks lie in panels; the host sees a copy in their own order.
+  // Of a matrix in panels the host sees a copy in the order of its elements.
   const hostView = (value: Value) =>
-    isBlocked(value.dtype) && 'buffer' in value
+    'buffer' in value && (value.buffer as WasmBuffer).columns !== null
       ? readElements(
           memory,
           value.buffer as WasmBuffer,
@@ -78,8 +77,8 @@ export function placePlan(
     const { index } = item;
     if (starts.length === index) starts.push(words.length);
     words.push(...(code ?? []));
-    if (item.kind === 'quantise') continue;
-    const { step } = item;
+    if (item.kind === 'quantise' || item.kind === 'pack') continue;
+    const step = plan.steps[index];
     const kernel = referenceKernels[step.op] as Kernel<OpName>;
     const host =
       code === null
@@ -119,7 +118,7 @@ export function placePlan(
     outputs: plan.outputs.map((value) => ({
       dtype: value.dtype,
       length: sizeOf(value.shape),
-      columns: sizeOf(value.shape),
+      columns: null,
       address: address(value),
     })),
     run(call, team) {

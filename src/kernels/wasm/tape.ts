@@ -3,9 +3,9 @@
 import { isBlocked } from '../blocks.ts';
 import { bytesPerElement } from '../dtype.ts';
 import type { OpName, OpParams, Plan, Step, Value } from '../plan.ts';
+import { PANEL } from './block-panels.ts';
 import type { Work } from './expand.ts';
-import { isNative, WEIGHTS } from './native.ts';
-import { PANEL } from './panels.ts';
+import { inPanels, isNative, TYPES } from './native.ts';
 
 /** Numbers of the ops in assembly/index.ts. */
 const CODES = {
@@ -19,10 +19,8 @@ const CODES = {
   gather: 7,
   quantise: 8,
   linearBlocks: 9,
-} as const satisfies { readonly [Op in OpName | 'quantise' | 'linearBlocks']?: number };
-
-/** Rows of weights that `linear` widens at a time. */
-const BLOCK = 12;
+  pack: 10,
+} as const satisfies { readonly [Op in OpName | 'quantise' | 'linearBlocks' | 'pack']?: number };
 
 /** Where values and numbers of rows lie. */
 export interface Places {
@@ -34,17 +32,27 @@ export interface Places {
 /** One instruction, or null for a step of the host. */
 export function instruction(work: Work, places: Places): number[] | null {
   if (work.kind === 'step') return stepInstruction(work.step, places);
-  const { inputs, output } = work.step;
-  const [x] = inputs;
-  const [most, inner] = x.shape;
-  return encode('quantise', [
-    places.address(output),
-    places.address(x),
-    places.rows(x),
-    inner,
-    WEIGHTS[work.weight.dtype]!,
-    most,
-  ]);
+  const { weight, step } = work;
+  const { inputs, output } = step;
+  const [outer, inner] = weight.shape;
+  const type = TYPES[weight.dtype]!;
+  const at = places.address;
+  switch (work.kind) {
+    case 'quantise': {
+      const [x] = inputs;
+      return encode('quantise', [at(output), at(x), places.rows(x), inner, type, x.shape[0]]);
+    }
+    case 'pack':
+      return encode('pack', [at(output), at(weight), outer, inner, bytesPerElement[weight.dtype]]);
+    case 'linear': {
+      const [x, panels, bias] = inputs;
+      const all = [at(output), at(x), at(panels), bias ? at(bias) : 0];
+      const args = [...all, places.rows(output), inner, outer, type];
+      return isBlocked(weight.dtype)
+        ? encode('linearBlocks', [...args, output.shape[0]])
+        : encode('linear', args);
+    }
+  }
 }
 
 const encode = (name: keyof typeof CODES, args: readonly number[]): number[] => [
@@ -61,14 +69,6 @@ function stepInstruction(step: Step, places: Places): number[] | null {
   const rows = places.rows(output);
   let args: number[];
   switch (op) {
-    case 'linear': {
-      const [, weight, bias] = inputs;
-      const [outer, inner] = weight.shape;
-      const places = [all[0], all[1], all[2], bias ? at(bias) : 0];
-      args = [...places, rows, inner, outer, WEIGHTS[weight.dtype]!];
-      if (isBlocked(weight.dtype)) return encode('linearBlocks', [...args, output.shape[0]]);
-      break;
-    }
     case 'rmsNorm': {
       const { eps } = step.params as OpParams['rmsNorm'];
       const size = inputs[1].shape[0];
@@ -96,9 +96,12 @@ function stepInstruction(step: Step, places: Places): number[] | null {
       args = [...all, rows, heads, kvHeads, size, bitsOf(scale), window, slots];
       break;
     }
-    case 'gather':
-      args = [...all, rows, columnsOf(output), WEIGHTS[inputs[0].dtype] ?? 0, inputs[0].shape[0]];
+    case 'gather': {
+      const [source] = inputs;
+      const type = TYPES[source.dtype]!;
+      args = [...all, rows, columnsOf(output), type, source.shape[0], inPanels(source) ? 1 : 0];
       break;
+    }
     default:
       args = [...all, rows, columnsOf(output)];
   }
@@ -110,9 +113,7 @@ export function scratchBytes({ steps }: Plan): number {
   const needs = steps.map(({ op, inputs }) => {
     if (op === 'attention') return 4 * 4 * (inputs[1].shape[0] + 4);
     if (op !== 'linear') return 0;
-    const [x, weight] = inputs;
-    if (isBlocked(weight.dtype)) return 4 * PANEL * x.shape[0];
-    return weight.dtype === 'f16' ? 4 * weight.shape[1] * BLOCK : 0;
+    return 4 * PANEL * inputs[0].shape[0];
   });
   return Math.max(0, ...needs);
 }

@@ -7,7 +7,7 @@
 //
 // The innermost loops stay small on purpose: V8 lets the arithmetic of a straight stretch of code sink below all its
 // loads, and what does not fit in 15 registers then waits in memory. Unrolled by hand, the tile of four rows takes 2.5x.
-import { addBias } from './bias';
+import { addBias, missing } from './edges';
 import { madd } from './math';
 import { share } from './pointwise';
 import { XSCALE_BYTES, xTileBytes } from './quantise';
@@ -53,9 +53,7 @@ export function linearBlocks(args: usize, worker: i32, workers: i32, scratch: us
       }
     }
   }
-  if (to === panels && (outer & 7) !== 0)
-    for (let t = 0; t < rows; t++)
-      memory.copy(y + <usize>t * yStride + (<usize>(outer & ~7) << 2), scratch + (<usize>t << 5), (outer & 7) << 2);
+  if (to === panels) missing(y, yStride, scratch, rows, outer, PANEL);
   if (bias !== 0 && from < to) {
     const o = from * PANEL;
     addBias(bias + (<usize>o << 2), min(outer, to * PANEL) - o, rows, y + (<usize>o << 2), yStride);

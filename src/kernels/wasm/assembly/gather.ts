@@ -1,7 +1,10 @@
-// Rows by index: the embedding. Weights of every type come out as f32.
+// Rows by index: the embedding. Weights of every type come out as f32, from rows or from panels (panels.ts).
 import { share } from './pointwise';
 
-/** y[n] = x[index[n]]. [y, x, index, rows, columns, type of x: 0 f32 and i32, 1 bf16, 3 q8_0, 4 q4_0, rows of x] */
+/**
+ * y[n] = x[index[n]]. [y, x, index, rows, columns, type of x: 0 f32, 1 bf16, 2 f16, 3 q8_0, 4 q4_0, 5 i32, rows of x, whether
+ * floats lie in panels]
+ */
 export function gather(args: usize, worker: i32, workers: i32): void {
   const y = <usize>load<u32>(args);
   const x = <usize>load<u32>(args, 4);
@@ -9,24 +12,44 @@ export function gather(args: usize, worker: i32, workers: i32): void {
   const rows = load<i32>(<usize>load<u32>(args, 12));
   const columns = load<i32>(args, 16);
   const type = load<i32>(args, 20);
+  const all = load<i32>(args, 24);
+  const panels = load<i32>(args, 28) !== 0;
   const to = share(rows, worker + 1, workers, 1);
   for (let n = share(rows, worker, workers, 1); n < to; n++) {
     const row = load<i32>(index + (<usize>n << 2));
     const out = y + ((<usize>n * columns) << 2);
-    if (type === 0) memory.copy(out, x + ((<usize>row * columns) << 2), <usize>columns << 2);
-    else if (type === 1) widen(x + ((<usize>row * columns) << 1), out, columns);
-    else panelRow(x, load<i32>(args, 24), row, out, columns >> 5, type === 3);
+    if (type === 3 || type === 4) blockRow(x, all, row, out, columns >> 5, type === 3);
+    else if (panels) floatRow(x, all, row, out, columns, type);
+    else if (type === 0 || type === 5) memory.copy(out, x + ((<usize>row * columns) << 2), <usize>columns << 2);
+    else widen(x + ((<usize>row * columns) << 1), out, columns, type);
   }
 }
 
-/** bf16 to f32. */
-function widen(from: usize, out: usize, columns: i32): void {
-  for (let c: usize = 0; c < <usize>columns; c++)
-    store<u32>(out + (c << 2), <u32>load<u16>(from + (c << 1)) << 16);
+/** bf16 or f16 to f32. */
+function widen(from: usize, out: usize, count: i32, type: i32): void {
+  for (let c: usize = 0; c < <usize>count; c++) {
+    const bits = <u32>load<u16>(from + (c << 1));
+    store<f32>(out + (c << 2), type === 1 ? reinterpret<f32>(bits << 16) : half(bits));
+  }
+}
+
+/** One row of a panel of four, four columns at a time. */
+function floatRow(x: usize, rows: i32, row: i32, out: usize, columns: i32, type: i32): void {
+  const size: usize = type === 0 ? 4 : 2;
+  const panels = (rows + 3) >> 2;
+  for (let c = 0; c < columns; c += 4) {
+    const chunk = c & ~511;
+    const padded = (min(512, columns - chunk) + 3) & ~3;
+    const at = (chunk * panels + (row >> 2) * padded + c - chunk) * 4 + ((row & 3) << 2);
+    const from = x + <usize>at * size;
+    const count = min(4, columns - c);
+    if (type === 0) memory.copy(out + (<usize>c << 2), from, count << 2);
+    else widen(from, out + (<usize>c << 2), count, type);
+  }
 }
 
 /** One row of a panel of eight (panels.ts has the layout): its scale and bytes in every block. */
-function panelRow(x: usize, rows: i32, row: i32, out: usize, blocks: i32, bytes: bool): void {
+function blockRow(x: usize, rows: i32, row: i32, out: usize, blocks: i32, bytes: bool): void {
   const size: usize = bytes ? 272 : 144;
   const lane = <usize>(row & 7);
   const place: usize = bytes ? ((lane >> 2) << 3) + ((lane & 3) << 1) : ((lane >> 2) << 4) + ((lane & 3) << 2);
@@ -49,9 +72,13 @@ function panelRow(x: usize, rows: i32, row: i32, out: usize, blocks: i32, bytes:
   }
 }
 
-/** f16 to f32: exponent and fraction in their place are the number times 2^-112. */
+/** f16 to f32: exponent and fraction in their place are the number times 2^-112; all ones stay so. */
 @inline
 function half(bits: u32): f32 {
-  const value = reinterpret<f32>((bits & 0x7fff) << 13) * reinterpret<f32>(0x77800000);
+  const placed = (bits & 0x7fff) << 13;
+  const value =
+    placed >= 0x0f800000
+      ? reinterpret<f32>(placed | 0x7f800000)
+      : reinterpret<f32>(placed) * reinterpret<f32>(0x77800000);
   return bits >> 15 ? -value : value;
 }

@@ -4,7 +4,7 @@
 import { attention } from './attention';
 import { linearBlocks } from './blocks';
 import { gather } from './gather';
-import { linear } from './linear';
+import { linear, pack } from './linear';
 import { add, rmsNorm, rope, scatter, siluMul } from './pointwise';
 import { quantise } from './quantise';
 import {
@@ -74,6 +74,8 @@ function instruction(op: i32, args: usize, worker: i32, workers: i32, scratch: u
       return quantise(args, worker, workers);
     case 9:
       return linearBlocks(args, worker, workers, scratch);
+    case 10:
+      return pack(args, worker, workers);
     default:
       unreachable();
   }

@@ -1,15 +1,15 @@
-// y = x·Wᵀ + b for weights in f32, bf16 and f16. Every output has one accumulator of four lanes that takes four products at
-// a time in ascending order, in every tile, so a row has the same bits whatever rows are computed beside it and whichever
-// worker computes it. Functions take plain numbers: objects would live in the memory that all workers share.
-import { addBias } from './bias';
+// y = x·Wᵀ + b for weights in f32, bf16 and f16. Weights lie in panels of four rows, cut into chunks (panels.ts has the
+// layout), so that a worker reads one stream: 1.7x over four rows of a matrix at once, which the memory serves badly.
+// Every output has one accumulator of four lanes that takes four products at a time in ascending order; at the end of a
+// chunk its lanes are added to y. So in every tile, a row has the same bits whatever rows are computed beside it and
+// whichever worker computes it. Functions take plain numbers: objects would live in the memory that all workers share.
+import { addBias, missing } from './edges';
 import { madd, sumLanes } from './math';
 import { share } from './pointwise';
 
-/** Weight rows that all rows of x meet before the next ones: a multiple of the weight rows of every tile. */
-const BLOCK: i32 = 12;
-
-const F32: i32 = 0;
-const BF16: i32 = 1;
+/** Outputs of a panel and inputs of a chunk: x and the panel fit the first-level cache together. */
+const PANEL: i32 = 4;
+const CHUNK: i32 = 512;
 
 /** [y, x, weight, bias or 0, rows, inner, outer, type of weight: 0 f32, 1 bf16, 2 f16] */
 export function linear(args: usize, worker: i32, workers: i32, scratch: usize): void {
@@ -21,154 +21,161 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
   const inner = load<i32>(args, 20);
   const outer = load<i32>(args, 24);
   const type = load<i32>(args, 28);
+  const size: usize = type === 0 ? 4 : 2;
+  const panels = (outer + PANEL - 1) / PANEL;
+  const xStride = <usize>inner << 2;
   const yStride = <usize>outer << 2;
-  const to = share(outer, worker + 1, workers, BLOCK);
-  for (let o = share(outer, worker, workers, BLOCK); o < to; o += BLOCK) {
-    const count = min(BLOCK, to - o);
-    const out = y + (<usize>o << 2);
-    const row = <usize>o * inner;
-    if (type === F32) block<f32>(weight + (row << 2), count, x, rows, inner, out, yStride);
-    else if (type === BF16) block<u16>(weight + (row << 1), count, x, rows, inner, out, yStride);
-    else {
-      widen(weight + (row << 1), scratch, count * inner);
-      block<f32>(scratch, count, x, rows, inner, out, yStride);
+  const from = share(panels, worker, workers, 1);
+  const to = share(panels, worker + 1, workers, 1);
+  for (let b = 0; b < inner; b += CHUNK) {
+    const length = min(CHUNK, inner - b);
+    const padded = (length + 3) & ~3;
+    const chunk = weight + <usize>(b * panels * PANEL) * size;
+    for (let p = from; p < to; p++) {
+      const w = chunk + <usize>(p * padded * PANEL) * size;
+      const whole = (p + 1) * PANEL <= outer;
+      const out = whole ? y + (<usize>p << 4) : scratch;
+      const stride = whole ? yStride : 16;
+      for (let t = 0; t < rows; t += 4) {
+        const height = min(4, rows - t);
+        const xt = x + <usize>t * xStride + (<usize>b << 2);
+        const yt = out + <usize>t * stride;
+        if (type === 0) rowsOf<f32>(height, w, xt, xStride, length, yt, stride, b === 0);
+        else if (type === 1) rowsOf<BF16>(height, w, xt, xStride, length, yt, stride, b === 0);
+        else rowsOf<F16>(height, w, xt, xStride, length, yt, stride, b === 0);
+      }
     }
-    if (bias !== 0) addBias(bias + (<usize>o << 2), count, rows, out, yStride);
+  }
+  if (to === panels) missing(y, yStride, scratch, rows, outer, PANEL);
+  if (bias !== 0 && from < to) {
+    const o = from * PANEL;
+    addBias(bias + (<usize>o << 2), min(outer, to * PANEL) - o, rows, y + (<usize>o << 2), yStride);
   }
 }
 
-/** All rows of x with `count` rows of weights. Few rows of x meet four rows of weights at a time, more meet two. */
-function block<T>(weight: usize, count: i32, x: usize, rows: i32, inner: i32, y: usize, yStride: usize): void {
-  const stride = <usize>inner * sizeof<T>();
-  for (let t = 0; t < rows; t += 4) {
-    const xt = x + ((<usize>t * inner) << 2);
-    const height = min(4, rows - t);
-    const width = height < 3 ? 4 : 2;
-    let w = weight;
-    let yt = y + <usize>t * yStride;
-    let o = 0;
-    for (; o + width <= count; o += width, w += <usize>width * stride, yt += width << 2)
-      if (height === 1) tile1x4<T>(w, xt, inner, yt, yStride);
-      else if (height === 2) tile2x4<T>(w, xt, inner, yt, yStride);
-      else if (height === 3) tile3x2<T>(w, xt, inner, yt, yStride);
-      else tile4x2<T>(w, xt, inner, yt, yStride);
-    for (; o < count; o++, w += stride, yt += 4)
-      if (height === 1) tile1x1<T>(w, xt, inner, yt, yStride);
-      else if (height === 2) tile2x1<T>(w, xt, inner, yt, yStride);
-      else if (height === 3) tile3x1<T>(w, xt, inner, yt, yStride);
-      else tile4x1<T>(w, xt, inner, yt, yStride);
+/** `height` rows of x with a panel. Three or four rows meet two rows of weights at a time, for want of registers. */
+function rowsOf<T>(height: i32, w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  if (height === 1) tile1x4<T>(w, x, xStride, length, y, yStride, first);
+  else if (height === 2) tile2x4<T>(w, x, xStride, length, y, yStride, first);
+  else {
+    const second = w + 8 * sizeof<T>();
+    if (height === 3) {
+      tile3x2<T>(w, x, xStride, length, y, yStride, first);
+      tile3x2<T>(second, x, xStride, length, y + 8, yStride, first);
+    } else {
+      tile4x2<T>(w, x, xStride, length, y, yStride, first);
+      tile4x2<T>(second, x, xStride, length, y + 8, yStride, first);
+    }
   }
 }
+
+function tile1x4<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(1, 4, w, x, xStride, length, y, yStride, first);
+}
+function tile2x4<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(2, 4, w, x, xStride, length, y, yStride, first);
+}
+function tile3x2<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(3, 2, w, x, xStride, length, y, yStride, first);
+}
+function tile4x2<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(4, 2, w, x, xStride, length, y, yStride, first);
+}
+
+/** How a generic function is told the type of the weights. */
+type BF16 = u16;
+type F16 = i16;
 
 /** Four weights as f32; bf16 is the upper half of one. */
 @inline
 function four<T>(at: usize): v128 {
-  return sizeof<T>() === 4 ? v128.load(at) : i32x4.shl(v128.load16x4_u(at), 16);
-}
-
-/** The sum of an accumulator and the products after the last four. */
-function total<T>(sums: v128, weight: usize, x: usize, inner: i32): f32 {
-  let sum = sumLanes(sums);
-  for (let i = <usize>(inner & ~3); i < <usize>inner; i++) {
-    const w = weight + i * sizeof<T>();
-    const value = sizeof<T>() === 4 ? load<f32>(w) : reinterpret<f32>(<u32>load<u16>(w) << 16);
-    sum += load<f32>(x + (i << 2)) * value;
-  }
-  return sum;
+  if (sizeof<T>() === 4) return v128.load(at);
+  return isSigned<T>() ? halves(v128.load16x4_s(at)) : i32x4.shl(v128.load16x4_u(at), 16);
 }
 
 /**
- * `R` rows of x with `G` rows of weights, both constants in every caller, so that a tile has code for its own rows only. Of
+ * Four f16, sign-extended, as f32. The exponent and fraction, moved to their place in an f32, are the number times 2^-112,
+ * subnormals included; infinities and NaN get the f32's own exponent of ones.
+ */
+@inline
+function halves(bits: v128): v128 {
+  const placed = v128.and(i32x4.shl(bits, 13), i32x4.splat(0x8fffe000));
+  const value = f32x4.mul(placed, f32x4.splat(reinterpret<f32>(0x77800000)));
+  const special = i32x4.ge_s(v128.and(placed, i32x4.splat(0x7fffffff)), i32x4.splat(0x0f800000));
+  return v128.or(value, v128.and(special, i32x4.splat(0x7f800000)));
+}
+
+/**
+ * `R` rows of x with `G` rows of a panel, both constants in every caller, so that a tile has code for its own rows only. Of
  * the sums at most eight are in use: with the loads of one step they fill the registers.
  */
 @inline
-function tile<T>(R: i32, G: i32, weight: usize, x: usize, inner: i32, y: usize, yStride: usize): void {
-  const wStride = <usize>inner * sizeof<T>();
-  const xStride = <usize>inner << 2;
-  const w0 = weight, w1 = w0 + wStride, w2 = w1 + wStride, w3 = w2 + wStride;
+function tile<T>(R: i32, G: i32, w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
   const x0 = x, x1 = x0 + xStride, x2 = x1 + xStride, x3 = x2 + xStride;
   let s00 = f32x4.splat(0), s01 = s00, s02 = s00, s03 = s00;
   let s10 = s00, s11 = s00, s12 = s00, s13 = s00;
   let s20 = s00, s21 = s00, s30 = s00, s31 = s00;
-  for (let wi: usize = 0, xi: usize = 0, end = xStride & ~15; xi < end; xi += 16, wi += 4 * sizeof<T>()) {
-    const u0 = v128.load(x0 + xi);
-    const u1 = R > 1 ? v128.load(x1 + xi) : u0;
-    const u2 = R > 2 ? v128.load(x2 + xi) : u0;
-    const u3 = R > 3 ? v128.load(x3 + xi) : u0;
-    const a = four<T>(w0 + wi);
-    s00 = madd(a, u0, s00);
-    if (R > 1) s10 = madd(a, u1, s10);
-    if (R > 2) s20 = madd(a, u2, s20);
-    if (R > 3) s30 = madd(a, u3, s30);
-    if (G > 1) {
-      const b = four<T>(w1 + wi);
-      s01 = madd(b, u0, s01);
-      if (R > 1) s11 = madd(b, u1, s11);
-      if (R > 2) s21 = madd(b, u2, s21);
-      if (R > 3) s31 = madd(b, u3, s31);
-    }
+  let at = w;
+  for (let i: usize = 0, end = <usize>(length & ~3) << 2; i < end; i += 16, at += 16 * sizeof<T>()) {
+    const u0 = v128.load(x0 + i);
+    const u1 = R > 1 ? v128.load(x1 + i) : u0;
+    const u2 = R > 2 ? v128.load(x2 + i) : u0;
+    const u3 = R > 3 ? v128.load(x3 + i) : u0;
+    const a = four<T>(at), b = four<T>(at + 4 * sizeof<T>());
+    s00 = madd(a, u0, s00), s01 = madd(b, u0, s01);
+    if (R > 1) s10 = madd(a, u1, s10), s11 = madd(b, u1, s11);
+    if (R > 2) s20 = madd(a, u2, s20), s21 = madd(b, u2, s21);
+    if (R > 3) s30 = madd(a, u3, s30), s31 = madd(b, u3, s31);
     if (G > 2) {
-      const c = four<T>(w2 + wi), d = four<T>(w3 + wi);
-      s02 = madd(c, u0, s02);
-      s03 = madd(d, u0, s03);
-      if (R > 1) s12 = madd(c, u1, s12);
-      if (R > 1) s13 = madd(d, u1, s13);
+      const c = four<T>(at + 8 * sizeof<T>()), d = four<T>(at + 12 * sizeof<T>());
+      s02 = madd(c, u0, s02), s03 = madd(d, u0, s03);
+      if (R > 1) s12 = madd(c, u1, s12), s13 = madd(d, u1, s13);
     }
   }
-  store<f32>(y, total<T>(s00, w0, x0, inner));
-  if (G > 1) store<f32>(y, total<T>(s01, w1, x0, inner), 4);
-  if (G > 2) store<f32>(y, total<T>(s02, w2, x0, inner), 8);
-  if (G > 2) store<f32>(y, total<T>(s03, w3, x0, inner), 12);
-  y += yStride;
-  if (R > 1) store<f32>(y, total<T>(s10, w0, x1, inner));
-  if (R > 1 && G > 1) store<f32>(y, total<T>(s11, w1, x1, inner), 4);
-  if (R > 1 && G > 2) store<f32>(y, total<T>(s12, w2, x1, inner), 8);
-  if (R > 1 && G > 2) store<f32>(y, total<T>(s13, w3, x1, inner), 12);
-  y += yStride;
-  if (R > 2) store<f32>(y, total<T>(s20, w0, x2, inner));
-  if (R > 2 && G > 1) store<f32>(y, total<T>(s21, w1, x2, inner), 4);
-  y += yStride;
-  if (R > 3) store<f32>(y, total<T>(s30, w0, x3, inner));
-  if (R > 3 && G > 1) store<f32>(y, total<T>(s31, w1, x3, inner), 4);
+  const even = <usize>(length & ~3) << 2;
+  const left = length & 3;
+  pair<T>(s00, s01, at, x0 + even, left, y, first);
+  if (G > 2) pair<T>(s02, s03, at + 8 * sizeof<T>(), x0 + even, left, y + 8, first);
+  if (R > 1) pair<T>(s10, s11, at, x1 + even, left, y + yStride, first);
+  if (R > 1 && G > 2) pair<T>(s12, s13, at + 8 * sizeof<T>(), x1 + even, left, y + yStride + 8, first);
+  if (R > 2) pair<T>(s20, s21, at, x2 + even, left, y + 2 * yStride, first);
+  if (R > 3) pair<T>(s30, s31, at, x3 + even, left, y + 3 * yStride, first);
 }
 
-function tile1x4<T>(w: usize, x: usize, inner: i32, y: usize, yStride: usize): void {
-  tile<T>(1, 4, w, x, inner, y, yStride);
-}
-function tile2x4<T>(w: usize, x: usize, inner: i32, y: usize, yStride: usize): void {
-  tile<T>(2, 4, w, x, inner, y, yStride);
-}
-function tile3x2<T>(w: usize, x: usize, inner: i32, y: usize, yStride: usize): void {
-  tile<T>(3, 2, w, x, inner, y, yStride);
-}
-function tile4x2<T>(w: usize, x: usize, inner: i32, y: usize, yStride: usize): void {
-  tile<T>(4, 2, w, x, inner, y, yStride);
-}
-function tile1x1<T>(w: usize, x: usize, inner: i32, y: usize, yStride: usize): void {
-  tile<T>(1, 1, w, x, inner, y, yStride);
-}
-function tile2x1<T>(w: usize, x: usize, inner: i32, y: usize, yStride: usize): void {
-  tile<T>(2, 1, w, x, inner, y, yStride);
-}
-function tile3x1<T>(w: usize, x: usize, inner: i32, y: usize, yStride: usize): void {
-  tile<T>(3, 1, w, x, inner, y, yStride);
-}
-function tile4x1<T>(w: usize, x: usize, inner: i32, y: usize, yStride: usize): void {
-  tile<T>(4, 1, w, x, inner, y, yStride);
+/** Adds two sums, and the products of the `left` inputs after the last four, to two outputs. */
+function pair<T>(a: v128, b: v128, w: usize, x: usize, left: i32, y: usize, first: bool): void {
+  const sum = sumLanes(a) + rest<T>(w, x, left);
+  const next = sumLanes(b) + rest<T>(w + 4 * sizeof<T>(), x, left);
+  store<f32>(y, first ? sum : load<f32>(y) + sum);
+  store<f32>(y, first ? next : load<f32>(y, 4) + next, 4);
 }
 
-/**
- * f16 to f32. The exponent and fraction, moved to their place in an f32, are the number times 2^-112, subnormals
- * included; infinities and NaN get the f32's own exponent of ones.
- */
-function widen(source: usize, out: usize, count: i32): void {
-  const exponent = i32x4.splat(0x0f800000);
-  for (let i = 0; i < count; i += 4) {
-    const bits = v128.load16x4_u(source + (<usize>i << 1));
-    const sign = i32x4.shl(v128.and(bits, i32x4.splat(0x8000)), 16);
-    const rest = i32x4.shl(v128.and(bits, i32x4.splat(0x7fff)), 13);
-    const value = f32x4.mul(rest, f32x4.splat(reinterpret<f32>(0x77800000)));
-    const special = v128.and(i32x4.ge_s(rest, exponent), i32x4.splat(0x7f800000));
-    v128.store(out + (<usize>i << 2), v128.or(v128.or(value, special), sign));
+function rest<T>(w: usize, x: usize, left: i32): f32 {
+  let sum: f32 = 0;
+  for (let i: usize = 0; i < <usize>left; i++)
+    sum += load<f32>(x + (i << 2)) * f32x4.extract_lane(four<T>(w + i * sizeof<T>()), 0);
+  return sum;
+}
+
+/** Rows of a matrix into panels. [out, matrix, rows, columns, bytes of an element] */
+export function pack(args: usize, worker: i32, workers: i32): void {
+  const out = <usize>load<u32>(args);
+  const matrix = <usize>load<u32>(args, 4);
+  const outer = load<i32>(args, 8);
+  const inner = load<i32>(args, 12);
+  const size = <usize>load<u32>(args, 16);
+  const panels = (outer + PANEL - 1) / PANEL;
+  const to = share(panels, worker + 1, workers, 1);
+  for (let b = 0; b < inner; b += CHUNK) {
+    const length = min(CHUNK, inner - b);
+    const padded = (length + 3) & ~3;
+    for (let p = share(panels, worker, workers, 1); p < to; p++) {
+      const panel = out + <usize>(b * panels * PANEL + p * padded * PANEL) * size;
+      for (let lane = 0; lane < min(PANEL, outer - p * PANEL); lane++) {
+        const from = matrix + (<usize>(p * PANEL + lane) * inner + b) * size;
+        for (let i = 0; i < length; i += 4)
+          memory.copy(panel + <usize>(i * PANEL + (lane << 2)) * size, from + <usize>i * size, min(4, length - i) * <i32>size);
+      }
+    }
   }
 }

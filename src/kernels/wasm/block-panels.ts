@@ -26,7 +26,7 @@ export function panelBytes(dtype: BlockDType, rows: number, columns: number): nu
 }
 
 /** Moves GGUF's blocks of a matrix with `columns` columns, from block `first` on, to their places in panels. */
-export function packPanels(
+export function packBlocks(
   blocks: Uint8Array,
   panels: Uint8Array,
   dtype: BlockDType,
@@ -39,7 +39,7 @@ export function packPanels(
 }
 
 /** GGUF's blocks `first` .. `first + count` of a matrix that lies in panels. */
-export function unpackPanels(
+export function unpackBlocks(
   panels: Uint8Array,
   dtype: BlockDType,
   range: Range & { readonly count: number },

@@ -1,0 +1,61 @@
+// How weights in f32, bf16 and f16 lie in memory: panels of four rows. A panel has four columns of row 0, the same four of
+// rows 1, 2 and 3, then the next four columns. Panels are cut into chunks of 512 columns, and the first chunks of all panels
+// come before the second ones, in the order in which they are read. What is missing in the last panel, or of the last four
+// columns, is zero.
+import type { TypedArray } from '../plan.ts';
+
+/** Rows of a panel, and columns that lie together. */
+const ROWS = 4;
+const STEP = 4;
+const CHUNK = 512;
+
+const upToFour = (count: number) => Math.ceil(count / 4) * 4;
+
+/** Elements of the panels of a matrix. */
+export function panelElements(rows: number, columns: number): number {
+  return upToFour(rows) * upToFour(columns);
+}
+
+/** A matrix, and the element of it, row by row, that comes first. */
+export interface Range {
+  readonly rows: number;
+  readonly columns: number;
+  readonly first: number;
+}
+
+/** Moves elements of a matrix, row by row, to their places in panels. */
+export function packFloats(data: TypedArray, panels: TypedArray, range: Range): void {
+  eachRun({ ...range, count: data.length }, (at, inPanels, length) => {
+    for (let i = 0; i < length; i++) panels[inPanels + i] = data[at + i];
+  });
+}
+
+/** Elements of a matrix that lies in panels, row by row, into `data`. */
+export function unpackFloats(panels: TypedArray, data: TypedArray, range: Range): void {
+  eachRun({ ...range, count: data.length }, (at, inPanels, length) => {
+    for (let i = 0; i < length; i++) data[at + i] = panels[inPanels + i];
+  });
+}
+
+/** Calls back with every run of columns that lie together: offset in the data, in the panels, and length. */
+function eachRun(
+  { rows, columns, first, count }: Range & { readonly count: number },
+  move: (at: number, inPanels: number, length: number) => void,
+): void {
+  const padded = upToFour(rows);
+  for (let at = 0; at < count; ) {
+    const row = Math.floor((first + at) / columns);
+    const end = Math.min(count, (row + 1) * columns - first);
+    const lane = row % ROWS;
+    for (let column = first + at - row * columns; at < end; ) {
+      const chunk = column - (column % CHUNK);
+      const width = upToFour(Math.min(CHUNK, columns - chunk));
+      const place = column % STEP;
+      const length = Math.min(STEP - place, end - at);
+      const panel = chunk * padded + (row - lane) * width;
+      move(at, panel + (column - chunk - place) * ROWS + lane * STEP + place, length);
+      column += length;
+      at += length;
+    }
+  }
+}
