@@ -36,6 +36,11 @@ export interface Backend {
   alloc(dtype: DType, length: number, columns?: number): Buffer;
   /** Copies `data` to `buffer` from element `at` on, whole blocks; `data` has the array type of the buffer's dtype. */
   write(buffer: Buffer, data: TypedArray, at?: number): void;
+  /**
+   * The storage itself, in the layout of a file, where the host can reach it; a loader reads into it instead of `write`.
+   * Absent or null where a backend keeps another layout. Valid until the next `alloc`.
+   */
+  bytes?(buffer: Buffer): Uint8Array | null;
   prepare(plan: Plan): Program;
   run(program: Program, call: Call): void;
   /** A copy of elements [from, to). */

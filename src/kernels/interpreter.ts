@@ -30,6 +30,10 @@ export function interpreter(kernels: KernelTable, report: BackendReport): Backen
     write(buffer, data, at = 0) {
       (buffer as HostBuffer).data.set(data, entriesOf(buffer.dtype, at));
     },
+    bytes(buffer) {
+      const { data } = buffer as HostBuffer;
+      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    },
     prepare: (plan) => prepare(plan, kernels),
     run(program, call) {
       (program as HostProgram).run(call);

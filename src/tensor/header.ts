@@ -4,21 +4,8 @@ import * as z from 'zod';
 import { bytesPerElement } from '../kernels/dtype.ts';
 import { FormatError } from '../kernels/errors.ts';
 import type { DType } from '../kernels/plan.ts';
+import type { TensorEntry } from './checkpoint.ts';
 import type { FolderSource } from './source.ts';
-
-/** Where a tensor of a checkpoint lies. */
-export interface TensorEntry {
-  readonly name: string;
-  readonly file: string;
-  /** Null for a type that has no dtype here. */
-  readonly dtype: DType | null;
-  /** As the file spells its type. */
-  readonly type: string;
-  readonly shape: readonly number[];
-  /** Bytes [from, to) of the file. */
-  readonly from: number;
-  readonly to: number;
-}
 
 /** What a header says. */
 export interface Header {

@@ -1,6 +1,13 @@
 // Tensors for those who work below models: scopes, recording, the vocabulary, files of tensors, random numbers.
 export { fromFloat32, toFloat32 } from '../kernels/dtype.ts';
 export {
+  type Checkpoint,
+  type RowOptions,
+  type RowPiece,
+  readRows,
+  type TensorEntry,
+} from './checkpoint.ts';
+export {
   type ExplainOptions,
   explainPlan,
   formatPlan,
@@ -10,14 +17,15 @@ export {
 export type { Ops } from './ops.ts';
 export { philox4x32 } from './random.ts';
 export { type Recorder, record } from './record.ts';
-export {
-  type Checkpoint,
-  openCheckpoint,
-  type TensorData,
-  type TensorEntry,
-  writeSafetensors,
-} from './safetensors.ts';
+export { openCheckpoint, type TensorData, writeSafetensors } from './safetensors.ts';
 export { type Eager, scope } from './scope.ts';
 export type { Shape } from './shape.ts';
-export { type FolderSource, memorySource, openFolder, type ReadOptions } from './source.ts';
+export {
+  type ByteSink,
+  createFile,
+  type FolderSource,
+  memorySource,
+  openFolder,
+  type ReadOptions,
+} from './source.ts';
 export { Tensor } from './tensor.ts';

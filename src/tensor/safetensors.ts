@@ -1,30 +1,20 @@
-// Checkpoints in safetensors files: one, or several with an index. Opening reads headers only; a tensor is read in pieces,
-// straight into its array, so that memory never holds a file. Data are little endian, as are all machines this runs on.
+// Checkpoints in safetensors files: one, or several with an index. Opening reads headers only.
 import * as z from 'zod';
-import { arrayFor } from '../kernels/dtype.ts';
-import { FormatError, ShapeError, UnsupportedError } from '../kernels/errors.ts';
+import { FormatError, ShapeError } from '../kernels/errors.ts';
 import type { DType, TypedArray } from '../kernels/plan.ts';
-import { byteLength, readHeader, type TensorEntry, typeName } from './header.ts';
-import { sizeOf } from './shape.ts';
-import type { FolderSource, ReadOptions } from './source.ts';
-
-export type { TensorEntry } from './header.ts';
-
-/** The tensors of a folder. */
-export interface Checkpoint {
-  readonly tensors: ReadonlyMap<string, TensorEntry>;
-  /** The free text of the headers; of several files, the later win. */
-  readonly metadata: Readonly<Record<string, string>>;
-  /** A tensor in the host array of its dtype. Throws UnsupportedError for types without one. */
-  read(name: string, options?: ReadOptions): Promise<TypedArray>;
-}
+import { type Checkpoint, checkpointOf, type TensorEntry } from './checkpoint.ts';
+import { byteLength, readHeader, typeName } from './header.ts';
+import type { FolderSource } from './source.ts';
 
 const SINGLE = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
-/** Bytes of one read: large enough for full speed, small enough to abort in between. */
-const PIECE = 16 * 1024 * 1024;
 
 const indexSchema = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
+
+/** Whether a folder has the files of `openCheckpoint`. */
+export async function hasSafetensors(source: FolderSource): Promise<boolean> {
+  return (await source.has(SINGLE)) || (await source.has(INDEX));
+}
 
 /** Reads the headers of model.safetensors, or of the files its index names. Throws FormatErrors by file and tensor. */
 export async function openCheckpoint(source: FolderSource): Promise<Checkpoint> {
@@ -52,11 +42,7 @@ export async function openCheckpoint(source: FolderSource): Promise<Checkpoint> 
       throw new FormatError(
         `${source.name}/${file}: ${name}: expected the tensor the index names, got none`,
       );
-  return {
-    tensors,
-    metadata,
-    read: (name, options) => readTensor(source, tensors.get(name), name, options),
-  };
+  return checkpointOf(source, tensors, metadata);
 }
 
 async function readIndex(source: FolderSource): Promise<Map<string, string>> {
@@ -82,28 +68,6 @@ async function missing(source: FolderSource, file: string, indexed: boolean): Pr
     ? 'only pytorch_model.bin, which is not read; convert it to safetensors'
     : 'neither';
   return new FormatError(`${source.name}: expected ${SINGLE} or ${INDEX}, got ${torch}`);
-}
-
-async function readTensor(
-  source: FolderSource,
-  entry: TensorEntry | undefined,
-  name: string,
-  options: ReadOptions = {},
-): Promise<TypedArray> {
-  if (entry === undefined)
-    throw new FormatError(`${source.name}: ${name}: expected a tensor, got none`);
-  const { file, dtype, from, to } = entry;
-  if (dtype === null)
-    throw new UnsupportedError(
-      `${source.name}/${file}: ${name}: expected F32, F16, BF16, I8, I32, U8 or BOOL, got ${entry.type}`,
-    );
-  const data = arrayFor(dtype, sizeOf(entry.shape));
-  const bytes = new Uint8Array(data.buffer);
-  for (let at = from; at < to; at += PIECE) {
-    options.signal?.throwIfAborted();
-    bytes.set(await source.read(file, at, Math.min(to, at + PIECE), options), at - from);
-  }
-  return data;
 }
 
 /** A tensor to be written. */

@@ -16,8 +16,12 @@ export interface FolderSource {
   size(path: string): Promise<number>;
   /** Exactly the bytes [from, to); throws a FormatError for a file that ends before. */
   read(path: string, from: number, to: number, options?: ReadOptions): Promise<Uint8Array>;
+  /** The same straight into `target`, as many bytes as it has; it may lie in shared memory. */
+  readInto?(path: string, from: number, target: Uint8Array, options?: ReadOptions): Promise<void>;
   /** The whole file as UTF-8; throws a FormatError for other bytes. */
   text(path: string): Promise<string>;
+  /** The files of the folder itself, not of folders in it. Without it, a file has to be named. */
+  files?(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -44,16 +48,19 @@ export async function openFolder(path: string): Promise<FolderSource> {
     }
     return handle;
   };
-  const read = async (file: string, from: number, to: number, { signal }: ReadOptions = {}) => {
+  const readInto: FolderSource['readInto'] = async (file, from, target, { signal } = {}) => {
     const handle = await open(file);
-    const bytes = new Uint8Array(to - from);
     let done = 0;
-    while (done < bytes.length) {
+    while (done < target.length) {
       signal?.throwIfAborted();
-      const { bytesRead } = await handle.read(bytes, done, bytes.length - done, from + done);
-      if (bytesRead === 0) throw truncated(`${path}/${file}`, to, from + done);
+      const { bytesRead } = await handle.read(target, done, target.length - done, from + done);
+      if (bytesRead === 0) throw truncated(`${path}/${file}`, from + target.length, from + done);
       done += bytesRead;
     }
+  };
+  const read = async (file: string, from: number, to: number, options?: ReadOptions) => {
+    const bytes = new Uint8Array(to - from);
+    await readInto(file, from, bytes, options);
     return bytes;
   };
   const size = async (file: string) => (await (await open(file)).stat()).size;
@@ -65,12 +72,38 @@ export async function openFolder(path: string): Promise<FolderSource> {
     },
     size,
     read,
+    readInto,
+    async files() {
+      const found = await fs.readdir(path, { withFileTypes: true });
+      return found.filter((each) => !each.isDirectory()).map((each) => each.name);
+    },
     text: async (file) => decode(`${path}/${file}`, await read(file, 0, await size(file))),
     async close() {
       const opened = await Promise.allSettled(handles.values());
       handles.clear();
       for (const result of opened) if (result.status === 'fulfilled') await result.value.close();
     },
+  };
+}
+
+/** Where the bytes of a new file go, in order. */
+export interface ByteSink {
+  write(bytes: Uint8Array): Promise<void>;
+}
+
+/** A new file on disk; one that exists is emptied. `write` ends when the bytes are with the system. */
+export async function createFile(path: string): Promise<ByteSink & { close(): Promise<void> }> {
+  const fs = await import('node:fs/promises');
+  const handle = await fs.open(path, 'w').catch((error: Error) => {
+    throw new FormatError(`${path}: expected a file that can be written, got ${error.message}`);
+  });
+  return {
+    async write(bytes) {
+      let done = 0;
+      while (done < bytes.length)
+        done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
+    },
+    close: () => handle.close(),
   };
 }
 
@@ -100,6 +133,14 @@ export function memorySource(
       if (to > file.length) throw truncated(`${name}/${path}`, to, file.length);
       return file.slice(from, to);
     },
+    async readInto(path, from, target, { signal } = {}) {
+      signal?.throwIfAborted();
+      const file = find(path);
+      const to = from + target.length;
+      if (to > file.length) throw truncated(`${name}/${path}`, to, file.length);
+      target.set(file.subarray(from, to));
+    },
+    files: async () => [...contents.keys()].filter((path) => !path.includes('/')),
     text: async (path) => decode(`${name}/${path}`, find(path)),
     async close() {},
   };

@@ -84,6 +84,10 @@ describe('a checkpoint', () => {
         seen.set(name, (seen.get(name) ?? 0) + to - from);
         return source.read(name, from, to, options);
       },
+      readInto(name, from, target, options) {
+        seen.set(name, (seen.get(name) ?? 0) + target.length);
+        return source.readInto!(name, from, target, options);
+      },
     };
     const checkpoint = await openCheckpoint(counting);
     for (const name of checkpoint.tensors.keys()) await checkpoint.read(name);

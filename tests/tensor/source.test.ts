@@ -37,6 +37,28 @@ describe.each(SOURCES)('%s', (_, make) => {
     await source.close();
   });
 
+  it('reads into memory of the caller, shared memory too, and touches nothing else', async () => {
+    const source = await make();
+    for (const buffer of [new ArrayBuffer(6), new SharedArrayBuffer(6)]) {
+      const bytes = new Uint8Array(buffer).fill(9);
+      await source.readInto!('bytes', 1, bytes.subarray(2, 5));
+      expect([...bytes]).toEqual([9, 9, 2, 3, 255, 9]);
+      await expect(source.readInto!('bytes', 2, bytes)).rejects.toThrow(
+        'bytes: expected 8 bytes, got 4; the file is truncated',
+      );
+    }
+    const reason = new Error('enough');
+    const signal = AbortSignal.abort(reason);
+    await expect(source.readInto!('bytes', 0, new Uint8Array(1), { signal })).rejects.toBe(reason);
+    await source.close();
+  });
+
+  it('lists its files', async () => {
+    const source = await make();
+    expect([...(await source.files!())].sort()).toEqual(['a.txt', 'bytes', 'link']);
+    await source.close();
+  });
+
   it('refuses what is not there, what is too short, what is no text, and an abort', async () => {
     const source = await make();
     await expect(source.read('nothing', 0, 1)).rejects.toThrow('nothing: expected a ');
