@@ -14,6 +14,15 @@ export {
   groupRows,
   type PlanRow,
 } from './explain.ts';
+export { type Gguf, openGguf } from './gguf.ts';
+export type {
+  GgufDType,
+  GgufElements,
+  GgufField,
+  GgufScalar,
+  GgufScalarType,
+} from './gguf-types.ts';
+export { type GgufContents, type GgufTensor, writeGguf } from './gguf-writer.ts';
 export type { Ops } from './ops.ts';
 export { philox4x32 } from './random.ts';
 export { type Recorder, record } from './record.ts';

@@ -1,0 +1,328 @@
+// The header of a GGUF file: magic, version, counts, metadata, and where each tensor lies (docs/gguf.md in ggml-org/ggml),
+// versions 2 and 3, little endian. Everything in it is checked before anything is read or allocated by it, and no more of
+// the file is read than the header takes.
+import { FormatError, UnsupportedError } from '../kernels/errors.ts';
+import type { TensorEntry } from './checkpoint.ts';
+import {
+  type GgufElements,
+  type GgufField,
+  type GgufScalar,
+  type GgufScalarType,
+  OTHER_TYPES,
+  TENSOR_TYPES,
+  VALUE_BYTES,
+  VALUE_TYPES,
+} from './gguf-types.ts';
+import type { FolderSource } from './source.ts';
+
+/** What a header says. */
+export interface GgufHeader {
+  readonly version: number;
+  readonly fields: ReadonlyMap<string, GgufField>;
+  readonly entries: readonly TensorEntry[];
+}
+
+/** Far above the largest vocabularies, far below what hurts. */
+const MAX_HEADER = 2 ** 27;
+/** The first read; most headers without a tokenizer are shorter. */
+const FIRST_BYTES = 2 ** 20;
+const MAX_DIMENSIONS = 4;
+const DEFAULT_ALIGNMENT = 32;
+
+/** A cursor came to the end of what has been read, and the file goes on. */
+class MoreNeeded extends Error {}
+
+/** Reads and checks the header of `file`; throws a FormatError that names the file and the key or tensor. */
+export async function readGgufHeader(source: FolderSource, file: string): Promise<GgufHeader> {
+  const where = `${source.name}/${file}`;
+  const size = await source.size(file);
+  let bytes = new Uint8Array(0);
+  // Twice as much each time and parsed from the start: no more than twice the work, and a parser without waits.
+  for (let length = Math.min(size, FIRST_BYTES); ; length = Math.min(size, length * 2)) {
+    const grown = new Uint8Array(length);
+    grown.set(bytes);
+    grown.set(await source.read(file, bytes.length, length), bytes.length);
+    bytes = grown;
+    try {
+      return parseHeader(new Cursor(where, bytes, size), file);
+    } catch (error) {
+      if (!(error instanceof MoreNeeded)) throw error;
+      if (length >= MAX_HEADER)
+        throw new FormatError(`${where}: expected a header of at most ${MAX_HEADER} bytes`);
+    }
+  }
+}
+
+/** Takes values off the start of a file, each checked against what is left of it. */
+class Cursor {
+  readonly where: string;
+  readonly size: number;
+  at = 0;
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+  constructor(where: string, bytes: Uint8Array, size: number) {
+    this.where = where;
+    this.size = size;
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer);
+  }
+
+  /** Where the next `count` bytes begin; `what` is for the message when the file has no such bytes. */
+  take(count: number, what: string): number {
+    const left = this.size - this.at;
+    if (count > left)
+      throw new FormatError(
+        `${this.where}: ${what}: expected ${count} bytes, got ${left}; the file is truncated or broken`,
+      );
+    if (this.at + count > this.#bytes.length) throw new MoreNeeded();
+    const from = this.at;
+    this.at += count;
+    return from;
+  }
+
+  /** A count of things of at least `each` bytes, so many as the file can hold. */
+  count(each: number, what: string): number {
+    const count = Number(this.#view.getBigUint64(this.take(8, what), true));
+    const most = Math.floor((this.size - this.at) / each);
+    if (count > most)
+      throw new FormatError(
+        `${this.where}: ${what}: expected at most ${most}, which is what the file has room for, got ${count}; the file is truncated or broken`,
+      );
+    return count;
+  }
+
+  u32(what: string): number {
+    return this.#view.getUint32(this.take(4, what), true);
+  }
+
+  u64(what: string): number {
+    return Number(this.#view.getBigUint64(this.take(8, what), true));
+  }
+
+  string(what: string): string {
+    const length = this.count(1, what);
+    const from = this.take(length, what);
+    try {
+      return this.#utf8.decode(this.#bytes.subarray(from, from + length));
+    } catch {
+      throw new FormatError(`${this.where}: ${what}: expected UTF-8, got other bytes`);
+    }
+  }
+
+  scalar(type: GgufScalarType, what: string): GgufScalar {
+    if (type === 'string') return this.string(what);
+    const number = this.number(type, this.take(VALUE_BYTES[type], what));
+    if (type !== 'bool') return number;
+    if (number > 1)
+      throw new FormatError(`${this.where}: ${what}: expected a bool of 0 or 1, got ${number}`);
+    return number === 1;
+  }
+
+  number(type: Exclude<GgufScalarType, 'string'>, at: number): number | bigint {
+    const view = this.#view;
+    switch (type) {
+      case 'bool':
+      case 'u8':
+        return view.getUint8(at);
+      case 'i8':
+        return view.getInt8(at);
+      case 'u16':
+        return view.getUint16(at, true);
+      case 'i16':
+        return view.getInt16(at, true);
+      case 'u32':
+        return view.getUint32(at, true);
+      case 'i32':
+        return view.getInt32(at, true);
+      case 'f32':
+        return view.getFloat32(at, true);
+      case 'f64':
+        return view.getFloat64(at, true);
+      case 'u64':
+        return narrowed(view.getBigUint64(at, true));
+      case 'i64':
+        return narrowed(view.getBigInt64(at, true));
+    }
+  }
+
+  elements(of: GgufScalarType, what: string): GgufElements {
+    const count = this.count(VALUE_BYTES[of], what);
+    if (of === 'string')
+      return Array.from({ length: count }, (_, index) => this.string(`${what}[${index}]`));
+    const from = this.take(count * VALUE_BYTES[of], what);
+    const out = arrayOf(of, count);
+    for (let i = 0; i < count; i++)
+      (out as (number | bigint)[])[i] = this.number(of, from + i * VALUE_BYTES[of]);
+    if (of === 'bool' && (out as Uint8Array).some((value) => value > 1))
+      throw new FormatError(`${this.where}: ${what}: expected bools of 0 or 1, got another byte`);
+    return out;
+  }
+}
+
+const narrowed = (value: bigint): number | bigint =>
+  value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER)
+    ? Number(value)
+    : value;
+
+function arrayOf(type: Exclude<GgufScalarType, 'string'>, length: number) {
+  switch (type) {
+    case 'bool':
+    case 'u8':
+      return new Uint8Array(length);
+    case 'i8':
+      return new Int8Array(length);
+    case 'u16':
+      return new Uint16Array(length);
+    case 'i16':
+      return new Int16Array(length);
+    case 'u32':
+      return new Uint32Array(length);
+    case 'i32':
+      return new Int32Array(length);
+    case 'f32':
+      return new Float32Array(length);
+    case 'f64':
+      return new Float64Array(length);
+    case 'u64':
+    case 'i64':
+      return new Array<number | bigint>(length);
+  }
+}
+
+function parseHeader(cursor: Cursor, file: string): GgufHeader {
+  const { where } = cursor;
+  const magic = cursor.u32('magic');
+  if (magic !== 0x46554747)
+    throw new FormatError(
+      `${where}: expected a file that begins with GGUF, got the bytes ${magic.toString(16).padStart(8, '0')}`,
+    );
+  const version = cursor.u32('version');
+  if ((version & 0xffff) === 0 && version !== 0)
+    throw new UnsupportedError(`${where}: expected a little-endian file, got a big-endian one`);
+  if (version !== 2 && version !== 3)
+    throw new UnsupportedError(`${where}: version: expected 2 or 3, got ${version}`);
+  // A tensor takes at least its length of name, dimensions, type and offset; a field at least key, type and one byte.
+  const tensors = cursor.count(24, 'tensor count');
+  const count = cursor.count(13, 'metadata count');
+  const fields = new Map<string, GgufField>();
+  for (let index = 0; index < count; index++) {
+    const key = cursor.string(`metadata ${index}`);
+    if (fields.has(key))
+      throw new FormatError(`${where}: ${key}: expected a key once, got it twice`);
+    fields.set(key, readField(cursor, key));
+  }
+  const entries: TensorEntry[] = [];
+  const names = new Set<string>();
+  const alignment = readAlignment(where, fields);
+  for (let index = 0; index < tensors; index++) {
+    const entry = readEntry(cursor, { file, index, alignment });
+    if (names.has(entry.name))
+      throw new FormatError(`${where}: ${entry.name}: expected a name once, got it twice`);
+    names.add(entry.name);
+    entries.push(entry);
+  }
+  const dataFrom = Math.ceil(cursor.at / alignment) * alignment;
+  const placed = entries.map((entry) => ({
+    ...entry,
+    from: dataFrom + entry.from,
+    to: dataFrom + entry.to,
+  }));
+  checkPlaces(cursor, placed, dataFrom);
+  return { version, fields, entries: placed };
+}
+
+function readField(cursor: Cursor, key: string): GgufField {
+  const type = typeOf(cursor, key);
+  if (type !== 'array') return { type, value: cursor.scalar(type, key) };
+  const of = typeOf(cursor, key);
+  if (of === 'array')
+    throw new FormatError(
+      `${cursor.where}: ${key}: expected an array of plain values, got an array of arrays`,
+    );
+  return { type, of, value: cursor.elements(of, key) };
+}
+
+function typeOf(cursor: Cursor, key: string): (typeof VALUE_TYPES)[number] {
+  const type = cursor.u32(key);
+  if (type >= VALUE_TYPES.length)
+    throw new FormatError(
+      `${cursor.where}: ${key}: expected a type from 0 to ${VALUE_TYPES.length - 1}, got ${type}`,
+    );
+  return VALUE_TYPES[type];
+}
+
+function readAlignment(where: string, fields: ReadonlyMap<string, GgufField>): number {
+  const field = fields.get('general.alignment');
+  if (field === undefined) return DEFAULT_ALIGNMENT;
+  const { type, value } = field;
+  if (type !== 'u32' || typeof value !== 'number' || value < 1 || (value & (value - 1)) !== 0)
+    throw new FormatError(
+      `${where}: general.alignment: expected a power of two as u32, got ${value} as ${type}`,
+    );
+  return value;
+}
+
+/** An entry whose bytes are counted from the start of the data. */
+function readEntry(
+  cursor: Cursor,
+  {
+    file,
+    index,
+    alignment,
+  }: { readonly file: string; readonly index: number; readonly alignment: number },
+): TensorEntry {
+  const name = cursor.string(`tensor ${index}`);
+  const at = `${cursor.where}: ${name}`;
+  const dimensions = cursor.u32(name);
+  if (dimensions > MAX_DIMENSIONS)
+    throw new FormatError(
+      `${at}: expected at most ${MAX_DIMENSIONS} dimensions, got ${dimensions}`,
+    );
+  // The file counts dimensions from the innermost.
+  const shape = Array.from({ length: dimensions }, () => cursor.u64(name)).reverse();
+  const number = cursor.u32(name);
+  const offset = cursor.u64(name);
+  const type = TENSOR_TYPES.get(number);
+  if (type === undefined)
+    throw new UnsupportedError(
+      `${at}: expected one of the types ${[...TENSOR_TYPES.values()].map((each) => each.name).join(', ')}, got ${OTHER_TYPES.get(number) ?? `number ${number}`}`,
+    );
+  const elements = shape.reduce((product, extent) => product * extent, 1);
+  if (!Number.isSafeInteger(elements * type.bytes))
+    throw new FormatError(`${at}: expected a tensor that fits in a file, got ${show(shape)}`);
+  if ((shape.at(-1) ?? 1) % type.size !== 0)
+    throw new FormatError(
+      `${at}: expected rows of whole blocks of ${type.size} for ${type.name}, got ${show(shape)}`,
+    );
+  if (offset % alignment !== 0)
+    throw new FormatError(`${at}: expected an offset in steps of ${alignment}, got ${offset}`);
+  const { dtype, unpack } = type;
+  const bytes = (elements / type.size) * type.bytes;
+  return { name, file, dtype, type: type.name, shape, from: offset, to: offset + bytes, unpack };
+}
+
+/** Tensors lie inside the file and do not overlap. */
+function checkPlaces(
+  { where, size }: Cursor,
+  entries: readonly TensorEntry[],
+  dataFrom: number,
+): void {
+  let end = dataFrom;
+  let before = '';
+  for (const { name, from, to } of entries.toSorted((a, b) => a.from - b.from || a.to - b.to)) {
+    if (to > size)
+      throw new FormatError(
+        `${where}: ${name}: expected data inside the ${size} bytes of the file, got bytes ${from} to ${to}; the file is truncated or broken`,
+      );
+    if (from < end)
+      throw new FormatError(
+        `${where}: ${name}: expected data of its own, got bytes ${from} to ${to}, which ${before} has`,
+      );
+    end = to;
+    before = name;
+  }
+}
+
+const show = (shape: readonly number[]) => `[${shape.join(', ')}]`;

@@ -1,0 +1,60 @@
+# Makes blocks.gguf (random blocks of every tensor type that is read, and metadata of every type) and blocks.json (the
+# weights as the Python package gguf reads them). python3 -m venv env && env/bin/pip install gguf==0.19.0 numpy==2.4.6
+import base64
+import json
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType as T
+
+rng = np.random.default_rng(7)
+writer = gguf.GGUFWriter("blocks.gguf", "none")
+writer.add_uint8("k.u8", 200)
+writer.add_int8("k.i8", -100)
+writer.add_uint16("k.u16", 65000)
+writer.add_int16("k.i16", -32000)
+writer.add_uint32("k.u32", 4_000_000_000)
+writer.add_int32("k.i32", -2_000_000_000)
+writer.add_float32("k.f32", 1e-5)
+writer.add_uint64("k.u64", 2**53)
+writer.add_int64("k.i64", -(2**40))
+writer.add_key_value("k.big", 2**63 + 1, gguf.GGUFValueType.UINT64)
+writer.add_float64("k.f64", 0.1)
+writer.add_bool("k.bool", True)
+writer.add_string("k.string", "häß\ufeff\n")
+writer.add_array("k.strings", ["a", "", "ü"])
+writer.add_array("k.ints", [1, -2, 3])
+writer.add_array("k.floats", [0.5, -0.25])
+writer.add_array("k.bools", [True, False])
+
+ROWS = 2
+WIDTH = {256: 512, 32: 64, 1: 5}
+# Where each type has its f16 scales; the rest of a block may be any bytes.
+SCALES = {
+    T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0],
+    T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208],
+}
+expected = {}
+for kind in [T.F32, T.F16, T.BF16, T.Q4_0, T.Q4_1, T.Q5_0, T.Q5_1, T.Q8_0, T.Q4_K, T.Q5_K, T.Q6_K]:
+    size, width = gguf.GGML_QUANT_SIZES[kind]
+    columns = WIDTH[size]
+    blocks = ROWS * columns // size
+    if size == 1:
+        values = rng.normal(size=(ROWS, columns)).astype(np.float32)
+        data = gguf.quants.quantize(values, kind)
+    else:
+        raw = rng.integers(0, 256, size=(blocks, width), dtype=np.uint8)
+        for at in SCALES[kind]:
+            raw[:, at : at + 2] = rng.normal(size=blocks).astype("<f2").view(np.uint8).reshape(blocks, 2)
+        data = raw.reshape(ROWS, -1)
+    writer.add_tensor(kind.name, data, raw_dtype=kind)
+    weights = gguf.quants.dequantize(data, kind).astype("<f4")
+    assert weights.shape == (ROWS, columns)
+    expected[kind.name] = base64.b64encode(weights.tobytes()).decode()
+writer.write_header_to_file()
+writer.write_kv_data_to_file()
+writer.write_tensors_to_file()
+writer.close()
+with open("blocks.json", "w") as out:
+    json.dump({"versions": {"gguf": "0.19.0", "numpy": np.__version__}, "f32": expected}, out, indent=1)
+    out.write("\n")
