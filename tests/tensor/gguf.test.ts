@@ -34,7 +34,8 @@ const tensorOf = (
   fill = 0,
 ): GgufTensor => {
   const data = arrayFor(dtype, sizeOf(shape));
-  bytesOf(data).forEach((_, i, bytes) => (bytes[i] = (i * 7 + fill) & 255));
+  const bytes = bytesOf(data);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = (i * 7 + fill) & 255;
   return { name, dtype, shape, chunks: () => [data] };
 };
 
