@@ -1,4 +1,4 @@
-// npm run bench -- <kernels | verify-cost | decode> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] …
+// npm run bench -- <kernels | verify-cost | decode | overhead> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] …
 // Every bench prints a table and, as its last line, one line of JSON.
 import { parseArgs } from 'node:util';
 import { type GpuMode, gpu } from '../src/kernels/gpu/index.ts';
@@ -7,9 +7,10 @@ import { wasm } from '../src/kernels/wasm/index.ts';
 import { decode } from './decode.ts';
 import { kernels } from './kernels.ts';
 import { type BenchOptions, DTYPES } from './measure.ts';
+import { overhead } from './overhead.ts';
 import { verifyCost } from './verify-cost.ts';
 
-const BENCHES = { kernels, 'verify-cost': verifyCost, decode };
+const BENCHES = { kernels, 'verify-cost': verifyCost, decode, overhead };
 const BACKENDS: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
   reference,
   cpu,

@@ -69,6 +69,11 @@ function summarise(values: readonly number[]): Timing {
   return { median: at(0.5), min: sorted[0], low: at(0.25), high: at(0.75), samples: sorted.length };
 }
 
+/** The middle one. */
+export function median(values: readonly number[]): number {
+  return summarise(values).median;
+}
+
 /** Prints rows in columns: the first left, the others right. */
 export function printTable(rows: readonly (readonly string[])[]): void {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));

@@ -93,5 +93,5 @@ function bytesOf({
 
 function copyOf(data: TypedArray): TypedArray {
   const Elements = data.constructor as Uint8ArrayConstructor;
-  return Elements.from(data as Uint8Array);
+  return new Elements(data as Uint8Array);
 }

@@ -7,8 +7,7 @@ import { allocBuffer, readElements, type WasmBuffer, writeElements } from './buf
 import { engine } from './engine.ts';
 import { createMemory } from './memory.ts';
 import { placePlan, type WasmPlan } from './program.ts';
-import { multiplyAdds } from './tape.ts';
-import { createTeam, defaultThreads, type Kernels, sleeper } from './team.ts';
+import { createTeam, defaultThreads, type Kernels } from './team.ts';
 
 /** Options of `wasm`. */
 export interface WasmOptions {
@@ -17,23 +16,22 @@ export interface WasmOptions {
    * bits from machine to machine, never on one.
    */
   readonly relaxed?: boolean;
-  /**
-   * Threads for every plan, this one included. By default one per core, at most eight, for plans of LARGE multiply-adds a
-   * row or more, and one for smaller plans, where meeting costs more than sharing saves.
-   */
+  /** Threads, this one included; by default one per core, at most eight. A plan uses as many as make it faster. */
   readonly threads?: number;
+  /** Milliseconds after which another thread that gives no answer in a run is given up; by default 10 000. */
+  readonly patienceMs?: number;
 }
-
-/** Multiply-adds a row from which a plan is shared; 1.0 ms against 2.5 ms for 3.4M on two threads. */
-const LARGE = 2 ** 24;
 
 interface WasmProgram extends Program {
   readonly placed: WasmPlan;
 }
 
 /** The wasm backend. Throws an UnsupportedError where WebAssembly SIMD or shared memory are missing. */
-export function wasm({ relaxed, threads: wanted }: WasmOptions = {}): Backend {
-  const threads = wanted ?? defaultThreads();
+export function wasm({
+  relaxed,
+  threads = defaultThreads(),
+  patienceMs = 10_000,
+}: WasmOptions = {}): Backend {
   if (!Number.isInteger(threads) || threads < 1)
     throw new OptionError(`wasm: threads: expected a whole number from 1, got ${threads}`);
   const hasRelaxed = engine.validate(bytesFrom(binaries.relaxed));
@@ -46,10 +44,15 @@ export function wasm({ relaxed, threads: wanted }: WasmOptions = {}): Backend {
     );
   const memory = createMemory();
   const module = new engine.Module(bytes);
-  const imports = { memory: memory.memory, sleep: sleeper(memory.memory) };
-  const instance = new engine.Instance(module, { env: imports });
-  const kernels = instance.exports as Kernels;
-  const team = createTeam(memory, { module, kernels }, threads);
+  const team = createTeam(memory, {
+    module,
+    threads,
+    patienceMs,
+    instantiate(sleep) {
+      const env = { memory: memory.memory, sleep };
+      return new engine.Instance(module, { env }).exports as Kernels;
+    },
+  });
   const report: BackendReport = {
     backend: 'wasm',
     executor: `${(relaxed ?? hasRelaxed) ? 'relaxed SIMD' : 'SIMD'}, ${team.threads} thread${team.threads > 1 ? 's' : ''}`,
@@ -66,16 +69,14 @@ export function wasm({ relaxed, threads: wanted }: WasmOptions = {}): Backend {
       writeElements(memory, buffer as WasmBuffer, data, at);
     },
     prepare(plan): WasmProgram {
-      const placed = placePlan(plan, memory, {
-        threads: team.threads,
-        workers: wanted === undefined && multiplyAdds(plan) < LARGE ? 1 : team.threads,
-      });
+      const placed = placePlan(plan, memory, team.threads);
       return { plan, placed, outputs: placed.outputs, dispose: () => placed.release() };
     },
     run(program, call) {
       (program as WasmProgram).placed.run(call, team);
     },
     async read(buffer, from = 0, to = buffer.length) {
+      team.check();
       return readElements(memory, buffer as WasmBuffer, from, to);
     },
     free(buffer) {

@@ -1,6 +1,6 @@
 // A plan made ready: values placed in memory, instructions written, and what stays with the host between them.
 import { bytesPerElement, reader, writer } from '../dtype.ts';
-import { checkIndices, INDEX_INPUTS, type IndexedInput } from '../indices.ts';
+import { checkIndices, INDEX_INPUTS } from '../indices.ts';
 import { lastUses, type Touches } from '../lifetimes.ts';
 import type { Kernel, Operand } from '../operand.ts';
 import type { Call, OpName, Plan, Step, Value } from '../plan.ts';
@@ -9,6 +9,7 @@ import { readElements, type WasmBuffer } from './buffers.ts';
 import { expand } from './expand.ts';
 import { Heap } from './heap.ts';
 import type { WasmMemory } from './memory.ts';
+import { type Item, type Sharing, sharing } from './sharing.ts';
 import { instruction, type Places, scratchBytes } from './tape.ts';
 import type { Team } from './team.ts';
 
@@ -26,12 +27,8 @@ interface Stretch {
   readonly host: (() => void) | null;
 }
 
-/** Places a plan in memory, to be run by `workers` of `threads`; constants and states are there already. */
-export function placePlan(
-  plan: Plan,
-  memory: WasmMemory,
-  { threads, workers }: { readonly threads: number; readonly workers: number },
-): WasmPlan {
+/** Places a plan in memory, to be run by at most `threads` workers; constants and states are there already. */
+export function placePlan(plan: Plan, memory: WasmMemory, threads: number): WasmPlan {
   const work = expand(plan);
   const layout = new Layout(
     work.map(({ step }) => step),
@@ -48,8 +45,9 @@ export function placePlan(
   };
   const extents = { T: 0, K: 0 };
   const shapeOf = ({ shape, extent }: Value) => (extent ? shape.with(0, extents[extent]) : shape);
+  const viewOf = (value: Value) => memory.view(value.dtype, address(value), sizeOf(value.shape));
   const operandOf = (value: Value): Operand => {
-    const data = hostView(value) ?? memory.view(value.dtype, address(value), sizeOf(value.shape));
+    const data = hostView(value) ?? viewOf(value);
     const { dtype } = value;
     return {
       dtype,
@@ -69,13 +67,26 @@ export function placePlan(
           value.offset + sizeOf(value.shape),
         )
       : null;
+  const rangeOf = (value: Value) => {
+    const from = address(value);
+    return { from, to: from + sizeOf(value.shape) * bytesPerElement[value.dtype] };
+  };
   const words: number[] = [];
   const starts: number[] = [];
+  const items: Item[] = [];
   const stretches: Stretch[] = [];
   for (const item of work) {
     const code = instruction(item, places);
     const { index } = item;
     if (starts.length === index) starts.push(words.length);
+    const { inputs, output } = item.step;
+    if (code !== null)
+      items.push({
+        work: item,
+        at: words.length,
+        reads: inputs.map(rangeOf),
+        write: rangeOf(output),
+      });
     words.push(...(code ?? []));
     if (item.kind === 'quantise' || item.kind === 'pack') continue;
     const step = plan.steps[index];
@@ -99,20 +110,24 @@ export function placePlan(
   const inputs = [...new Set(plan.steps.flatMap((step) => step.inputs))].filter(
     (value) => value.kind === 'input',
   );
-  /** The checks of the plan: indices as they are in memory, of everything else only the shape. */
-  const checks = plan.steps.map(({ op, inputs, params }) => {
-    const indices = INDEX_INPUTS[op] ?? [];
-    return () => {
-      if (indices.length === 0) return;
-      const seen = inputs.map((value, index): IndexedInput => {
-        const data = indices.includes(index)
-          ? memory.view('i32', address(value), sizeOf(value.shape))
-          : NOTHING;
-        return { shape: shapeOf(value), data };
-      });
-      checkIndices(op, seen, params);
-    };
+  const marks = createMarks({
+    stretches: stretches.map(({ first, last }) =>
+      items.filter(({ work: { index } }) => first <= index && index <= last),
+    ),
+    threads,
+    put(at, mark) {
+      memory.view('i32', tape + 4 * at, 1)[0] = words[at] | mark;
+    },
   });
+  const checked = needsCheck(plan);
+  const check = ({ op, inputs, params }: Step) => {
+    const indices = INDEX_INPUTS[op] ?? [];
+    const sides = inputs.map((value, side) => ({
+      shape: shapeOf(value),
+      data: indices.includes(side) ? viewOf(value) : NOTHING,
+    }));
+    checkIndices(op, sides, params);
+  };
 
   return {
     outputs: plan.outputs.map((value) => ({
@@ -128,11 +143,13 @@ export function placePlan(
         const data = call.inputs[value.name];
         if (data === undefined)
           throw new Error(`internal: the plan has an input ${value.name}, the call does not`);
-        memory.view(value.dtype, address(value), sizeOf(value.shape)).set(data);
+        viewOf(value).set(data);
       }
       const at = (index: number) => tape + 4 * starts[index];
-      for (const { first, last, host } of stretches) {
-        for (let index = first; index <= last; index++) checks[index]();
+      const shares = marks(extents);
+      for (const [stretch, { first, last, host }] of stretches.entries()) {
+        for (let index = first; index <= last; index++)
+          if (checked[index]) check(plan.steps[index]);
         // Step by step only for those who want to know how long each takes.
         const steps = call.timings ? 1 : last - first + 1;
         for (let index = first; index <= last; index += steps) {
@@ -144,7 +161,7 @@ export function placePlan(
               end: at(index + steps),
               scratch,
               stride: bytes,
-              workers,
+              workers: shares[stretch].workers,
             });
           if (call.timings) call.timings[index] = performance.now() - start;
         }
@@ -157,6 +174,61 @@ export function placePlan(
 }
 
 const NOTHING = new Int32Array(0);
+
+/** Numbers of rows whose marks are kept; a decode loop has a few. */
+const KEPT = 64;
+
+/** How every stretch is shared for the rows in use; `put` is called for every instruction when they are others. */
+function createMarks({
+  stretches,
+  threads,
+  put,
+}: {
+  readonly stretches: readonly (readonly Item[])[];
+  readonly threads: number;
+  readonly put: (at: number, mark: number) => void;
+}): (extents: Call['extents']) => readonly Sharing[] {
+  const known = new Map<string, readonly Sharing[]>();
+  let last: readonly Sharing[] | undefined;
+  return (extents) => {
+    const key = `${extents.T} ${extents.K}`;
+    let shares = known.get(key);
+    if (shares === undefined) {
+      shares = stretches.map((items) => sharing(items, threads, extents));
+      if (known.size >= KEPT) known.clear();
+      known.set(key, shares);
+    }
+    if (shares !== last)
+      for (const [index, items] of stretches.entries())
+        for (const [item, { at }] of items.entries()) put(at, shares[index].marks[item]);
+    last = shares;
+    return shares;
+  };
+}
+
+/**
+ * Which steps have indices to check. Every layer has the same ones, and inputs stay as they are for a run: of equal checks
+ * of inputs only the first is made.
+ */
+function needsCheck({ steps }: Plan): boolean[] {
+  const names = new Map<Value, number>();
+  const nameOf = (value: Value) => {
+    if (!names.has(value)) names.set(value, names.size);
+    return names.get(value);
+  };
+  const made = new Set<string>();
+  return steps.map((step) => {
+    const indices = indexed(step);
+    if (indices.length === 0) return false;
+    const sides = step.inputs.map((value) =>
+      indices.includes(value) ? nameOf(value) : value.shape,
+    );
+    const name = JSON.stringify([step.op, step.params, sides]);
+    if (made.has(name) && !indices.some(isScratch)) return false;
+    made.add(name);
+    return true;
+  });
+}
 
 const isScratch = (value: Value) => value.kind === 'scratch';
 

@@ -118,14 +118,6 @@ export function scratchBytes({ steps }: Plan): number {
   return Math.max(0, ...needs);
 }
 
-/** Multiply-adds of the plan's matrices for one row. */
-export function multiplyAdds({ steps }: Plan): number {
-  const sizes = steps.map(({ op, inputs }) =>
-    op === 'linear' ? inputs[1].shape[0] * inputs[1].shape[1] : 0,
-  );
-  return sizes.reduce((sum, size) => sum + size, 0);
-}
-
 const columnsOf = ({ shape }: Value) => shape.slice(1).reduce((size, extent) => size * extent, 1);
 
 const float = new Float32Array(1);

@@ -4,12 +4,13 @@ import type { Memory } from './engine.ts';
 import type { WasmMemory } from './memory.ts';
 
 /** Words of the control block; assembly/team.ts has the same offsets in bytes. */
-const GENERATION = 0;
-const TAPE = 1;
-const READY = 6;
-const CLOSED = 7;
-const STAMP = 8;
-const CONTROL_BYTES = 256;
+const TAPE = 0;
+const READY = 5;
+const CLOSED = 6;
+const FAILED = 7;
+const PHASE = 16;
+const TOLD = 48;
+const LINE = 16;
 
 /** What the module exports. */
 export interface Kernels {
@@ -28,31 +29,43 @@ export interface Run {
   readonly workers: number;
 }
 
-/** The part of node:worker_threads and node:os that is used. */
-interface Host {
-  startWorker(source: string, data: unknown): { terminate(): unknown };
-  readonly cores: number;
-}
-
 /** Runs instructions on all threads that are ready. */
 export interface Team {
   /** Threads it will have once all have started. */
   readonly threads: number;
+  /** Threads that have started, the caller included; no run has more. */
+  ready(): number;
+  /** Throws what `check` throws. */
   run(run: Run): void;
+  /** Throws an Error when a worker has ended. */
+  check(): void;
   close(): void;
 }
 
-/** Sleeping on a word of the control block. */
-export const sleeper = (memory: Memory) => (address: number, old: number) => {
-  Atomics.wait(new Int32Array(memory.buffer), address >> 2, old);
-};
+/** The part of node:worker_threads and node:os that is used. */
+interface Host {
+  readonly cores: number;
+  /** `ended` is called with the reason when the thread is gone, whatever ended it. */
+  startWorker(source: string, data: unknown, ended: (reason: string) => void): Thread;
+}
 
+interface Thread {
+  terminate(): unknown;
+}
+
+/** What a worker does: everything until the team is closed, and a mark for the others where it cannot go on. */
 const WORKER = `
 const { workerData: { module, memory, control } } = require('node:worker_threads');
 const words = new Int32Array(memory.buffer);
-const sleep = (address, old) => Atomics.wait(words, address >> 2, old);
-const { exports } = new WebAssembly.Instance(module, { env: { memory, sleep } });
-exports.work(control);
+const sleep = (address, old) => void Atomics.wait(words, address >> 2, old);
+try {
+  new WebAssembly.Instance(module, { env: { memory, sleep } }).exports.work(control);
+} catch (error) {
+  Atomics.store(words, (control >> 2) + ${FAILED}, 1);
+  Atomics.add(words, (control >> 2) + ${PHASE}, 1);
+  Atomics.notify(words, (control >> 2) + ${PHASE});
+  throw error;
+}
 `;
 
 /** One thread per core, at most eight, where there is nothing to say otherwise; one where threads cannot be had. */
@@ -60,35 +73,96 @@ export function defaultThreads(): number {
   return Math.min(8, hostOf()?.cores ?? 1);
 }
 
-/** Starts `threads - 1` workers. */
+/** Starts `threads - 1` workers; `instantiate` makes the kernels of worker 0, given how it sleeps. */
 export function createTeam(
   memory: WasmMemory,
-  { module, kernels }: { readonly module: object; readonly kernels: Kernels },
-  threads: number,
+  {
+    module,
+    instantiate,
+    threads,
+    patienceMs,
+  }: {
+    readonly module: object;
+    readonly instantiate: (sleep: Sleep) => Kernels;
+    readonly threads: number;
+    readonly patienceMs: number;
+  },
 ): Team {
   const host = hostOf();
-  const control = memory.allocate(CONTROL_BYTES);
-  const data = { module, memory: memory.memory, control };
-  const workers = Array.from({ length: host === null ? 0 : threads - 1 }, () =>
-    host!.startWorker(WORKER, data),
+  const others = host === null ? 0 : threads - 1;
+  const control = memory.allocate(4 * (TOLD + LINE * threads));
+  const words = () => memory.view('i32', control, TOLD + LINE * threads) as Int32Array;
+  let reason: string | null = null;
+  let closed = false;
+
+  const fail = (why: string) => {
+    if (closed) return;
+    reason ??= why;
+    const view = words();
+    Atomics.store(view, FAILED, 1);
+    Atomics.add(view, PHASE, 1);
+    Atomics.notify(view, PHASE);
+  };
+  const check = () => {
+    if (reason !== null)
+      throw new Error(
+        `wasm: a worker thread ended (${reason}); dispose the backend and load again`,
+      );
+  };
+  const kernels = instantiate(
+    sleeper(memory.memory, patienceMs, () => fail(`no answer in ${patienceMs} ms`)),
   );
-  const words = memory.view('i32', control, CONTROL_BYTES / 4) as Int32Array;
+  const data = { module, memory: memory.memory, control };
+  const workers = Array.from({ length: others }, () => host!.startWorker(WORKER, data, fail));
+
+  const ready = () => Atomics.load(words(), READY) + 1;
   return {
-    threads: workers.length + 1,
+    threads: others + 1,
+    ready,
+    check,
     run({ tape, end, scratch, stride, workers }) {
-      const ready = Atomics.load(words, READY);
-      Atomics.store(words, STAMP, Atomics.load(words, GENERATION) + 1);
-      const values = [tape, end, scratch, stride, Math.min(workers, ready + 1)];
-      for (const [index, value] of values.entries()) Atomics.store(words, TAPE + index, value);
-      kernels.run(control);
+      check();
+      const view = words();
+      view.set([tape, end, scratch, stride, Math.min(workers, ready())], TAPE);
+      try {
+        kernels.run(control);
+      } catch (error) {
+        // The others wait for a share that never comes.
+        fail((error as Error).message);
+        throw error;
+      }
+      if (others > 0 && Atomics.load(view, FAILED) !== 0) fail('it could not go on');
+      check();
     },
     close() {
-      Atomics.store(words, CLOSED, 1);
-      Atomics.add(words, GENERATION, 1);
-      Atomics.notify(words, GENERATION);
+      if (closed) return;
+      closed = true;
+      const view = words();
+      Atomics.store(view, CLOSED, 1);
+      for (let worker = 1; worker <= others; worker++) {
+        Atomics.add(view, TOLD + LINE * worker, 1);
+        Atomics.notify(view, TOLD + LINE * worker);
+      }
       // Those that have not started yet would wait for ever.
       for (const worker of workers) worker.terminate();
     },
+  };
+}
+
+/** Sleeps while a word is `old`, for the caller of a run; `times` counts the calls of one wait. */
+type Sleep = (address: number, old: number, worker: number, times: number) => void;
+
+/** How often a sleeping caller looks whether it has waited long enough. */
+const NAP_MS = 100;
+
+/** Sleep of worker 0, which may not last: calls `lost` when a wait takes longer than `patienceMs`. */
+function sleeper(memory: Memory, patienceMs: number, lost: () => void): Sleep {
+  let startMs = 0;
+  return (address, old, _worker, times) => {
+    const now = performance.now();
+    if (times === 0) startMs = now;
+    if (now - startMs > patienceMs) return lost();
+    Atomics.wait(new Int32Array(memory.buffer), address >> 2, old, NAP_MS);
   };
 }
 
@@ -99,8 +173,11 @@ function hostOf(): Host | null {
   const { Worker } = builtin('node:worker_threads');
   return {
     cores: builtin('node:os').availableParallelism(),
-    startWorker(source, workerData) {
-      const worker = new Worker(source, { eval: true, workerData });
+    startWorker(source, workerData, ended) {
+      // Without the caller's flags: a loader for every thread would only cost time.
+      const worker = new Worker(source, { eval: true, workerData, execArgv: [] });
+      worker.on('error', (error) => ended((error as Error).message));
+      worker.on('exit', (code) => ended(`exit status ${code}`));
       // Waiting for work is no reason to keep the process.
       worker.unref();
       return worker;

@@ -1,55 +1,43 @@
 // Runs a tape: instructions in memory, one after the other, without leaving WebAssembly. An instruction is
-// [op, words, arguments …] in 32-bit words; tape.ts writes it. A count of rows is the address of a word, so that the
-// same tape serves every number of rows. Each worker computes its share of an instruction, then all meet.
+// [op and marks, words, arguments …] in 32-bit words; tape.ts writes it, sharing.ts the marks. A count of rows is the
+// address of a word, so that the same tape serves every number of rows. Each worker computes its share of an instruction
+// or, where sharing does not pay, worker 0 all of it; they meet where the marks say so.
 import { attention } from './attention';
 import { linearBlocks } from './blocks';
 import { gather } from './gather';
 import { linear, pack } from './linear';
 import { add, rmsNorm, rope, scatter, siluMul } from './pointwise';
 import { quantise } from './quantise';
-import {
-  barrier,
-  endOf,
-  generationOf,
-  join,
-  next,
-  scratchOf,
-  start,
-  takesPart,
-  tapeOf,
-  workersOf,
-} from './team';
+import { endOf, finish, join, meet, next, scratchOf, start, tapeOf, workersOf } from './team';
+
+/** Marks of an instruction, beside its op: worker 0 does it alone; all meet before it. */
+const ALONE: i32 = 1 << 16;
+const MEET: i32 = 1 << 17;
+const OP: i32 = ALONE - 1;
 
 /** The run that the control block describes, as worker 0. */
 export function run(control: usize): void {
   const workers = workersOf(control);
-  if (workers > 1) start(control);
+  if (workers > 1) start(control, workers);
   play(control, 0, workers);
 }
 
-/** Takes part in every run until the team is closed. */
+/** Takes part in every run it is told of until the team is closed or has failed. */
 export function work(control: usize): void {
-  // Before joining, so that the first run that counts on this worker is not missed.
-  let generation = generationOf(control);
   const worker = join(control);
-  while (true) {
-    generation = next(control, generation);
-    if (generation < 0) return;
-    if (takesPart(control, worker, generation)) play(control, worker, workersOf(control));
-  }
+  for (let runs = 0; next(control, worker, runs); runs++) play(control, worker, workersOf(control));
 }
 
 function play(control: usize, worker: i32, workers: i32): void {
   const end = endOf(control);
   const scratch = scratchOf(control, worker);
-  let at = tapeOf(control);
-  while (at < end) {
-    const here = at;
-    // Before the barrier: after the last one the tape may already be something else.
-    at += <usize>load<i32>(here, 4) << 2;
-    instruction(load<i32>(here), here + 8, worker, workers, scratch);
-    if (workers > 1) barrier(control, workers);
+  for (let at = tapeOf(control); at < end; at += <usize>load<i32>(at, 4) << 2) {
+    const word = load<i32>(at);
+    if (workers > 1 && (word & MEET) !== 0 && !meet(control, worker, workers)) return;
+    if ((word & ALONE) === 0) instruction(word & OP, at + 8, worker, workers, scratch);
+    else if (worker === 0) instruction(word & OP, at + 8, 0, 1, scratch);
   }
+  if (workers > 1) finish(control, worker, workers);
 }
 
 function instruction(op: i32, args: usize, worker: i32, workers: i32, scratch: usize): void {
