@@ -1,6 +1,7 @@
 // Which instructions the workers of a run share, and where they have to meet: marks on the instructions of a tape, made
 // anew for every number of rows. Neither changes a bit of any result, because a kernel computes an output in one way
 // whoever computes it; so both are decided by time alone.
+import { isBlocked } from '../blocks.ts';
 import type { Call, OpParams, Value } from '../plan.ts';
 import type { Work } from './expand.ts';
 
@@ -86,14 +87,16 @@ function touches(a: Item, b: Item): boolean {
 function costNs(work: Work, extents: Call['extents']): number {
   const rowsOf = ({ extent, shape }: Value) => (extent ? extents[extent] : (shape[0] ?? 1));
   const columnsOf = ({ shape }: Value) => shape.slice(1).reduce((size, side) => size * side, 1);
-  if (work.kind === 'quantise') {
-    const [x] = work.step.inputs;
-    return rowsOf(x) * columnsOf(x);
+  if (work.kind !== 'step') {
+    const { weight, step } = work;
+    const [outer, inner] = weight.shape;
+    if (work.kind === 'pack') return outer * inner;
+    if (work.kind === 'quantise') return rowsOf(step.inputs[0]) * inner;
+    return (rowsOf(step.output) * outer * inner) / (isBlocked(weight.dtype) ? 24 : 8);
   }
   const { op, inputs, output, params } = work.step;
   const shaped = op === 'scatter' ? inputs[1] : output;
   const size = rowsOf(shaped) * columnsOf(shaped);
-  if (op === 'linear') return (size * inputs[1].shape[1]) / 8;
   if (op === 'attention') {
     const { window } = params as OpParams['attention'];
     return (size * Math.min(inputs[1].shape[0], window || SEEN, SEEN)) / 2;
