@@ -8,9 +8,10 @@ import { decode } from './decode.ts';
 import { kernels } from './kernels.ts';
 import { type BenchOptions, DTYPES } from './measure.ts';
 import { overhead } from './overhead.ts';
+import { perplexity } from './perplexity.ts';
 import { verifyCost } from './verify-cost.ts';
 
-const BENCHES = { kernels, 'verify-cost': verifyCost, decode, overhead };
+const BENCHES = { kernels, 'verify-cost': verifyCost, decode, overhead, perplexity };
 const BACKENDS: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
   reference,
   cpu,
@@ -33,6 +34,7 @@ const { values, positionals } = parseArgs({
     threads: { type: 'string' },
     filter: { type: 'string', default: '' },
     model: { type: 'string' },
+    data: { type: 'string' },
     cases: { type: 'boolean', default: false },
     smoke: { type: 'boolean', default: false },
   },
@@ -46,6 +48,7 @@ const options: BenchOptions = {
   rounds: values.rounds === undefined ? undefined : Number(values.rounds),
   filter: values.filter,
   model: values.model,
+  data: values.data,
   cases: values.cases,
   smoke: values.smoke,
 };

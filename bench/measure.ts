@@ -17,6 +17,8 @@ export interface BenchOptions {
   readonly filter: string;
   /** A folder instead of random weights. */
   readonly model: string | undefined;
+  /** A text file for `perplexity`. */
+  readonly data: string | undefined;
   readonly cases: boolean;
   /** One turn of small shapes, to see that the bench works. */
   readonly smoke: boolean;
