@@ -23,6 +23,21 @@ export type RopeConfig =
       readonly truncate: boolean;
     };
 
+/** How many times each part of a model is repeated by `inflate`. */
+export interface InflationFactors {
+  readonly width: number;
+  readonly heads: number;
+  readonly ffn: number;
+  readonly layers: number;
+}
+
+/** What `inflate` made of a model, with its parameters before and after. */
+export interface Inflation {
+  readonly factors: InflationFactors;
+  readonly from: number;
+  readonly to: number;
+}
+
 /** A Llama-family decoder. */
 export interface DecoderConfig {
   readonly modelType: string;
@@ -48,6 +63,8 @@ export interface DecoderConfig {
   readonly windows: readonly number[];
   readonly bosToken: number | null;
   readonly eosTokens: readonly number[];
+  /** Present when the weights are those of the file repeated. */
+  readonly inflation?: Inflation;
   /** The file's own object, unknown keys included. */
   readonly raw: Readonly<Record<string, unknown>>;
 }

@@ -11,8 +11,9 @@ export type {
 } from './architecture.ts';
 export { architectureOf, architectures } from './architectures.ts';
 export type { ChatMessage, ChatOptions } from './chat.ts';
-export type { DecoderConfig, RopeConfig } from './config.ts';
+export type { DecoderConfig, Inflation, InflationFactors, RopeConfig } from './config.ts';
 export { createDecoder, type Decoder, type DecoderParts } from './decoder.ts';
+export { type ConfiguredCheckpoint, type InflateOptions, inflate } from './inflate.ts';
 export { llama } from './llama.ts';
 export {
   type LoadedModel,

@@ -15,6 +15,7 @@ import type { LayerTree, WeightMap, WeightSpec, Weights, WeightTree } from './ar
 import { architectureOf } from './architectures.ts';
 import type { DecoderConfig } from './config.ts';
 import { createDecoder, type Decoder } from './decoder.ts';
+import { inflate, inflateSchema, inflationNote } from './inflate.ts';
 import { columnsOf } from './layers.ts';
 import { parse, tokens } from './schema.ts';
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
@@ -32,6 +33,7 @@ const LoadSchema = z.strictObject({
   dtype: z.enum(['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q4_0']).default('auto'),
   contextLength: z.int().min(1).optional(),
   maxRows: z.int().min(1).max(4096).optional(),
+  inflate: inflateSchema.optional(),
   onProgress: z
     .custom<(progress: LoadProgress) => void>(isFunction, 'expected a function')
     .optional(),
@@ -44,6 +46,7 @@ const LoadSchema = z.strictObject({
  * - `dtype`: element type of the matrices, by default (`auto`) the one of the file; vectors are always f32.
  * - `contextLength`: positions a sequence may have; by default what the file allows, at most 4096.
  * - `maxRows`: rows per recorded plan; by default what the backend prefers. Longer forwards run the plan again.
+ * - `inflate`: makes the model larger without changing its function (`InflateOptions`), to see what a size costs.
  * - `onProgress`, `signal`: called after every tensor; aborts between reads and frees what was loaded.
  */
 export type LoadOptions = z.input<typeof LoadSchema>;
@@ -114,24 +117,26 @@ async function loadChecked(
   const file = `${source.name}/config.json`;
   const json = await readJson(source, 'config.json');
   const architecture = architectureOf(json, file);
-  const config = await withGenerationConfig(source, architecture.readConfig(json, file));
-  const contextLength = options.contextLength ?? Math.min(config.maxPositions, DEFAULT_CONTEXT);
-  if (contextLength > config.maxPositions)
+  const own = await withGenerationConfig(source, architecture.readConfig(json, file));
+  const contextLength = options.contextLength ?? Math.min(own.maxPositions, DEFAULT_CONTEXT);
+  if (contextLength > own.maxPositions)
     throw new OptionError(
-      `load: contextLength: expected at most max_position_embeddings ${config.maxPositions}, got ${contextLength}`,
+      `load: contextLength: expected at most max_position_embeddings ${own.maxPositions}, got ${contextLength}`,
     );
-  const checkpoint = await openCheckpoint(source);
-  const map = architecture.weights(config);
-  const notes = checkWeights(source.name, checkpoint, map, config);
-  if (options.contextLength === undefined && contextLength < config.maxPositions)
+  const opened = { config: own, checkpoint: await openCheckpoint(source) };
+  const notes = checkWeights(source.name, opened.checkpoint, architecture.weights(own), own);
+  const { config, checkpoint } =
+    options.inflate === undefined ? opened : inflate(architecture, opened, options.inflate);
+  if (config.inflation !== undefined) notes.push(inflationNote(config.inflation));
+  if (options.contextLength === undefined && contextLength < own.maxPositions)
     notes.push(
-      `contextLength: ${contextLength} of the ${config.maxPositions} positions the file allows`,
+      `contextLength: ${contextLength} of the ${own.maxPositions} positions the file allows`,
     );
   const backend = options.backend ?? cpu();
   try {
     return createDecoder(architecture, {
       config,
-      weights: await loadWeights(checkpoint, map, backend, options),
+      weights: await loadWeights(checkpoint, architecture.weights(config), backend, options),
       backend,
       ownsBackend: options.backend === undefined,
       contextLength,
