@@ -3,12 +3,14 @@ import type { LoadedModel } from '../models/load.ts';
 import type { Drafter } from '../speculate/drafter.ts';
 import { type GenerateResult, generate, type Prompt } from '../speculate/generate.ts';
 import { type GenerateOptions, readOptions } from '../speculate/options.ts';
-import { colours, table } from './display.ts';
+import { colours, inflationLine, table } from './display.ts';
 import type { CliOptions } from './options.ts';
 import { loadTarget, openBackend, openDrafter, promptOf, settingsOf } from './parts.ts';
 
 /** Tokens of an unseen run of each kind before the timed ones, so that neither pays for compiling the other's code. */
 const WARM_UP_TOKENS = 24;
+/** What the embedded target is inflated to: weights that no cache holds, as those of real models. */
+const PARAMETERS = 100e6;
 
 /** Runs the command; the status is 1 when the verifier promised the same tokens and they differ. */
 export async function compare(options: CliOptions, signal: AbortSignal): Promise<number> {
@@ -16,15 +18,17 @@ export async function compare(options: CliOptions, signal: AbortSignal): Promise
   const { guarantee, name: verifierName } = readOptions(settings).verifier;
   const prompt = await promptOf(options);
   const backend = await openBackend(options);
-  const target = await loadTarget(options, backend, signal);
+  const target = await loadTarget(options, { backend, signal, parameters: PARAMETERS });
   const { drafter, dispose } = await openDrafter(options, 'model', { backend, target, signal });
   const paint = colours(options);
+  const { report, config } = target.model;
   const show = options.json ? () => {} : (text: string) => process.stdout.write(text);
   const run = (label: string, how: Drafter | undefined) =>
     tell(target, prompt, { ...settings, ...(how && { drafter: how }), signal }, (text, drafted) => {
       show(text === null ? `${paint.title(label)}\n` : drafted ? paint.drafted(text) : text);
     });
 
+  for (const line of inflationLine(options, config)) show(`${line}\n\n`);
   for (const how of [undefined, drafter])
     await generate(target, prompt, {
       ...settings,
@@ -42,11 +46,11 @@ export async function compare(options: CliOptions, signal: AbortSignal): Promise
     plain.tokens.length === speculative.tokens.length &&
     plain.tokens.every((id, i) => id === speculative.tokens[i]);
   const promised = guarantee === 'bit-exact' || guarantee === 'seed-exact';
-  const { report, config } = target.model;
   if (options.json)
     console.log(
       JSON.stringify({
         report,
+        inflation: config.inflation ?? null,
         drafter: drafter.name,
         verifier: verifierName,
         guarantee,

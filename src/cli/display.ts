@@ -1,4 +1,5 @@
 // What a terminal shows: colours where they are wanted, tables, a progress bar. Plain text everywhere else.
+import type { DecoderConfig } from '../models/config.ts';
 import type { CliOptions } from './options.ts';
 
 /** Escape codes, or nothing when standard output is not a terminal or colours were declined. */
@@ -33,6 +34,17 @@ export function table(rows: readonly (readonly string[])[]): string {
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** What was made of an inflated target, in one line; no line for others. */
+export function inflationLine(options: CliOptions, { inflation }: DecoderConfig): string[] {
+  if (inflation === undefined) return [];
+  const millions = (count: number) => `${(count / 1e6).toFixed(1)}M`;
+  const name = options.model ?? 'embedded target';
+  const hint = options.inflate === undefined ? '; --no-inflate runs it as it is' : '';
+  return [
+    `${name} (${millions(inflation.from)} parameters) inflated to ${millions(inflation.to)}: the same function at the memory traffic of that size${hint}`,
+  ];
 }
 
 /** A bar on standard error; silent when that is not a terminal, and for loads under 100 ms. */

@@ -13,7 +13,7 @@ export async function explain(options: CliOptions, signal: AbortSignal): Promise
   const rows = numberOf(options, 'rows') ?? 1;
   const prompt = await promptOf(options);
   const backend = await openBackend(options);
-  const target = await loadTarget(options, backend, signal);
+  const target = await loadTarget(options, { backend, signal });
   const { model, tokenizer } = target;
   if (!Number.isInteger(rows) || rows < 1 || rows > model.maxRows)
     throw new UsageError(`--rows: expected a whole number from 1 to ${model.maxRows}, got ${rows}`);

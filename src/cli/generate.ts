@@ -1,5 +1,6 @@
 // `foretoken generate`: the continuation on standard output, everything else on standard error.
 import { generate } from '../speculate/generate.ts';
+import { inflationLine } from './display.ts';
 import type { CliOptions } from './options.ts';
 import { loadTarget, openBackend, openDrafter, promptOf, settingsOf } from './parts.ts';
 
@@ -8,7 +9,7 @@ export async function generateText(options: CliOptions, signal: AbortSignal): Pr
   const settings = settingsOf(options);
   const prompt = await promptOf(options);
   const backend = await openBackend(options);
-  const target = await loadTarget(options, backend, signal);
+  const target = await loadTarget(options, { backend, signal });
   const { drafter, dispose } = await openDrafter(options, 'none', { backend, target, signal });
   const generation = generate(target, prompt, { ...settings, drafter, signal, onAbort: 'return' });
   for await (const { text } of generation) process.stdout.write(text);
@@ -21,6 +22,7 @@ export async function generateText(options: CliOptions, signal: AbortSignal): Pr
         `first token after ${stats.firstTokenMs.toFixed(0)} ms, then ${stats.tokensPerSecond.toFixed(1)} tokens/s`,
         `${stats.targetForwards} target forwards, ${stats.acceptedTokens} of ${stats.draftedTokens} drafted tokens accepted`,
         `${target.model.report.backend}: ${target.model.report.executor}`,
+        ...inflationLine(options, target.model.config),
       ].join('\n'),
     );
   dispose();

@@ -9,9 +9,12 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
 
 What runs
   --model FOLDER        Hugging Face folder with safetensors        (the embedded target model)
-  --backend NAME        cpu, wasm, reference, gpu-cpu or gpu-webasm                       (cpu)
+  --backend NAME        cpu, wasm, reference, gpu-cpu or gpu-webasm                      (wasm)
   --dtype TYPE          auto, f32, bf16 or f16: how weights are kept                     (auto)
   --context-length N    positions of the cache                       (the model's, up to 4096)
+  --inflate N           parameters, like 400M: the same function in a larger model, to see what a
+                        size costs    (100M: compare on wasm with the embedded target; else none)
+  --no-inflate          compare: the embedded target as it is
 
 What it writes
   --prompt TEXT         text to continue, - for standard input             ("Once upon a time")

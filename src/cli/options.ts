@@ -14,9 +14,11 @@ const flag = { type: 'boolean', default: false } as const;
 
 const OPTIONS = {
   model: text,
-  backend: { ...text, default: 'cpu' },
+  backend: { ...text, default: 'wasm' },
   dtype: { ...text, default: 'auto' },
   'context-length': text,
+  inflate: text,
+  'no-inflate': flag,
   prompt: { ...text, default: 'Once upon a time' },
   chat: flag,
   'max-tokens': { ...text, default: '160' },
@@ -66,6 +68,7 @@ const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMAND
   stats: ['generate'],
   rows: ['explain'],
   steps: ['explain'],
+  'no-inflate': ['compare'],
   json: ['compare', 'explain'],
 };
 
@@ -120,6 +123,20 @@ type NumericOption =
   | 'seed'
   | 'draft-length'
   | 'rows';
+
+/** A count like 400M, 1.1B or 1e8, or undefined where the option was not given. */
+export function countOf(options: CliOptions, name: 'inflate'): number | undefined {
+  const value = options[name];
+  if (value === undefined) return undefined;
+  const [, digits, unit] = /^(\d+(?:\.\d+)?(?:e\d+)?)([kmb]?)$/i.exec(value) ?? [];
+  if (digits === undefined)
+    throw new UsageError(
+      `--${name}: expected a number like 400M or 1e8, got ${JSON.stringify(value)}`,
+    );
+  return (
+    Number(digits) * { k: 1e3, m: 1e6, b: 1e9, '': 1 }[unit.toLowerCase() as 'k' | 'm' | 'b' | '']
+  );
+}
 
 /** One of `names`. */
 export function oneOf<const Name extends string>(

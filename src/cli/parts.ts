@@ -17,7 +17,7 @@ import { greedy } from '../speculate/verifiers/greedy.ts';
 import { match } from '../speculate/verifiers/match.ts';
 import { rejection } from '../speculate/verifiers/rejection.ts';
 import { progressBar } from './display.ts';
-import { type CliOptions, numberOf, oneOf, UsageError } from './options.ts';
+import { type CliOptions, countOf, numberOf, oneOf, UsageError } from './options.ts';
 
 const embedded = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 /** Where the cost of verification on the cpu backend still pays (bench decode); others have the library's default. */
@@ -43,19 +43,34 @@ export async function openBackend(options: CliOptions): Promise<Backend> {
   }
 }
 
-/** The target model, with a progress bar. */
+interface LoadParts {
+  readonly backend: Backend;
+  readonly signal: AbortSignal;
+  /** Parameters to inflate the model to. */
+  readonly parameters?: number | undefined;
+}
+
+/**
+ * The target model, with a progress bar, inflated as asked for. `parameters` is the size of the embedded one where nothing
+ * was asked, on the backend that has the speed for it.
+ */
 export function loadTarget(
   options: CliOptions,
-  backend: Backend,
-  signal: AbortSignal,
+  { parameters, ...parts }: LoadParts,
 ): Promise<LoadedModel> {
-  return loadFolder(options.model ?? embedded('target'), options, { backend, signal });
+  if (options['no-inflate'] && options.inflate !== undefined)
+    throw new UsageError('--inflate: expected it or --no-inflate, got both');
+  const asItIs = options['no-inflate'] || options.model !== undefined || options.backend !== 'wasm';
+  return loadFolder(options.model ?? embedded('target'), options, {
+    ...parts,
+    parameters: countOf(options, 'inflate') ?? (asItIs ? undefined : parameters),
+  });
 }
 
 async function loadFolder(
   folder: string,
   options: CliOptions,
-  { backend, signal }: { readonly backend: Backend; readonly signal: AbortSignal },
+  { backend, signal, parameters }: LoadParts,
 ): Promise<LoadedModel> {
   const bar = progressBar(`loading ${folder}`);
   try {
@@ -63,6 +78,7 @@ async function loadFolder(
       backend,
       dtype: oneOf('dtype', options.dtype, ['auto', 'f32', 'bf16', 'f16']),
       contextLength: numberOf(options, 'context-length'),
+      inflate: parameters === undefined ? undefined : { parameters },
       onProgress: ({ loadedBytes, totalBytes }) => bar.update(loadedBytes, totalBytes),
       signal,
     });

@@ -46,6 +46,24 @@ describe('foretoken', () => {
     expect(stdout).toMatch(/same tokens: yes\n$/);
   });
 
+  it('inflates the embedded target, says so, and tells the story of the target as it is', () => {
+    const line =
+      /^embedded target \(3\.4M parameters\) inflated to 98\.9M: the same function .*; --no-inflate runs it as it is\n/;
+    const common = ['--max-tokens', '12'];
+    expect(foretoken(common).stdout).toMatch(line);
+    expect(foretoken([...common, '--no-inflate']).stdout).toMatch(/^plain decoding\n/);
+    expect(foretoken([...common, '--backend', 'cpu']).stdout).toMatch(/^plain decoding\n/);
+    const json = (...args: string[]) =>
+      JSON.parse(foretoken([...common, '--json', ...args]).stdout);
+    const own = json('--no-inflate');
+    const large = json('--inflate', '0.02B');
+    expect(own.inflation).toBe(null);
+    expect(large.inflation).toMatchObject({ from: 3_426_560, factors: { width: 2 } });
+    expect(large.report.notes.join()).toContain('inflated from 3426560 to');
+    expect(large.plain.tokens).toEqual(own.plain.tokens);
+    expect(large.sameTokens).toBe(true);
+  });
+
   it.each([
     ['ngram', 'match', 'cpu'],
     ['tree', 'match', 'cpu'],
@@ -115,6 +133,10 @@ describe('foretoken', () => {
     [['--rows', '3'], 2, '--rows: expected with explain, got it with compare'],
     [['--branching', '2'], 2, '--branching: expected --drafter tree with it, got model'],
     [['--drafter', 'guess'], 2, '--drafter: expected one of model, tree, ngram, none, got "guess"'],
+    [['--inflate', '1e8', '--no-inflate'], 2, '--inflate: expected it or --no-inflate, got both'],
+    [['--inflate', 'big'], 2, '--inflate: expected a number like 400M or 1e8, got "big"'],
+    [['--inflate', '1M'], 1, 'expected at least the 3426560 the model has, got 1000000'],
+    [['explain', '--no-inflate'], 2, '--no-inflate: expected with compare, got it with explain'],
     [['--seed', 'x'], 2, '--seed: expected a number, got "x"'],
     [['--top-p', '2'], 1, 'topP'],
     [['--verifier', 'greedy', '--temperature', '1'], 1, 'expected temperature 0'],
