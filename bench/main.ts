@@ -1,17 +1,25 @@
-// npm run bench -- <kernels | verify-cost | decode | overhead> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] …
+// npm run bench -- <kernels | verify-cost | decode | inflate | overhead | perplexity> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] …
 // Every bench prints a table and, as its last line, one line of JSON.
 import { parseArgs } from 'node:util';
 import { type GpuMode, gpu } from '../src/kernels/gpu/index.ts';
 import { type Backend, cpu, reference } from '../src/kernels/index.ts';
 import { wasm } from '../src/kernels/wasm/index.ts';
 import { decode } from './decode.ts';
+import { inflation } from './inflate.ts';
 import { kernels } from './kernels.ts';
 import { type BenchOptions, DTYPES } from './measure.ts';
 import { overhead } from './overhead.ts';
 import { perplexity } from './perplexity.ts';
 import { verifyCost } from './verify-cost.ts';
 
-const BENCHES = { kernels, 'verify-cost': verifyCost, decode, overhead, perplexity };
+const BENCHES = {
+  kernels,
+  'verify-cost': verifyCost,
+  decode,
+  overhead,
+  perplexity,
+  inflate: inflation,
+};
 const BACKENDS: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
   reference,
   cpu,
@@ -35,6 +43,7 @@ const { values, positionals } = parseArgs({
     filter: { type: 'string', default: '' },
     model: { type: 'string' },
     data: { type: 'string' },
+    parameters: { type: 'string' },
     cases: { type: 'boolean', default: false },
     smoke: { type: 'boolean', default: false },
   },
@@ -49,6 +58,7 @@ const options: BenchOptions = {
   filter: values.filter,
   model: values.model,
   data: values.data,
+  parameters: values.parameters === undefined ? undefined : Number(values.parameters),
   cases: values.cases,
   smoke: values.smoke,
 };

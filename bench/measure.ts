@@ -19,6 +19,8 @@ export interface BenchOptions {
   readonly model: string | undefined;
   /** A text file for `perplexity`. */
   readonly data: string | undefined;
+  /** What inflate makes of the model. */
+  readonly parameters: number | undefined;
   readonly cases: boolean;
   /** One turn of small shapes, to see that the bench works. */
   readonly smoke: boolean;
