@@ -1,4 +1,5 @@
 // The ops of a Llama decoder: each checks shapes and dtypes and emits one kernel call.
+import { BLOCK, isBlocked } from '../kernels/blocks.ts';
 import type { OpParams } from '../kernels/plan.ts';
 import { describe, type Emit, isFloat, isIndex, like } from './emit.ts';
 import { check, resolveAxis, sameShape } from './shape.ts';
@@ -17,9 +18,10 @@ export function decoderOps(emit: Emit) {
           weight.shape.length === 2 &&
           weight.shape[1] === inner &&
           isFloat(weight.dtype) &&
+          (!isBlocked(weight.dtype) || inner % BLOCK === 0) &&
           (!bias || (bias.dtype === 'f32' && sameShape(bias.shape, [outer]))),
         'linear',
-        'x f32 [T, I], weight f32, f16, bf16, q8_0 or q4_0 [O, I], bias f32 [O]',
+        'x f32 [T, I], weight f32, f16, bf16, or with whole blocks a row q8_0 or q4_0 [O, I], bias f32 [O]',
         describe(x, weight, bias),
       );
       const inputs = bias ? [x, weight, bias] : [x, weight];

@@ -13,7 +13,7 @@ const WRONG: readonly [string, Wrong, string][] = [
   [
     'linear',
     (ops, x) => ops.linear(x, ops.zeros([4, 2])),
-    'linear: expected x f32 [T, I], weight f32, f16, bf16, q8_0 or q4_0 [O, I], bias f32 [O], got f32 [2, 3], f32 [4, 2]',
+    'linear: expected x f32 [T, I], weight f32, f16, bf16, or with whole blocks a row q8_0 or q4_0 [O, I], bias f32 [O], got f32 [2, 3], f32 [4, 2]',
   ],
   [
     'linear bias',
