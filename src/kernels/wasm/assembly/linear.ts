@@ -86,11 +86,11 @@ function tile4x2<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, y
 type BF16 = u16;
 type F16 = i16;
 
-/** Four weights as f32; bf16 is the upper half of one. */
+/** Four weights that were loaded, those of 16 bits to 32, as f32; bf16 is the upper half of one. */
 @inline
-function four<T>(at: usize): v128 {
-  if (sizeof<T>() === 4) return v128.load(at);
-  return isSigned<T>() ? halves(v128.load16x4_s(at)) : i32x4.shl(v128.load16x4_u(at), 16);
+function wide<T>(loaded: v128): v128 {
+  if (sizeof<T>() === 4) return loaded;
+  return isSigned<T>() ? halves(loaded) : i32x4.shl(loaded, 16);
 }
 
 /**
@@ -121,13 +121,15 @@ function tile<T>(R: i32, G: i32, w: usize, x: usize, xStride: usize, length: i32
     const u1 = R > 1 ? v128.load(x1 + i) : u0;
     const u2 = R > 2 ? v128.load(x2 + i) : u0;
     const u3 = R > 3 ? v128.load(x3 + i) : u0;
-    const a = four<T>(at), b = four<T>(at + 4 * sizeof<T>());
+    const a = wide<T>(sizeof<T>() === 4 ? v128.load(at) : v128.load16x4_s(at));
+    const b = wide<T>(sizeof<T>() === 4 ? v128.load(at, 16) : v128.load16x4_s(at, 8));
     s00 = madd(a, u0, s00), s01 = madd(b, u0, s01);
     if (R > 1) s10 = madd(a, u1, s10), s11 = madd(b, u1, s11);
     if (R > 2) s20 = madd(a, u2, s20), s21 = madd(b, u2, s21);
     if (R > 3) s30 = madd(a, u3, s30), s31 = madd(b, u3, s31);
     if (G > 2) {
-      const c = four<T>(at + 8 * sizeof<T>()), d = four<T>(at + 12 * sizeof<T>());
+      const c = wide<T>(sizeof<T>() === 4 ? v128.load(at, 32) : v128.load16x4_s(at, 16));
+      const d = wide<T>(sizeof<T>() === 4 ? v128.load(at, 48) : v128.load16x4_s(at, 24));
       s02 = madd(c, u0, s02), s03 = madd(d, u0, s03);
       if (R > 1) s12 = madd(c, u1, s12), s13 = madd(d, u1, s13);
     }
@@ -152,8 +154,11 @@ function pair<T>(a: v128, b: v128, w: usize, x: usize, left: i32, y: usize, firs
 
 function rest<T>(w: usize, x: usize, left: i32): f32 {
   let sum: f32 = 0;
-  for (let i: usize = 0; i < <usize>left; i++)
-    sum += load<f32>(x + (i << 2)) * f32x4.extract_lane(four<T>(w + i * sizeof<T>()), 0);
+  for (let i = 0; i < left; i++) {
+    const at = w + <usize>i * sizeof<T>();
+    const value = wide<T>(sizeof<T>() === 4 ? v128.load32_zero(at) : i32x4.splat(load<i16>(at)));
+    sum += load<f32>(x + (<usize>i << 2)) * f32x4.extract_lane(value, 0);
+  }
   return sum;
 }
 
