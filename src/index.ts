@@ -6,6 +6,7 @@ export { cpu } from './kernels/cpu/index.ts';
 export { FormatError, OptionError, ShapeError, UnsupportedError } from './kernels/errors.ts';
 export { reference } from './kernels/reference/index.ts';
 export { type WasmOptions, wasm } from './kernels/wasm/index.ts';
+export { type ExportOptions, type ExportResult, exportGguf } from './models/gguf/export.ts';
 export {
   type LoadedModel,
   type LoadOptions,

@@ -19,7 +19,7 @@ export async function generateText(options: CliOptions, signal: AbortSignal): Pr
     console.error(
       [
         `${usage.promptTokens} prompt and ${usage.completionTokens} new tokens, ended by ${finishReason}`,
-        `first token after ${stats.firstTokenMs.toFixed(0)} ms, then ${stats.tokensPerSecond.toFixed(1)} tokens/s`,
+        `loaded in ${target.loadMs.toFixed(0)} ms, first token ${stats.firstTokenMs.toFixed(0)} ms after, then ${stats.tokensPerSecond.toFixed(1)} tokens/s`,
         `${stats.targetForwards} target forwards, ${stats.acceptedTokens} of ${stats.draftedTokens} drafted tokens accepted`,
         `${target.model.report.backend}: ${target.model.report.executor}`,
         ...inflationLine(options, target.model.config),

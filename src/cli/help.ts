@@ -6,11 +6,13 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
   foretoken [compare]   tell a story plainly and again with speculation, and compare (the default)
   foretoken generate    write the continuation of a prompt to standard output
   foretoken explain     print the plan of a forward: op, shapes, bytes, FLOPs, time, share
+  foretoken quantize IN OUT --type TYPE    write a model (folder or .gguf) to a GGUF file OUT
 
 What runs
-  --model FOLDER        Hugging Face folder with safetensors        (the embedded target model)
+  --model PATH          Hugging Face folder with safetensors, or a .gguf file
+                                                                    (the embedded target model)
   --backend NAME        cpu, wasm, reference, gpu-cpu or gpu-webasm                      (wasm)
-  --dtype TYPE          auto, f32, bf16 or f16: how weights are kept                     (auto)
+  --dtype TYPE          auto, f32, bf16, f16, q8_0 or q4_0: how weights are kept         (auto)
   --context-length N    positions of the cache                       (the model's, up to 4096)
   --inflate N           parameters, like 400M: the same function in a larger model, to see what a
                         size costs    (100M: compare on wasm with the embedded target; else none)
@@ -29,7 +31,7 @@ What it writes
 
 How it speculates
   --drafter NAME        model, tree, ngram or none    (compare: model; generate: none)
-  --draft FOLDER        the draft model of model and tree            (the embedded draft model)
+  --draft PATH          the draft model of model and tree            (the embedded draft model)
   --draft-length N      drafted tokens per round at most            (model 2, tree 6, ngram 4)
   --branching LIST      children per level of tree                                      (3,2,1)
   --verifier NAME       greedy, match or rejection  (greedy at temperature 0, else match)
@@ -37,6 +39,8 @@ How it speculates
 Output
   --stats               generate: the numbers of the run, on standard error
   --rows N              explain: rows of the forward                                        (1)
+  --type TYPE           quantize: q8_0, q4_0, f16, bf16 or f32
+  --force               quantize: overwrite OUT
   --steps               explain: every step, not one line per kind
   --json                compare, explain: one line of JSON instead of tables
   --no-color            also by the variable NO_COLOR

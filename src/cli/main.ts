@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command line. Nothing but Node's own modules is imported before a command runs, so that --help comes at once.
 import { helpText } from './help.ts';
-import { type Command, parseCommand, UsageError } from './options.ts';
+import { type CliOptions, type Command, parseCommand, UsageError } from './options.ts';
 
 /** Exit statuses: a failed check or a broken file, and a command line that makes no sense. */
 const FAILED = 1;
@@ -31,6 +31,10 @@ async function runner(command: Command) {
       return (await import('./generate.ts')).generateText;
     case 'explain':
       return (await import('./explain.ts')).explain;
+    case 'quantize': {
+      const { quantize } = await import('./quantize.ts');
+      return (options: CliOptions, signal: AbortSignal) => quantize(command.paths, options, signal);
+    }
   }
 }
 

@@ -7,7 +7,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-const COMMANDS = ['compare', 'generate', 'explain'] as const;
+const COMMANDS = ['compare', 'generate', 'explain', 'quantize'] as const;
 
 const text = { type: 'string' } as const;
 const flag = { type: 'boolean', default: false } as const;
@@ -39,6 +39,8 @@ const OPTIONS = {
   verifier: text,
   stats: flag,
   rows: { ...text, default: '1' },
+  type: text,
+  force: flag,
   steps: flag,
   json: flag,
   'no-color': flag,
@@ -47,8 +49,15 @@ const OPTIONS = {
 } as const;
 
 const WRITING = ['compare', 'generate'] as const;
+const RUNNING = [...WRITING, 'explain'] as const;
 /** Options that only some commands have; the others are of all. */
 const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMANDS)[number][] } = {
+  model: RUNNING,
+  backend: RUNNING,
+  dtype: RUNNING,
+  'context-length': RUNNING,
+  prompt: RUNNING,
+  chat: RUNNING,
   'max-tokens': WRITING,
   stop: WRITING,
   'ignore-eos': WRITING,
@@ -70,6 +79,8 @@ const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMAND
   steps: ['explain'],
   'no-inflate': ['compare'],
   json: ['compare', 'explain'],
+  type: ['quantize'],
+  force: ['quantize'],
 };
 
 /** Values by option name; numbers are still text. */
@@ -78,14 +89,16 @@ export type CliOptions = ReturnType<typeof parse>['values'];
 export interface Command {
   readonly name: (typeof COMMANDS)[number];
   readonly options: CliOptions;
+  /** What follows the name of a command that takes files. */
+  readonly paths: readonly string[];
 }
 
 /** Throws a UsageError for unknown commands, unknown options and options of another command. */
 export function parseCommand(args: readonly string[]): Command {
   const { values, positionals, tokens } = parse(args);
-  const [name = 'compare', ...rest] = positionals;
+  const [name = 'compare', ...paths] = positionals;
   const command = COMMANDS.find((each) => each === name);
-  if (command === undefined || rest.length > 0)
+  if (command === undefined || (paths.length > 0 && command !== 'quantize'))
     throw new UsageError(
       `expected one of ${COMMANDS.join(', ')}, got ${JSON.stringify(positionals.join(' '))}`,
     );
@@ -97,7 +110,7 @@ export function parseCommand(args: readonly string[]): Command {
         `--${token.name}: expected with ${commands.join(' or ')}, got it with ${command}`,
       );
   }
-  return { name: command, options: values };
+  return { name: command, options: values, paths };
 }
 
 /** A number, or undefined where the option was not given. */

@@ -76,7 +76,7 @@ async function loadFolder(
   try {
     return await load(folder, {
       backend,
-      dtype: oneOf('dtype', options.dtype, ['auto', 'f32', 'bf16', 'f16']),
+      dtype: oneOf('dtype', options.dtype, ['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q4_0']),
       contextLength: numberOf(options, 'context-length'),
       inflate: parameters === undefined ? undefined : { parameters },
       onProgress: ({ loadedBytes, totalBytes }) => bar.update(loadedBytes, totalBytes),

@@ -4,6 +4,8 @@
 export type RopeConfig =
   | { readonly type: 'default'; readonly theta: number }
   | { readonly type: 'linear'; readonly theta: number; readonly factor: number }
+  /** Each frequency divided by a factor of its own, as GGUF files have it. */
+  | { readonly type: 'factors'; readonly theta: number; readonly factors: readonly number[] }
   | {
       readonly type: 'llama3';
       readonly theta: number;

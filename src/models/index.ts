@@ -13,6 +13,7 @@ export { architectureOf, architectures } from './architectures.ts';
 export type { ChatMessage, ChatOptions } from './chat.ts';
 export type { DecoderConfig, Inflation, InflationFactors, RopeConfig } from './config.ts';
 export { createDecoder, type Decoder, type DecoderParts } from './decoder.ts';
+export { type ExportOptions, type ExportResult, exportGguf } from './gguf/export.ts';
 export { type ConfiguredCheckpoint, type InflateOptions, inflate } from './inflate.ts';
 export { llama } from './llama.ts';
 export {

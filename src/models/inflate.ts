@@ -17,6 +17,8 @@ import { sizeOf } from '../tensor/shape.ts';
 import type { ReadOptions } from '../tensor/source.ts';
 import type { Architecture, LayerTree, WeightMap, WeightSpec } from './architecture.ts';
 import type { DecoderConfig, Inflation, InflationFactors } from './config.ts';
+import type { ModelFiles } from './files.ts';
+import { specsOf } from './weights.ts';
 
 const factor = z.int().min(1).max(4096).default(1);
 
@@ -72,6 +74,26 @@ export function inflate(
   };
   const sources = sourcesOf(architecture.weights(large), small, factors);
   return { config: large, checkpoint: repeated(checkpoint, sources) };
+}
+
+/** `inflate` for the files of a model, whose tensors may have other names and rows in another order. */
+export function inflateFiles(files: ModelFiles, options: InflateOptions): ModelFiles {
+  const { architecture, checkpoint, place } = files;
+  const tensors = new Map(
+    specsOf(architecture.weights(files.config)).map(({ name }) => [
+      name,
+      checkpoint.tensors.get(place(name).name)!,
+    ]),
+  );
+  const own: Checkpoint = {
+    tensors,
+    metadata: checkpoint.metadata,
+    read: (name, given) => checkpoint.read(place(name).name, given),
+    readInto: (name, ...given) => checkpoint.readInto(place(name).name, ...given),
+  };
+  const large = inflate(architecture, { config: files.config, checkpoint: own }, options);
+  // Heads are repeated whole, so rows keep their order within each.
+  return { ...files, ...large, place: (name) => ({ ...place(name), name }) };
 }
 
 /** A line for reports. */

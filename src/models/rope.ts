@@ -20,6 +20,11 @@ export function inverseFrequencies(rope: RopeConfig, headDim: number): Frequenci
       return { inverse, attentionFactor: 1 };
     case 'linear':
       return { inverse: inverse.map((frequency) => frequency / rope.factor), attentionFactor: 1 };
+    case 'factors':
+      return {
+        inverse: inverse.map((frequency, d) => frequency / rope.factors[d]),
+        attentionFactor: 1,
+      };
     case 'llama3':
       return {
         inverse: inverse.map((frequency) => stretchLlama3(frequency, rope)),

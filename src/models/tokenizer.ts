@@ -213,30 +213,33 @@ function parseJson(text: string, path: string): unknown {
 }
 
 /** Reads tokenizer.json, and tokenizer_config.json and chat_template.jinja where present, from a model folder. */
-export async function loadTokenizer(source: FolderTextSource): Promise<Tokenizer> {
+export async function readTokenizerFiles(source: FolderTextSource): Promise<TokenizerFiles> {
   const read = async (path: string) => ((await source.has(path)) ? source.text(path) : undefined);
   const [json, config, chatTemplate] = await Promise.all(
     ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja'].map(read),
   );
   if (json === undefined)
     throw new FormatError(`${source.name}: expected a file tokenizer.json, got none`);
-  const inFolder = (error: unknown) =>
-    error instanceof FormatError || error instanceof UnsupportedError
-      ? new (error.constructor as typeof FormatError)(`${source.name}/${error.message}`, {
-          cause: error,
-        })
-      : error;
-  try {
-    return createFrom(json, config, chatTemplate);
-  } catch (error) {
-    throw inFolder(error);
-  }
-}
-
-function createFrom(json: string, config: string | undefined, chatTemplate: string | undefined) {
-  return createTokenizer({
+  return named(source.name, () => ({
     tokenizerJson: parseJson(json, 'tokenizer.json'),
     tokenizerConfig: config === undefined ? undefined : parseJson(config, 'tokenizer_config.json'),
     chatTemplate,
-  });
+  }));
+}
+
+/** The tokenizer of a model folder. */
+export async function loadTokenizer(source: FolderTextSource): Promise<Tokenizer> {
+  const files = await readTokenizerFiles(source);
+  return named(source.name, () => createTokenizer(files));
+}
+
+/** What `make` returns; errors about files get the name of their folder in front. */
+export function named<Result>(folder: string, make: () => Result): Result {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof FormatError || error instanceof UnsupportedError)) throw error;
+    const Failure = error.constructor as typeof FormatError;
+    throw new Failure(`${folder}/${error.message}`, { cause: error });
+  }
 }

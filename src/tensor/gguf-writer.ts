@@ -132,6 +132,22 @@ function sizeInBytes(dtype: GgufDType, shape: readonly number[]): number {
 
 const aligned = (size: number, alignment: number) => Math.ceil(size / alignment) * alignment;
 
+type Put = (view: DataView, at: number, value: number | bigint) => void;
+
+const PUT: Readonly<Record<Exclude<GgufScalarType, 'string'>, Put>> = {
+  bool: (view, at, value) => view.setUint8(at, Number(value)),
+  u8: (view, at, value) => view.setUint8(at, Number(value)),
+  i8: (view, at, value) => view.setInt8(at, Number(value)),
+  u16: (view, at, value) => view.setUint16(at, Number(value), true),
+  i16: (view, at, value) => view.setInt16(at, Number(value), true),
+  u32: (view, at, value) => view.setUint32(at, Number(value), true),
+  i32: (view, at, value) => view.setInt32(at, Number(value), true),
+  f32: (view, at, value) => view.setFloat32(at, Number(value), true),
+  f64: (view, at, value) => view.setFloat64(at, Number(value), true),
+  u64: (view, at, value) => view.setBigUint64(at, BigInt(value), true),
+  i64: (view, at, value) => view.setBigInt64(at, BigInt(value), true),
+};
+
 /** Bytes that grow. */
 class Output {
   #bytes = new Uint8Array(65_536);
@@ -167,30 +183,7 @@ class Output {
 
   number(type: Exclude<GgufScalarType, 'string'>, value: number | bigint): void {
     const at = this.#grow(VALUE_BYTES[type]);
-    const view = this.#view;
-    switch (type) {
-      case 'bool':
-      case 'u8':
-        return view.setUint8(at, Number(value));
-      case 'i8':
-        return view.setInt8(at, Number(value));
-      case 'u16':
-        return view.setUint16(at, Number(value), true);
-      case 'i16':
-        return view.setInt16(at, Number(value), true);
-      case 'u32':
-        return view.setUint32(at, Number(value), true);
-      case 'i32':
-        return view.setInt32(at, Number(value), true);
-      case 'f32':
-        return view.setFloat32(at, Number(value), true);
-      case 'f64':
-        return view.setFloat64(at, Number(value), true);
-      case 'u64':
-        return view.setBigUint64(at, BigInt(value), true);
-      case 'i64':
-        return view.setBigInt64(at, BigInt(value), true);
-    }
+    PUT[type](this.#view, at, value);
   }
 
   /** Makes room for so many bytes and returns where they begin. */
