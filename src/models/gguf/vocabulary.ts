@@ -128,7 +128,12 @@ function spmFields(
   const scores = Float32Array.from(contents, (token) => -(first.get(token) ?? 0));
   const isNormal = (index: number) => tokens[index].type === TOKEN_TYPES.normal;
   const back = mergesOfScores(contents, scores, isNormal);
-  const differs = pairs.findIndex(([a, b], rank) => a !== back[rank]?.[0] || b !== back[rank][1]);
+  const join = (pair: readonly [string, string] | undefined) => pair?.join(' ');
+  const all = new Set(back.map(join));
+  // Of the cuts of one token any order is as good as another.
+  const differs = pairs.findIndex(
+    (pair, rank) => pair.join('') !== back[rank]?.join('') || !all.has(join(pair)),
+  );
   if (differs >= 0 || back.length !== pairs.length)
     throw new UnsupportedError(
       `tokenizer.json: merges: expected an order that scores of tokens give, got another from ${JSON.stringify(pairs[differs] ?? back[pairs.length])} on`,

@@ -58,3 +58,40 @@ writer.close()
 with open("blocks.json", "w") as out:
     json.dump({"versions": {"gguf": "0.19.0", "numpy": np.__version__}, "f32": expected}, out, indent=1)
     out.write("\n")
+
+# A llama with every type that is converted, so narrow that it is small: mixed.gguf.
+writer = gguf.GGUFWriter("mixed.gguf", "llama")
+writer.add_block_count(1)
+writer.add_context_length(64)
+writer.add_embedding_length(256)
+writer.add_feed_forward_length(32)
+writer.add_head_count(2)
+writer.add_head_count_kv(1)
+writer.add_key_length(8)
+writer.add_value_length(8)
+writer.add_rope_dimension_count(8)
+writer.add_layer_norm_rms_eps(1e-5)
+SHAPES = {
+    "token_embd.weight": (48, 256, T.Q6_K), "output.weight": (48, 256, T.Q5_K),
+    "blk.0.attn_q.weight": (16, 256, T.Q4_K), "blk.0.attn_k.weight": (8, 256, T.Q5_1),
+    "blk.0.attn_v.weight": (8, 256, T.Q4_1), "blk.0.attn_output.weight": (256, 16, T.F16),
+    "blk.0.ffn_gate.weight": (32, 256, T.Q8_0), "blk.0.ffn_up.weight": (32, 256, T.Q4_K),
+    "blk.0.ffn_down.weight": (256, 32, T.Q5_0),
+}
+for name, (rows, columns, kind) in SHAPES.items():
+    size, width = gguf.GGML_QUANT_SIZES[kind]
+    if kind == T.F16:
+        data = rng.normal(size=(rows, columns)).astype(np.float16)
+    else:
+        blocks = rows * columns // size
+        raw = rng.integers(0, 256, size=(blocks, width), dtype=np.uint8)
+        for at in SCALES[kind]:
+            raw[:, at : at + 2] = (rng.normal(size=blocks) * 3e-4).astype("<f2").view(np.uint8).reshape(blocks, 2)
+        data = raw.reshape(rows, -1)
+    writer.add_tensor(name, data, raw_dtype=kind)
+for name in ["output_norm.weight", "blk.0.attn_norm.weight", "blk.0.ffn_norm.weight"]:
+    writer.add_tensor(name, rng.normal(1, 0.1, size=256).astype(np.float32))
+writer.write_header_to_file()
+writer.write_kv_data_to_file()
+writer.write_tensors_to_file()
+writer.close()
