@@ -7,6 +7,7 @@ import { Tensor } from '../tensor/tensor.ts';
 import type { Architecture, Weights } from './architecture.ts';
 import { SlotPool, SlotSequence } from './cache.ts';
 import type { DecoderConfig } from './config.ts';
+import { createLadder } from './ladder.ts';
 import type { Cache, ForwardResult, Model, Sequence } from './model.ts';
 import { ropeTables } from './rope.ts';
 import {
@@ -107,6 +108,7 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
   };
   const cos = table(tables.cos);
   const sin = table(tables.sin);
+  const ladder = createLadder();
   let disposed = false;
 
   function checkAlive(what: string): void {
@@ -196,6 +198,7 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     config,
     contextLength,
     maxRows,
+    ladder,
     get report() {
       return { ...backend.report, notes: [...backend.report.notes, ...(parts.notes ?? [])] };
     },
@@ -210,10 +213,14 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
       try {
         const rows = rowsOf(segments, contextLength);
         const results: ForwardResult[] = [];
+        const start = performance.now();
         for (let from = 0; from < rows.length; from += maxRows) {
           signal?.throwIfAborted();
           results.push(await runRows(cache, rows.slice(from, from + maxRows)));
         }
+        // Only what verification does: rows of a prompt have no logits, and long ones are several runs.
+        if (results.length === 1 && results[0].logits.length === rows.length)
+          ladder.add(rows.length, performance.now() - start);
         return {
           logits: results.flatMap((result) => result.logits),
           hidden: results.flatMap((result) => result.hidden),

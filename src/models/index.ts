@@ -15,6 +15,7 @@ export type { DecoderConfig, Inflation, InflationFactors, RopeConfig } from './c
 export { createDecoder, type Decoder, type DecoderParts } from './decoder.ts';
 export { type ExportOptions, type ExportResult, exportGguf } from './gguf/export.ts';
 export { type ConfiguredCheckpoint, type InflateOptions, inflate } from './inflate.ts';
+export { createLadder, measureLadder } from './ladder.ts';
 export { llama } from './llama.ts';
 export {
   type LoadedModel,
@@ -24,7 +25,15 @@ export {
   loadModel,
 } from './load.ts';
 export { mistral } from './mistral.ts';
-export type { Cache, ForwardResult, Model, Segment, Sequence } from './model.ts';
+export type {
+  Cache,
+  ForwardResult,
+  Ladder,
+  LadderPoint,
+  Model,
+  Segment,
+  Sequence,
+} from './model.ts';
 export { qwen2 } from './qwen2.ts';
 export { qwen3 } from './qwen3.ts';
 export { ropeTables } from './rope.ts';

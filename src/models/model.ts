@@ -54,6 +54,25 @@ export interface ForwardResult {
   readonly hidden: readonly Float32Array[];
 }
 
+/** A measured number of rows. */
+export interface LadderPoint {
+  readonly rows: number;
+  /** Milliseconds of a forward of so many rows, the estimate of now. */
+  readonly ms: number;
+  /** Forwards it rests on. */
+  readonly samples: number;
+}
+
+/** What a forward costs by its number of rows, each with logits; kept current by every forward. */
+export interface Ladder {
+  /** Counts one forward. */
+  add(rows: number, ms: number): void;
+  /** Milliseconds of a forward: measured, or between and beyond what was measured; undefined before any measurement. */
+  ms(rows: number): number | undefined;
+  /** Ascending in rows, and in milliseconds. */
+  points(): readonly LadderPoint[];
+}
+
 /** A decoder with its weights on one backend. */
 export interface Model {
   readonly config: DecoderConfig;
@@ -62,6 +81,8 @@ export interface Model {
   readonly contextLength: number;
   /** Rows one recorded plan takes; longer forwards run it several times. */
   readonly maxRows: number;
+  /** The times of its own forwards. */
+  readonly ladder: Ladder;
   createCache(options?: { readonly slots?: number; readonly taps?: readonly number[] }): Cache;
   /**
    * One call for prefill, decoding and verification: any number of rows of any number of sequences. Row t's result
