@@ -14,13 +14,14 @@ export {
   load,
   loadModel,
 } from './models/load.ts';
-export type { Model } from './models/model.ts';
+export type { Ladder, LadderPoint, Model } from './models/model.ts';
 export type { ChatMessage, Tokenizer } from './models/tokenizer.ts';
-export type { Draft, Drafter, DraftRequest, Drawn } from './speculate/drafter.ts';
+export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './speculate/drafter.ts';
 export { type DraftModelOptions, draftModel } from './speculate/drafters/model.ts';
 export { ngram } from './speculate/drafters/ngram.ts';
 export { none } from './speculate/drafters/none.ts';
 export { pointDraw } from './speculate/drawn.ts';
+export type { DraftingStats, GenerateStats } from './speculate/figures.ts';
 export {
   type FinishReason,
   type GenerateResult,
@@ -33,7 +34,6 @@ export {
 export type { Law } from './speculate/law.ts';
 export type { GenerateOptions } from './speculate/options.ts';
 export { Session } from './speculate/session.ts';
-export type { GenerateStats } from './speculate/stats.ts';
 export type { Guarantee, Verifier } from './speculate/verifier.ts';
 export { greedy } from './speculate/verifiers/greedy.ts';
 export { match } from './speculate/verifiers/match.ts';

@@ -40,6 +40,14 @@ export interface DraftRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What drafting is expected to cost, before any draft has been timed. */
+export interface DraftCost {
+  /** Milliseconds of a draft of so many levels by a drafter that has seen the text. */
+  draftMs(levels: number): number;
+  /** Milliseconds more per committed token that it has not seen. */
+  readonly missedMs: number;
+}
+
 export interface Drafter {
   readonly name: string;
   /** Target layers whose hidden states it wants; see `Cache.taps`. */
@@ -47,6 +55,10 @@ export interface Drafter {
   /** Tokens of context it can handle; drafting stops there. */
   readonly contextLength?: number;
   draft(request: DraftRequest): Draft | Promise<Draft>;
+  /** For `draftLength: 'auto'`: nodes of a full draft of so many levels. Absent: one a level. */
+  nodesAt?(levels: number): number;
+  /** For `draftLength: 'auto'`: what it expects to cost, measured if need be. Absent: learnt from its drafts. */
+  cost?(signal?: AbortSignal): Promise<DraftCost>;
   /** Gives back what it holds (sessions, caches). Not the models it was given. */
   dispose?(): void;
 }

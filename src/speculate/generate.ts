@@ -3,14 +3,16 @@
 import { OptionError } from '../kernels/errors.ts';
 import type { Model } from '../models/model.ts';
 import type { Tokenizer } from '../models/tokenizer.ts';
+import type { GenerateStats } from './figures.ts';
 import { createNoise } from './noise.ts';
 import { type GenerateOptions, readOptions, type Settings } from './options.ts';
 import { createOutput, type FinishReason } from './output.ts';
+import { createPace, type Pace } from './pace.ts';
 import { createProcessor } from './processors.ts';
-import { committedHidden, depthOf, draftFrom, draftLimits, emitted, lawsOf } from './round.ts';
+import { committedHidden, depthOf, draftFrom, emitted, lawsOf } from './round.ts';
 import { logSoftmaxAt } from './sample.ts';
 import { Session } from './session.ts';
-import { createStats, type GenerateStats } from './stats.ts';
+import { createStats } from './stats.ts';
 
 /** A model with the tokenizer of its text. */
 export interface Target {
@@ -134,19 +136,24 @@ async function* run(
   const tokens = [...prompt];
   let own: Session | undefined;
   let cachedTokens = 0;
-  let hidden: readonly Float32Array[] = [];
+  let pace: Pace | undefined;
+  /** Of the committed positions that the drafter has not been told of. */
+  let hidden: Float32Array[] = [];
   try {
     own = settings.session ? undefined : new Session(model, { taps: drafter.taps });
     const session = settings.session ?? own!;
     cachedTokens = commonPrefix(session.cachedTokens, tokens);
     const lawOf = createProcessor(settings, prompt.length);
+    pace = createPace(settings.draftLength, { drafter, session, signal });
     while (output.finishReason === null && !left()) {
       signal?.throwIfAborted();
       const position = tokens.length;
+      const allowance = await pace.next({ position, left: limit - output.count });
       const draftStart = performance.now();
       const draft = await draftFrom(drafter, {
         tokens,
-        ...draftLimits(settings, limit - output.count, position),
+        maxTokens: allowance.maxTokens,
+        maxDepth: allowance.maxDepth,
         hidden,
         law: lawOf,
         draw: (law, at, count) => verifier.draw(law, at, count, noise),
@@ -158,7 +165,9 @@ async function* run(
       const law = lawsOf(draft, tokens, fed.logits, lawOf);
       const verdict = verifier.verify({ draft, law, position, noise });
       session.commit(fed, verdict.path);
-      hidden = committedHidden(fed.hidden, fed.computedRows - draft.tokens.length, verdict.path);
+      if (allowance.maxDepth > 0) hidden = [];
+      const textRows = fed.computedRows - draft.tokens.length;
+      for (const state of committedHidden(fed.hidden, textRows, verdict.path)) hidden.push(state);
 
       const shown: Token[] = [];
       for (const [blockIndex, { id, row, drafted }] of emitted(draft, verdict).entries()) {
@@ -167,13 +176,19 @@ async function* run(
         const text = output.push(id);
         shown.push({ id, text, logprob: logSoftmaxAt(fed.logits[row], id), drafted, blockIndex });
       }
+      const draftMs = feedStart - draftStart;
+      const depth = depthOf(draft);
+      const accepted = verdict.path.length;
+      pace.add({ allowance, depth, accepted, draftMs, targetMs, position });
       stats.add({
+        trial: allowance.trial,
+        asked: allowance.maxDepth > 0,
         draftedTokens: draft.tokens.length,
-        draftedDepth: depthOf(draft),
+        draftedDepth: depth,
         acceptedTokens: shown.filter(({ drafted }) => drafted).length,
         emittedTokens: shown.length,
         rows: fed.computedRows,
-        draftMs: feedStart - draftStart,
+        draftMs,
         targetMs,
       });
       yield* shown;
@@ -188,7 +203,7 @@ async function* run(
     settle({
       ...output.result(),
       usage: { promptTokens: prompt.length, cachedTokens, completionTokens: output.count },
-      stats: stats.summary(),
+      stats: stats.summary(pace?.report()),
     });
   }
 }

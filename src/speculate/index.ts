@@ -1,9 +1,17 @@
 // Speculation for those who work below the package's front page: the loop, sessions, drafters, verifiers, proofs.
-export type { Draft, Drafter, DraftRequest, Drawn } from './drafter.ts';
+export {
+  type Choice,
+  type Controller,
+  createController,
+  type Knowledge,
+  type Outcome,
+} from './controller.ts';
+export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './drafter.ts';
 export { type DraftModelOptions, draftModel } from './drafters/model.ts';
 export { type NgramOptions, ngram } from './drafters/ngram.ts';
 export { none } from './drafters/none.ts';
 export { lawDraw, pointDraw } from './drawn.ts';
+export type { DraftingStats, GenerateStats } from './figures.ts';
 export {
   type FinishReason,
   type GenerateResult,
@@ -41,7 +49,6 @@ export {
   race,
 } from './sample.ts';
 export { type Fed, Session } from './session.ts';
-export type { GenerateStats } from './stats.ts';
 export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';
 export { greedy } from './verifiers/greedy.ts';
 export { match } from './verifiers/match.ts';

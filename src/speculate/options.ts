@@ -16,7 +16,7 @@ const GenerateSchema = z.strictObject({
   stop: z.union([z.string().min(1), z.array(z.string().min(1))]).default([]),
   stopTokens: z.array(z.int().min(0)).default([]),
   ignoreEos: z.boolean().default(false),
-  draftLength: z.int().min(0).max(64).default(4),
+  draftLength: z.union([z.int().min(0).max(64), z.literal('auto')]).default('auto'),
   onAbort: z.enum(['throw', 'return']).default('throw'),
   drafter: z.custom<Drafter>(isObject, 'expected a drafter').optional(),
   verifier: z.custom<Verifier>(isObject, 'expected a verifier').optional(),
@@ -30,7 +30,9 @@ const GenerateSchema = z.strictObject({
  * - `seed`: default 0. Equal seeds give equal texts, with or without drafting, unless the verifier says otherwise.
  * - `stop`, `stopTokens`: texts and token ids that end the generation and are not shown; `ignoreEos` (default false)
  *   goes on past the model's own end tokens.
- * - `drafter` (default none), `draftLength` (default 4): who drafts, and how many tokens per round at most.
+ * - `drafter` (default none), `draftLength` (default 'auto'): who drafts, and how many tokens per round at most. 'auto' goes
+ *   as far as measured times and acceptance say that it pays, down to nothing; `stats.explain()` says what it chose and why.
+ *   The length then depends on the clock; the text does not, unless the verifier promises no more than the same law.
  * - `verifier`: default `greedy` at temperature 0, else `match`.
  * - `session`: goes on with the cache of an earlier call; by default a new one is made and given back.
  * - `signal`, `onAbort`: an abort throws the signal's reason (default), or returns what there is.

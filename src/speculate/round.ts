@@ -1,18 +1,8 @@
-// The pieces of one round: how far to draft, the target's law of each row, and what a verdict emits.
+// The pieces of one round: the draft, the target's law of each row, and what a verdict emits.
 import { OptionError } from '../kernels/errors.ts';
 import type { Draft, Drafter, DraftRequest } from './drafter.ts';
 import type { Law } from './law.ts';
-import type { Settings } from './options.ts';
 import type { Verdict } from './verifier.ts';
-
-/** Clipped by what may still be emitted (the target adds a token of its own) and by the drafter's context. */
-export function draftLimits(settings: Settings, left: number, position: number) {
-  const drafterRoom = (settings.drafter.contextLength ?? Number.POSITIVE_INFINITY) - position;
-  return {
-    maxTokens: settings.draftLength,
-    maxDepth: Math.min(settings.draftLength, left - 1, drafterRoom),
-  };
-}
 
 /** Asks for a draft where there is room for one; throws an OptionError for what is none or larger than asked for. */
 export async function draftFrom(drafter: Drafter, request: DraftRequest): Promise<Draft> {

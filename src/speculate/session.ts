@@ -1,7 +1,8 @@
 // A session is one text on one model. `feed` is the only verb: it computes what is not cached and forgets what no longer
 // matches, so that prefill, decoding, verification, rollback and catching up are the same call.
 import type { Cache, Model, Sequence } from '../models/model.ts';
-import type { Draft } from './drafter.ts';
+import type { Controller } from './controller.ts';
+import type { Draft, Drafter } from './drafter.ts';
 
 /** What a feed gives back. */
 export interface Fed {
@@ -16,6 +17,8 @@ export interface Fed {
 /** The cache holds exactly a prefix of `tokens`, at any time between calls. */
 export class Session {
   readonly model: Model;
+  /** What generations of this text have learnt about their drafters. */
+  readonly controllers = new WeakMap<Drafter, Controller>();
   readonly #cache: Cache;
   readonly #ownsCache: boolean;
   readonly #sequence: Sequence;

@@ -1,30 +1,7 @@
-// What a generation cost and what drafting gained. Accepted counts only tokens that were emitted.
-
-/** Position i of the arrays is depth i of the draft: 0 is the first drafted token. */
-export interface GenerateStats {
-  /** Target forwards, the one of the prompt included; each emits at least one token. */
-  readonly targetForwards: number;
-  /** Rows the target computed, prompt and rejected drafts included. */
-  readonly targetRows: number;
-  /** Forwards that judged a draft. */
-  readonly drafts: number;
-  readonly draftedTokens: number;
-  readonly acceptedTokens: number;
-  /** Drafts that reached each depth, and drafts whose emitted path did. */
-  readonly draftedByPosition: readonly number[];
-  readonly acceptedByPosition: readonly number[];
-  /** Emitted tokens per target forward: 1 for plain decoding. */
-  readonly tokensPerForward: number;
-  /** Accepted drafted tokens per draft. */
-  readonly meanAcceptedLength: number;
-  /** From the call to the first token; the forwards of the target; the drafter; everything. */
-  readonly firstTokenMs: number;
-  readonly targetMs: number;
-  readonly draftMs: number;
-  readonly totalMs: number;
-  /** Emitted tokens after those of the first forward, per second after it. */
-  readonly tokensPerSecond: number;
-}
+// Collects the rounds of a generation. Accepted counts only tokens that were emitted.
+import { explainDrafting } from './explain.ts';
+import type { DraftingStats, GenerateStats } from './figures.ts';
+import type { PaceReport } from './pace.ts';
 
 /** One round of the loop. */
 export interface Round {
@@ -33,6 +10,9 @@ export interface Round {
   readonly acceptedTokens: number;
   readonly emittedTokens: number;
   readonly rows: number;
+  /** The drafter was asked, and whether only to see if it would pay. */
+  readonly asked: boolean;
+  readonly trial: boolean;
   readonly draftMs: number;
   readonly targetMs: number;
 }
@@ -47,7 +27,7 @@ export function createStats() {
       rounds.push(round);
       if (rounds.length === 1) firstTokenMs = performance.now() - start;
     },
-    summary(): GenerateStats {
+    summary(pace?: PaceReport): GenerateStats {
       const totalMs = performance.now() - start;
       const sum = (pick: (round: Round) => number) =>
         rounds.reduce((total, round) => total + pick(round), 0);
@@ -62,7 +42,7 @@ export function createStats() {
       const emitted = sum((round) => round.emittedTokens);
       const later = emitted - (rounds[0]?.emittedTokens ?? 0);
       const laterMs = totalMs - firstTokenMs;
-      return {
+      const stats = {
         targetForwards: rounds.length,
         targetRows: sum((round) => round.rows),
         drafts: drafts.length,
@@ -77,7 +57,40 @@ export function createStats() {
         draftMs: sum((round) => round.draftMs),
         totalMs,
         tokensPerSecond: later > 0 && laterMs > 0 ? (1000 * later) / laterMs : 0,
+        drafting: draftingOf(rounds, pace),
       };
+      return { ...stats, explain: () => explainDrafting(stats) };
     },
+  };
+}
+
+function draftingOf(rounds: readonly Round[], pace: PaceReport | undefined): DraftingStats {
+  const later = rounds.slice(1);
+  const sum = (list: readonly Round[], pick: (round: Round) => number) =>
+    list.reduce((total, round) => total + pick(round), 0);
+  const drafts = rounds.filter(({ draftedTokens }) => draftedTokens > 0);
+  const drafted = sum(drafts, (round) => round.draftedTokens);
+  const longest = Math.max(0, ...later.map((round) => round.draftedTokens));
+  const ladder = pace?.ladder.points() ?? [];
+  const stepMs = ladder[0]?.rows === 1 ? ladder[0].ms : 0;
+  const mean = drafts.length > 0 ? drafted / drafts.length : 0;
+  const checked = mean > 0 && stepMs > 0 ? pace!.ladder.ms(1 + mean)! / stepMs - 1 : 0;
+  const laterMs = sum(later, (round) => round.draftMs + round.targetMs);
+  return {
+    drafter: pace?.drafter ?? 'none',
+    draftLength: pace?.draftLength ?? 0,
+    roundsByDraft: Array.from(
+      { length: longest + 1 },
+      (_, tokens) => later.filter((round) => round.draftedTokens === tokens).length,
+    ),
+    asked: rounds.filter(({ asked }) => asked).length,
+    trials: rounds.filter(({ trial, draftedTokens }) => trial && draftedTokens > 0).length,
+    ladder,
+    stepMs,
+    draftedTokenSteps:
+      drafted > 0 && stepMs > 0 ? sum(drafts, (round) => round.draftMs) / drafted / stepMs : 0,
+    checkedTokenSteps: mean > 0 ? checked / mean : 0,
+    gain: laterMs > 0 ? (sum(later, (round) => round.emittedTokens) * stepMs) / laterMs : 0,
+    knowledge: pace?.knowledge,
   };
 }

@@ -159,7 +159,12 @@ describe('a generation', () => {
 
   it('stops drafting at the context of the drafter and goes on without it', async () => {
     const draft = await tinyTarget('llama-mha', { contextLength: 12 });
-    const options = { drafter: draftModel(draft.model), ignoreEos: true, maxTokens: 20 };
+    const options = {
+      drafter: draftModel(draft.model),
+      draftLength: 4,
+      ignoreEos: true,
+      maxTokens: 20,
+    };
     expect((await generate(target, PROMPT, options)).tokens).toEqual(text.slice(0, 20));
   });
 
@@ -178,6 +183,7 @@ describe('a generation', () => {
       };
       return generate(target, PROMPT, {
         drafter,
+        draftLength: 1,
         signal: controller.signal,
         onAbort,
         ignoreEos: true,
@@ -206,7 +212,7 @@ describe('a generation', () => {
     const other = await generate(target, [7, 7, 2], { maxTokens: 12, ignoreEos: true });
     const drafter = draftModel(target.model, { branching: [2, 1] });
     using session = new Session(target.model);
-    const options = { drafter, session, maxTokens: 12, ignoreEos: true };
+    const options = { drafter, draftLength: 4, session, maxTokens: 12, ignoreEos: true };
     const [first, second] = await Promise.all([
       generate(target, PROMPT, options),
       generate(target, [7, 7, 2], options),
@@ -349,15 +355,18 @@ describe('generate refuses', () => {
     await expect(generate(target, PROMPT, { drafter: drafter(), draftLength: 2 })).rejects.toThrow(
       'expected at most 2 tokens',
     );
-    await expect(generate(target, PROMPT, { drafter: drafter([-1, 5, 0]) })).rejects.toThrow(
-      'parent',
-    );
+    await expect(
+      generate(target, PROMPT, { drafter: drafter([-1, 5, 0]), draftLength: 4 }),
+    ).rejects.toThrow('parent');
   });
 
   it('what is no draft, and what is no prompt', async () => {
     for (const draft of [null, { tokens: [7] }, { tokens: [{ token: 7 }] }])
       await expect(
-        generate(target, PROMPT, { drafter: { name: 'wrong', draft: () => draft as never } }),
+        generate(target, PROMPT, {
+          drafter: { name: 'wrong', draft: () => draft as never },
+          draftLength: 4,
+        }),
       ).rejects.toThrow('drafter wrong: expected { tokens, parents }');
     for (const prompt of [undefined, 5, { messages: 'hello' }])
       expect(() => generate(target, prompt as never)).toThrow(

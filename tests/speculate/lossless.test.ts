@@ -60,7 +60,7 @@ describe.each(BACKENDS.filter(({ name }) => name !== 'gpu cpu'))('greedy on $nam
     it('gives the tokens of a loop without a cache with every drafter', async () => {
       const drafters = draftersOf(target, draft, [...PROMPT, ...expected]);
       for (const [name, make] of Object.entries(drafters)) {
-        for (const draftLength of [1, 4, 9]) {
+        for (const draftLength of [1, 4, 9, 'auto'] as const) {
           const drafter = make();
           const tokens = await tokensOf(target, { drafter, draftLength });
           expect({ name, draftLength, tokens }).toEqual({ name, draftLength, tokens: expected });
@@ -71,7 +71,9 @@ describe.each(BACKENDS.filter(({ name }) => name !== 'gpu cpu'))('greedy on $nam
 
     it('gives them with the other verifiers too, since temperature 0 leaves nothing to chance', async () => {
       const drafter = draftModel(draft.model, { branching: [2, 2] });
-      expect(await tokensOf(target, { drafter, verifier: rejection })).toEqual(expected);
+      expect(await tokensOf(target, { drafter, draftLength: 4, verifier: rejection })).toEqual(
+        expected,
+      );
       drafter.dispose?.();
     });
   });
@@ -123,6 +125,7 @@ describe('sampling with shared noise', () => {
       maxTokens: 20,
       temperature: 1,
       drafter,
+      draftLength: 4,
       ignoreEos: true,
     });
     expect(stats.acceptedTokens).toBe(stats.draftedTokens);

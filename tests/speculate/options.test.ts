@@ -11,7 +11,7 @@ describe('readOptions', () => {
     const settings = readOptions({});
     expect(settings.drafter.name).toBe('none');
     expect(settings.verifier).toBe(greedy);
-    expect(settings).toMatchObject({ temperature: 0, seed: 0, draftLength: 4, stop: [] });
+    expect(settings).toMatchObject({ temperature: 0, seed: 0, draftLength: 'auto', stop: [] });
   });
 
   it('matches with shared noise when sampling, unless told otherwise', () => {
@@ -45,6 +45,13 @@ describe('readOptions', () => {
     expect(() => readOptions({ temperature: 0.5, verifier: greedy })).toThrow(
       'generate: expected temperature 0 with the greedy verifier',
     );
+  });
+
+  it('takes a number of tokens to draft, or auto', () => {
+    expect(readOptions({ draftLength: 0 }).draftLength).toBe(0);
+    expect(readOptions({ draftLength: 'auto' }).draftLength).toBe('auto');
+    const wrong: object = { draftLength: 'many' };
+    expect(() => readOptions(wrong)).toThrow(/generate: [\s\S]*draftLength/);
   });
 
   it('takes one stop string or several', () => {

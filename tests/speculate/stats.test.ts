@@ -15,6 +15,8 @@ describe('stats', () => {
         acceptedTokens: accepted,
         emittedTokens: accepted + 1,
         rows: drafted + 1,
+        asked: true,
+        trial: false,
         draftMs: 1,
         targetMs: 2,
       });
@@ -37,8 +39,11 @@ describe('stats', () => {
   });
 
   it('are zero, not NaN, before the first round', () => {
-    const summary = createStats().summary();
+    const { explain, drafting, ...summary } = createStats().summary();
     expect(Object.values(summary).flat().every(Number.isFinite)).toBe(true);
+    expect(drafting).toMatchObject({ stepMs: 0, gain: 0, draftedTokenSteps: 0, asked: 0 });
+    expect(drafting.checkedTokenSteps).toBe(0);
+    expect(explain()).toBe('drafted nothing, as asked');
     expect(summary.tokensPerForward).toBe(0);
   });
 });

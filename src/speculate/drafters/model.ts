@@ -1,8 +1,9 @@
 // Drafting with an independent, smaller model of the same vocabulary: a chain, or a static tree. The model keeps its own
 // session; `feed` reconciles it with whatever was accepted, so there is nothing to roll back.
 import { OptionError } from '../../kernels/errors.ts';
+import { measureLadder } from '../../models/ladder.ts';
 import type { Model } from '../../models/model.ts';
-import type { Draft, Drafter, DraftRequest, Drawn } from '../drafter.ts';
+import type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from '../drafter.ts';
 import { Session } from '../session.ts';
 
 /** Options of `draftModel`. */
@@ -22,12 +23,63 @@ export function draftModel(model: Model, { branching = [1] }: DraftModelOptions 
     );
   const session = new Session(model);
   const wide = branching.some((count) => count > 1);
+  const nodesAt = (levels: number) => nodesOf(branching, levels);
   return {
     name: wide ? `model tree [${branching.join(', ')}]` : 'model',
     contextLength: model.contextLength,
-    draft: (request) => grow(session, branching, request),
+    draft: (request) => (wide ? grow(session, branching, request) : extend(session, request)),
+    nodesAt,
+    cost: (signal) => costOf(session, wide ? nodesAt : () => 0, signal),
     dispose: () => session.dispose(),
   };
+}
+
+/** Nodes of a full tree of so many levels. */
+function nodesOf(branching: readonly number[], levels: number): number {
+  let nodes = 0;
+  let width = 1;
+  for (let depth = 0; depth < levels; depth++) {
+    width *= branching[depth] ?? 1;
+    nodes += width;
+  }
+  return nodes;
+}
+
+/** By the ladder of the draft model: a forward per level, of the last token and of `computedAgain` nodes before it. */
+async function costOf(
+  session: Session,
+  computedAgain: (levels: number) => number,
+  signal: AbortSignal | undefined,
+): Promise<DraftCost> {
+  const { model, cache } = session;
+  const { ladder, maxRows } = model;
+  await measureLadder(model, cache, { signal });
+  const ms = (rows: number) => ladder.ms(rows) ?? 0;
+  return {
+    draftMs(levels) {
+      let sum = 0;
+      for (let depth = 0; depth < levels; depth++) sum += ms(1 + computedAgain(depth));
+      return sum;
+    },
+    get missedMs() {
+      return maxRows > 1 ? (ms(maxRows) - ms(1)) / (maxRows - 1) : ms(1);
+    },
+  };
+}
+
+/** A chain is text: every drawn token is fed as if it were committed, so that it is computed once, and stays when it is. */
+async function extend(session: Session, request: DraftRequest): Promise<Draft> {
+  const { tokens, maxTokens, maxDepth, signal } = request;
+  const drawn: Drawn[] = [];
+  const text = [...tokens];
+  while (drawn.length < Math.min(maxTokens, maxDepth)) {
+    const { logits } = await session.feed(text, { tokens: [] }, { signal });
+    const [next] = request.draw(request.law(logits[0], text), text.length, 1);
+    if (next === undefined) break;
+    drawn.push(next);
+    text.push(next.token);
+  }
+  return { tokens: drawn };
 }
 
 /** Level by level: one forward of the draft model per level computes every node of the level before. */
