@@ -1,88 +1,176 @@
-// Decoding a text: plain against every drafter on the embedded pair, in turns, greedy and sampled with shared noise. The
-// tokens are compared in every run: a drafter that changes them has no speed.
+// Decoding texts of several classes: plain against every drafter on the embedded pair, in turns, greedy and sampled with
+// shared noise; of each drafter a fixed draft length, and the one that it chooses by what it measures. The tokens are
+// compared in every run: a drafter that changes them has no speed.
 import { fileURLToPath } from 'node:url';
 import type { Backend } from '../src/kernels/backend.ts';
-import { load } from '../src/models/load.ts';
+import { type LoadedModel, load } from '../src/models/load.ts';
 import type { Drafter } from '../src/speculate/drafter.ts';
 import { draftModel } from '../src/speculate/drafters/model.ts';
 import { ngram } from '../src/speculate/drafters/ngram.ts';
 import { none } from '../src/speculate/drafters/none.ts';
-import { type GenerateResult, generate } from '../src/speculate/generate.ts';
-import { type BenchOptions, measure, printJson, printTable } from './measure.ts';
+import { type GenerateResult, generate, type Prompt } from '../src/speculate/generate.ts';
+import {
+  type BenchOptions,
+  digits,
+  measure,
+  printJson,
+  printTable,
+  type Timing,
+} from './measure.ts';
 
-const PROMPTS = [
-  'Once upon a time',
-  'Lily and Tom went to the park. They saw',
-  'The little dog was sad because',
-];
+/** Texts that a drafter for stories foresees well, less well, by copying, and not at all. */
+const CLASSES: Readonly<Record<string, readonly Prompt[]>> = {
+  story: ['Once upon a time', 'Lily and Tom went to the park. They saw'],
+  dialogue: [
+    '"Can we play?" asked Tom. "Yes," said Lily. "Can we run?" asked Tom. "',
+    'Mom said, "No." Ben said, "Please?" Mom said, "',
+  ],
+  list: [
+    'One cat. One dog. One cat. One dog. One cat. One dog. One cat. One dog. One',
+    'red, blue, green, red, blue, green, red, blue, green, red, blue,',
+  ],
+  code: [
+    'for (let i = 0; i < n; i++) { sum += list[i]; } return sum / n;',
+    '{"a": [1, 2], "b": {"c": [',
+  ],
+  noise: [
+    Array.from({ length: 24 }, (_, index) => 5 + ((index * index * 97 + 31 * index) % 900)),
+    Array.from({ length: 24 }, (_, index) => 5 + ((index * 577 + 13) % 900)),
+  ],
+};
 const folder = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
+
+interface How {
+  readonly drafter: Drafter;
+  readonly draftLength: number | 'auto';
+}
+
+/** A class of prompts at a temperature with one drafter. */
+interface Row extends Timing {
+  readonly tokens: number;
+  readonly forwards: number;
+  readonly accepted: number;
+  readonly drafts: number;
+  /** Speed over that of plain decoding in the same turns. */
+  readonly ratio: number;
+  readonly why: string;
+}
 
 /** The bench. */
 export async function decode(backend: Backend, options: BenchOptions): Promise<void> {
   const dtype = options.dtype;
   const target = await load(options.model ?? folder('target'), { backend, dtype });
   const draft = await load(folder('draft'), { backend, dtype });
-  const drafters: Readonly<
-    Record<string, { readonly drafter: Drafter; readonly draftLength: number }>
-  > = {
-    plain: { drafter: none(), draftLength: 0 },
-    'ngram, 4': { drafter: ngram(), draftLength: 4 },
-    'model, 2': { drafter: draftModel(draft.model), draftLength: 2 },
-    'model, 4': { drafter: draftModel(draft.model), draftLength: 4 },
-    'tree 3x2x1, 9': { drafter: draftModel(draft.model, { branching: [3, 2, 1] }), draftLength: 9 },
-  };
-  const maxTokens = options.smoke ? 4 : 96;
-  const rows = [['drafter', 'tokens/s', 'against plain', 'forwards per token', 'mean accepted']];
-  const results: Record<string, unknown> = {};
-  for (const temperature of options.smoke ? [0] : [0, 0.8]) {
-    const last = new Map<string, GenerateResult[]>();
-    const tasks = Object.entries(drafters).map(([name, how]) => ({
-      name,
-      async run() {
-        const all: GenerateResult[] = [];
-        for (const prompt of options.smoke ? PROMPTS.slice(0, 1) : PROMPTS)
-          all.push(
-            await generate(target, prompt, {
-              ...how,
-              temperature,
-              maxTokens,
-              ignoreEos: true,
-              seed: 1,
-            }),
-          );
-        last.set(name, all);
-      },
-    }));
-    const timings = await measure(tasks, { rounds: options.smoke ? 1 : (options.rounds ?? 5) });
-    const plain = last.get('plain')!;
-    for (const [name, timing] of timings) {
-      const all = last.get(name)!;
-      if (
-        JSON.stringify(all.map(({ tokens }) => tokens)) !==
-        JSON.stringify(plain.map(({ tokens }) => tokens))
-      )
-        throw new Error(
-          `decode: expected the tokens of plain decoding from ${name} at temperature ${temperature}`,
-        );
-      const tokens = all.reduce((sum, result) => sum + result.tokens.length, 0);
-      const forwards = all.reduce((sum, { stats }) => sum + stats.targetForwards, 0);
-      const accepted = all.reduce((sum, { stats }) => sum + stats.acceptedTokens, 0);
-      const drafts = all.reduce((sum, { stats }) => sum + stats.drafts, 0);
-      const ratio = timings.get('plain')!.median / timing.median;
-      const perSecond = (ms: number) => (1000 * tokens) / ms;
-      const label = `${name}${temperature > 0 ? ` at ${temperature}` : ''}`;
-      rows.push([
-        label,
-        `${perSecond(timing.median).toFixed(1)} ± ${((perSecond(timing.low) - perSecond(timing.high)) / 2).toFixed(1)}`,
-        `${ratio.toFixed(2)}x`,
-        (forwards / tokens).toFixed(2),
-        drafts > 0 ? (accepted / drafts).toFixed(2) : '–',
-      ]);
-      results[label] = { ...timing, tokens, forwards, accepted, drafts, ratio };
+  const drafters = draftersOf(draft, options.drafter);
+  const classes = Object.entries(CLASSES)
+    .filter(([name]) => name.includes(options.filter))
+    .slice(0, options.smoke ? 1 : undefined);
+  const rows = [['text, drafter', 'tokens/s', 'against plain', 'forwards per token', 'accepted']];
+  const results: Record<string, Row> = {};
+  for (const temperature of options.smoke ? [0] : [0, 0.8])
+    for (const [name, prompts] of classes) {
+      const found = await runClass(target, drafters, { prompts, temperature, options });
+      for (const [drafter, row] of Object.entries(found)) {
+        const label = `${name}${temperature > 0 ? ` at ${temperature}` : ''}, ${drafter}`;
+        results[label] = row;
+        rows.push([label, ...cells(row)]);
+      }
     }
-  }
   printTable(rows);
+  for (const line of verdict(results)) console.log(line);
   printJson('decode', options, results);
   target.dispose();
   draft.dispose();
+}
+
+function draftersOf(draft: LoadedModel, filter: string): Readonly<Record<string, How>> {
+  const model = draftModel(draft.model);
+  const tree = draftModel(draft.model, { branching: [3, 2, 1] });
+  const all: Readonly<Record<string, How>> = {
+    'ngram, 4': { drafter: ngram(), draftLength: 4 },
+    'ngram, auto': { drafter: ngram(), draftLength: 'auto' },
+    'model, 2': { drafter: model, draftLength: 2 },
+    'model, 4': { drafter: model, draftLength: 4 },
+    'model, auto': { drafter: model, draftLength: 'auto' },
+    'tree 3x2x1, 9': { drafter: tree, draftLength: 9 },
+    'tree 3x2x1, auto': { drafter: tree, draftLength: 'auto' },
+  };
+  const chosen = Object.entries(all).filter(([name]) => name.includes(filter));
+  return { plain: { drafter: none(), draftLength: 0 }, ...Object.fromEntries(chosen) };
+}
+
+/** Every drafter on the prompts of a class, in turns with plain decoding. */
+async function runClass(
+  target: LoadedModel,
+  drafters: Readonly<Record<string, How>>,
+  {
+    prompts,
+    temperature,
+    options,
+  }: {
+    readonly prompts: readonly Prompt[];
+    readonly temperature: number;
+    readonly options: BenchOptions;
+  },
+): Promise<Record<string, Row>> {
+  const { smoke, rounds = 5 } = options;
+  const last = new Map<string, GenerateResult[]>();
+  const common = { temperature, maxTokens: smoke ? 4 : 96, ignoreEos: true, seed: 1 };
+  const tasks = Object.entries(drafters).map(([name, how]) => ({
+    name,
+    async run() {
+      const all: GenerateResult[] = [];
+      for (const prompt of smoke ? prompts.slice(0, 1) : prompts)
+        all.push(await generate(target, prompt, { ...how, ...common }));
+      last.set(name, all);
+    },
+  }));
+  const timings = await measure(tasks, { rounds: smoke ? 1 : rounds });
+  const texts = (name: string) => JSON.stringify(last.get(name)!.map(({ tokens }) => tokens));
+  const rows: Record<string, Row> = {};
+  for (const [name, timing] of timings) {
+    if (texts(name) !== texts('plain'))
+      throw new Error(
+        `decode: expected the tokens of plain decoding from ${name} at temperature ${temperature}`,
+      );
+    const all = last.get(name)!;
+    const sum = (pick: (result: GenerateResult) => number) =>
+      all.reduce((total, result) => total + pick(result), 0);
+    rows[name] = {
+      ...timing,
+      tokens: sum(({ tokens }) => tokens.length),
+      forwards: sum(({ stats }) => stats.targetForwards),
+      accepted: sum(({ stats }) => stats.acceptedTokens),
+      drafts: sum(({ stats }) => stats.drafts),
+      ratio: timings.get('plain')!.median / timing.median,
+      why: all[all.length - 1].stats.explain(),
+    };
+  }
+  return rows;
+}
+
+function cells({ tokens, forwards, accepted, drafts, ratio, ...timing }: Row): string[] {
+  const perSecond = (ms: number) => (1000 * tokens) / ms;
+  const spread = (perSecond(timing.low) - perSecond(timing.high)) / 2;
+  return [
+    `${perSecond(timing.median).toFixed(1)} ± ${spread.toFixed(1)}`,
+    `${ratio.toFixed(2)}x`,
+    (forwards / tokens).toFixed(2),
+    drafts > 0 ? (accepted / drafts).toFixed(2) : '–',
+  ];
+}
+
+/** Of every drafter that chose its length, the class that it served worst. */
+function verdict(results: Readonly<Record<string, Row>>): string[] {
+  const worst = new Map<string, { readonly text: string; readonly row: Row }>();
+  for (const [label, row] of Object.entries(results)) {
+    const [, text, drafter] = /^(.*?), (.*, auto)$/.exec(label) ?? [];
+    if (drafter === undefined) continue;
+    const before = worst.get(drafter);
+    if (before === undefined || row.ratio < before.row.ratio) worst.set(drafter, { text, row });
+  }
+  return [...worst].map(
+    ([drafter, { text, row }]) =>
+      `${drafter}: worst on ${text}, ${digits(row.ratio)}x of plain; it ${row.why}`,
+  );
 }

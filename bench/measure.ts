@@ -13,8 +13,10 @@ export interface BenchOptions {
   readonly dtype: BenchDType;
   /** Turns of every task; each bench has its own default. */
   readonly rounds: number | undefined;
-  /** Runs only rows whose name contains it. */
+  /** Runs only rows (decode: classes of prompts) whose name contains it. */
   readonly filter: string;
+  /** decode: only drafters whose name contains it. */
+  readonly drafter: string;
   /** A folder instead of random weights. */
   readonly model: string | undefined;
   /** A text file for `perplexity`. */

@@ -64,6 +64,7 @@ export async function compare(options: CliOptions, signal: AbortSignal): Promise
       `${config.modelType}, ${report.backend} (${report.executor}), verifier ${verifierName} (${guarantee})\n`,
     );
     console.log(`${comparison(plain, speculative)}\n`);
+    console.log(`${speculative.stats.explain()}\n`);
     const answer = same
       ? paint.good('yes')
       : promised

@@ -21,6 +21,7 @@ export async function generateText(options: CliOptions, signal: AbortSignal): Pr
         `${usage.promptTokens} prompt and ${usage.completionTokens} new tokens, ended by ${finishReason}`,
         `loaded in ${target.loadMs.toFixed(0)} ms, first token ${stats.firstTokenMs.toFixed(0)} ms after, then ${stats.tokensPerSecond.toFixed(1)} tokens/s`,
         `${stats.targetForwards} target forwards, ${stats.acceptedTokens} of ${stats.draftedTokens} drafted tokens accepted`,
+        stats.explain(),
         `${target.model.report.backend}: ${target.model.report.executor}`,
         ...inflationLine(options, target.model.config),
       ].join('\n'),

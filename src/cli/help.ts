@@ -32,7 +32,7 @@ What it writes
 How it speculates
   --drafter NAME        model, tree, ngram or none    (compare: model; generate: none)
   --draft PATH          the draft model of model and tree            (the embedded draft model)
-  --draft-length N      drafted tokens per round at most            (model 2, tree 6, ngram 4)
+  --draft-length N      drafted tokens per round at most, or auto: as far as it pays     (auto)
   --branching LIST      children per level of tree                                      (3,2,1)
   --verifier NAME       greedy, match or rejection  (greedy at temperature 0, else match)
 

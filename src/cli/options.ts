@@ -34,7 +34,7 @@ const OPTIONS = {
   seed: { ...text, default: '0' },
   drafter: text,
   draft: text,
-  'draft-length': text,
+  'draft-length': { ...text, default: 'auto' },
   branching: text,
   verifier: text,
   stats: flag,

@@ -20,8 +20,6 @@ import { progressBar } from './display.ts';
 import { type CliOptions, countOf, numberOf, oneOf, UsageError } from './options.ts';
 
 const embedded = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
-/** Where the cost of verification on the cpu backend still pays (bench decode); others have the library's default. */
-const DRAFT_LENGTHS: Readonly<Record<string, number>> = { '': 2, model: 2, tree: 6 };
 const VERIFIERS = { greedy, match, rejection };
 
 /** The backend of `--backend`. */
@@ -149,7 +147,8 @@ export function settingsOf(options: CliOptions): GenerateOptions {
     presencePenalty: numberOf(options, 'presence-penalty'),
     frequencyPenalty: numberOf(options, 'frequency-penalty'),
     seed: numberOf(options, 'seed'),
-    draftLength: numberOf(options, 'draft-length') ?? DRAFT_LENGTHS[options.drafter ?? ''],
+    draftLength:
+      options['draft-length'] === 'auto' ? ('auto' as const) : numberOf(options, 'draft-length'),
     stop: options.stop,
     ignoreEos: options['ignore-eos'],
     verifier,

@@ -11,6 +11,8 @@ const SLOWEST = 0.3;
 const FASTEST = -1;
 /** Runs of a row count whose fastest is believed: the first ones pay for compiling. */
 const COLD_RUNS = 3;
+/** Runs after which a row count stands for itself. Before, it follows the plain step, as code gets compiled. */
+const ENOUGH_RUNS = 10;
 /** Cost of a further row over that of the first, before two row counts have been measured. */
 const ASSUMED_SLOPE = 0.3;
 
@@ -53,7 +55,11 @@ export function createLadder(): Ladder {
       }
       const surprise = Math.min(SLOWEST, Math.max(FASTEST, time - rung.shape));
       level += LEVEL_GAIN * surprise;
-      rung.shape += Math.max(SHAPE_GAIN, 1 / rung.samples) * surprise;
+      const change = Math.max(SHAPE_GAIN, 1 / rung.samples) * surprise;
+      rung.shape += change;
+      if (rows > 1) return;
+      for (const [count, other] of rungs)
+        if (count > 1) other.shape += Math.max(0, 1 - other.samples / ENOUGH_RUNS) * change;
     },
     ms: (rows) => interpolate(points(), rows),
     points,
@@ -95,12 +101,14 @@ function interpolate(points: readonly LadderPoint[], rows: number): number | und
 
 /** In the order of their use; the first two are all that a large model is asked for. */
 const MEASURED_ROWS = [1, 4, 2, 8];
+/** Turns at least, and more of them while they take less than this: code gets faster while it runs. */
 const TURNS = 2;
+const WARM_UP_MS = 20;
 
 /**
  * Measures the ladder of a model where it has not been: a few forwards of made-up rows on a sequence of their own in
- * `cache`, which is left as it was. Ends after some eight rows' worth of work twice, or after the first forward that
- * passes `budgetMs` (default 100, for models whose forwards take longer than a generation should wait).
+ * `cache`, which is left as it was. Ends after two turns and 20 milliseconds, or after the first forward that passes `budgetMs`
+ * (default 100), for models whose forwards take longer than a generation should wait.
  */
 export async function measureLadder(
   model: Model,
@@ -115,10 +123,11 @@ export async function measureLadder(
   if (model.ladder.points().length > 1) return;
   // Half of what is free: the text that shares the cache goes on at the same time.
   const most = Math.min(model.maxRows, model.contextLength, cache.freeSlots >> 1);
+  if (most < 1) return;
   const sequence = cache.sequence();
   const start = clock();
   try {
-    for (let turn = 0; turn < TURNS; turn++) {
+    for (let turn = 0; turn < TURNS || clock() - start < WARM_UP_MS; turn++) {
       for (const rows of MEASURED_ROWS) {
         if (rows > most) continue;
         const draft = { tokens: Array.from({ length: rows - 1 }, () => 0) };

@@ -31,7 +31,7 @@ describe('foretoken', () => {
   });
 
   it('compares plain and speculative decoding and checks the tokens', () => {
-    const { status, stdout, stderr } = foretoken(['--max-tokens', '24']);
+    const { status, stdout, stderr } = foretoken(['--max-tokens', '24', '--draft-length', '2']);
     expect(stderr).toBe('');
     expect(status).toBe(0);
     expect(stdout.match(/Once upon a time, there was a little girl named Lily\./g)).toHaveLength(2);
@@ -43,6 +43,7 @@ describe('foretoken', () => {
       'accepted at position 1',
     ])
       expect(stdout).toContain(row);
+    expect(stdout).toMatch(/drafted [\d.]+ tokens a round on average as asked: \d+ % accepted/);
     expect(stdout).toMatch(/same tokens: yes\n$/);
   });
 
@@ -62,6 +63,18 @@ describe('foretoken', () => {
     expect(large.report.notes.join()).toContain('inflated from 3426560 to');
     expect(large.plain.tokens).toEqual(own.plain.tokens);
     expect(large.sameTokens).toBe(true);
+  });
+
+  it('drafts as far as it pays by default, and says so', () => {
+    const { status, stdout } = foretoken(['--max-tokens', '24']);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/\n(drafted|decoded) [^\n]+\n\nsame tokens: yes\n$/);
+    const json = ['--max-tokens', '8', '--json'];
+    const length = (...args: string[]) =>
+      JSON.parse(foretoken([...json, ...args]).stdout).speculative.stats.drafting.draftLength;
+    expect(length()).toBe('auto');
+    expect(length('--draft-length', 'auto')).toBe('auto');
+    expect(length('--draft-length', '3')).toBe(3);
   });
 
   it.each([
@@ -138,6 +151,7 @@ describe('foretoken', () => {
     [['--inflate', '1M'], 1, 'expected at least the 3426560 the model has, got 1000000'],
     [['explain', '--no-inflate'], 2, '--no-inflate: expected with compare, got it with explain'],
     [['--seed', 'x'], 2, '--seed: expected a number, got "x"'],
+    [['--draft-length', 'some'], 2, '--draft-length: expected a number, got "some"'],
     [['--top-p', '2'], 1, 'topP'],
     [['--verifier', 'greedy', '--temperature', '1'], 1, 'expected temperature 0'],
     [['--model', 'nowhere'], 1, 'nowhere'],

@@ -110,7 +110,8 @@ describe('a model', () => {
     const sequence = cache.sequence();
     await model.forward(cache, [{ sequence, tokens: [1, 2, 3] }]);
     const { freeSlots } = cache;
-    await measureLadder(model, cache);
+    let now = 0;
+    await measureLadder(model, cache, { clock: () => (now += 5) });
     const counted = model.ladder.points().map(({ rows, samples }) => ({ rows, samples }));
     expect(counted).toEqual([1, 2, 4, 8].map((rows) => ({ rows, samples: 2 })));
     expect(cache.freeSlots).toBe(freeSlots);
