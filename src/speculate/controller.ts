@@ -49,6 +49,8 @@ export interface Outcome {
   readonly choice: Choice;
   /** Levels drafted; the drafter may have had less to say, or nothing. */
   readonly depth: number;
+  /** Tokens drafted: the levels of a tree may be narrower than they could be. */
+  readonly nodes: number;
   /** Accepted levels. */
   readonly accepted: number;
   readonly draftMs: number;
@@ -91,6 +93,10 @@ export function createController(parts: {
   const draftCost = createDraftClock(cost);
   let most = 0;
   while (most < MOST_LEVELS && 1 + nodesAt(most + 1) <= MOST_ROWS) most += 1;
+  /** Tokens of the last draft of each depth, and the most per level of any. */
+  const sizes: number[] = [];
+  let widest = Number.POSITIVE_INFINITY;
+  const sizeOf = (levels: number) => sizes[levels] ?? Math.min(nodesAt(levels), levels * widest);
   /** How often the drafter has something to say. */
   let speaks = 1;
   let drafts = 0;
@@ -111,7 +117,7 @@ export function createController(parts: {
       survival *= acceptance.at(depth);
       tokens += survival;
     }
-    return { tokens, ms: draftCost.ms(levels) + ladder.ms(1 + nodesAt(levels))! };
+    return { tokens, ms: draftCost.ms(levels) + ladder.ms(1 + sizeOf(levels))! };
   }
 
   /** What a trial is taken to lose: little is known where it is made, so it is credited with little. */
@@ -170,7 +176,7 @@ export function createController(parts: {
       return { levels, trial: true, missed };
     },
 
-    add({ choice, depth, accepted, draftMs, targetMs, position }) {
+    add({ choice, depth, nodes, accepted, draftMs, targetMs, position }) {
       const stepMs = ladder.ms(1) ?? targetMs;
       elapsedMs += draftMs + targetMs;
       if (choice.levels > 0) {
@@ -186,6 +192,8 @@ export function createController(parts: {
           trialsMs +=
             lossMs(depth, stepMs) + (drafts > 0 ? choice.missed * draftCost.missedMs() : 0);
         drafts += 1;
+        sizes[depth] = nodes;
+        widest = drafts === 1 ? nodes / depth : Math.max(widest, nodes / depth);
         longest = Math.max(longest, depth);
         draftCost.add(depth, draftMs, choice.missed);
         acceptance.add(depth, accepted);

@@ -178,8 +178,9 @@ async function* run(
       }
       const draftMs = feedStart - draftStart;
       const depth = depthOf(draft);
+      const nodes = draft.tokens.length;
       const accepted = verdict.path.length;
-      pace.add({ allowance, depth, accepted, draftMs, targetMs, position });
+      pace.add({ allowance, depth, nodes, accepted, draftMs, targetMs, position });
       stats.add({
         trial: allowance.trial,
         asked: allowance.maxDepth > 0,

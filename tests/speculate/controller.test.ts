@@ -170,10 +170,34 @@ describe('the draft length', () => {
       const depth = choice.levels;
       expect(depth).toBeLessThanOrEqual(3);
       const position = 10 + 4 * round;
-      tree.add({ choice, depth, accepted: depth, draftMs: 1e-9, targetMs: 1, position });
+      tree.add({
+        choice,
+        depth,
+        nodes: nodesAt(depth),
+        accepted: depth,
+        draftMs: 1e-9,
+        targetMs: 1,
+        position,
+      });
     }
     expect(tree.choose({ ...state, position: 270, room: 9 }).levels).toBe(3);
     expect(tree.knowledge()).toMatchObject({ bestLevels: 3 });
+  });
+
+  it('goes by the tokens that trees have, not by those that they could have', () => {
+    const ladder = createLadder();
+    for (const rows of [1, 2, 4, 16]) ladder.add(rows, 1 + 0.3 * (rows - 1));
+    const nodesAt = (levels: number) => [0, 3, 9, 15, 21][levels];
+    const cost = { draftMs: () => 1e-9, missedMs: 0 };
+    const narrow = createController({ ladder, nodesAt, cost });
+    for (let round = 0; round < 70; round++) {
+      const choice = narrow.choose({ position: 10 + round, left: 200, room: 9 });
+      const { levels: depth } = choice;
+      const outcome = { choice, depth, nodes: depth, accepted: depth, draftMs: 1e-9, targetMs: 1 };
+      narrow.add({ ...outcome, position: 10 + round });
+    }
+    expect(narrow.knowledge().bestLevels).toBe(3);
+    expect(narrow.knowledge().bestGain).toBeGreaterThan(1.8);
   });
 
   it('is nothing as long as no forward was timed', () => {

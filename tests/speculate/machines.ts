@@ -93,7 +93,15 @@ export function simulate(
     const target = tokens === 0 ? 1 : machine.v(1 + depth);
     const targetMs = timed(target);
     if (tokens > 0) ladder.add(1 + depth, targetMs);
-    controller.add({ choice, depth, accepted, draftMs: timed(draft), targetMs, position });
+    controller.add({
+      choice,
+      depth,
+      nodes: depth,
+      accepted,
+      draftMs: timed(draft),
+      targetMs,
+      position,
+    });
     if (choice.levels > 0) seen = position + accepted;
     levels.push(choice.levels);
     at.push(tokens);
