@@ -46,5 +46,7 @@ export interface Backend {
   /** A copy of elements [from, to). */
   read(buffer: Buffer, from?: number, to?: number): Promise<TypedArray>;
   free(buffer: Buffer): void;
+  /** Gives back everything, at once and once: later calls do nothing, and every other use throws. */
   dispose(): void;
+  [Symbol.dispose](): void;
 }

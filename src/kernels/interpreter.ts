@@ -1,6 +1,7 @@
 // Runs plans op by op on host arrays: the executor of the reference and cpu backends. Storage is assigned when a plan
 // is prepared: a scratch array goes back to the pool after the last step that reads it, so a deep model needs few.
 import type { Backend, BackendReport, Program } from './backend.ts';
+import { closing } from './closing.ts';
 import { arrayFor, elements, entriesOf, reader, writer } from './dtype.ts';
 import { checkIndices } from './indices.ts';
 import { lastUses } from './lifetimes.ts';
@@ -24,7 +25,7 @@ const sizeOf = (shape: readonly number[]) => shape.reduce((size, extent) => size
 
 /** A backend that runs `kernels` on host arrays. */
 export function interpreter(kernels: KernelTable, report: BackendReport): Backend {
-  return {
+  return closing({
     report,
     alloc: (dtype, length): HostBuffer => ({ dtype, length, data: arrayFor(dtype, length) }),
     write(buffer, data, at = 0) {
@@ -43,7 +44,7 @@ export function interpreter(kernels: KernelTable, report: BackendReport): Backen
     },
     free() {},
     dispose() {},
-  };
+  });
 }
 
 function prepare(plan: Plan, kernels: KernelTable): HostProgram {

@@ -5,6 +5,7 @@ import type { Backend } from '../../src/kernels/backend.ts';
 import { isBlocked } from '../../src/kernels/blocks.ts';
 import { toFloat32 } from '../../src/kernels/dtype.ts';
 import { reference } from '../../src/kernels/reference/index.ts';
+import { record } from '../../src/tensor/record.ts';
 import { type Eager, scope } from '../../src/tensor/scope.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { makerFor, type OpCase, opCases } from './cases.ts';
@@ -112,6 +113,25 @@ export function backendConformance(
         expect(worst).toBeLessThanOrEqual(row.tolerance);
       });
     }
+
+    it('throws for every use after it is disposed, and can be disposed again', async () => {
+      const closed = await make();
+      const plan = record((ops) => [ops.exp(ops.input('x', 'f32', [4]))]);
+      const program = closed.prepare(plan);
+      const buffer = closed.alloc('f32', 4);
+      closed.dispose();
+      closed.dispose();
+      closed[Symbol.dispose]();
+      const call = { extents: { T: 1, K: 1 }, inputs: { x: new Float32Array(4) } };
+      const gone = 'expected a backend, got a disposed one';
+      expect(() => closed.alloc('f32', 4)).toThrow(`alloc: ${gone}`);
+      expect(() => closed.write(buffer, new Float32Array(4))).toThrow(`write: ${gone}`);
+      expect(() => closed.prepare(plan)).toThrow(`prepare: ${gone}`);
+      expect(() => closed.run(program, call)).toThrow(`run: ${gone}`);
+      await expect(closed.read(buffer)).rejects.toThrow(`read: ${gone}`);
+      program.dispose();
+      closed.free(buffer);
+    });
 
     it.each(REFUSED)('refuses %s', async (_, run, message) => {
       const refused = scope(backend, (ops) =>

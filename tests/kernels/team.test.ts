@@ -1,5 +1,4 @@
 // The threads of the wasm backend: that they meet where they must, that sharing changes no bits, and what they cost at rest.
-import '../relaxed.ts';
 import { spawnSync } from 'node:child_process';
 import { setTimeout as after } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +21,7 @@ const ALONE = 1 << 16;
 /** A team of its own, all threads started. */
 async function startTeam(threads: number) {
   const module = new engine.Module(Buffer.from(binaries.simd, 'base64'));
-  const memory = createMemory();
+  const memory = createMemory({ shared: true, limit: 2 ** 26, full: 'bytes' });
   const team = createTeam(memory, {
     module,
     threads,

@@ -1,18 +1,70 @@
 // The wasm backend: conformance with and without relaxed SIMD, and what is particular to it.
-import '../relaxed.ts';
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Heap } from '../../src/kernels/wasm/heap.ts';
 import { wasm } from '../../src/kernels/wasm/index.ts';
 import { record } from '../../src/tensor/record.ts';
 import { scope } from '../../src/tensor/scope.ts';
 import { backendConformance } from './conformance.ts';
 
-for (const relaxed of [false, true])
+const dist = fileURLToPath(new URL('../../dist/kernels/index.js', import.meta.url));
+
+for (const relaxed of [false, true]) {
+  const kind = relaxed ? ', relaxed' : '';
   for (const threads of [1, 2, 3])
-    backendConformance(`wasm, ${threads} threads${relaxed ? ', relaxed' : ''}`, () =>
-      wasm({ relaxed, threads }),
+    backendConformance(`wasm, ${threads} threads${kind}`, () => wasm({ relaxed, threads }));
+  backendConformance(`wasm, memory not shared${kind}`, () => wasm({ relaxed, shared: false }));
+}
+
+describe('what runs', () => {
+  it('is relaxed SIMD where the engine has it, and the report says so', () => {
+    const backend = wasm({ threads: 1 });
+    expect(backend.report.executor).toBe('relaxed SIMD, 1 thread');
+    backend.dispose();
+  });
+
+  it('is one thread without shared memory, and the report says why', () => {
+    const backend = wasm({ shared: false });
+    expect(backend.report.executor).toBe('relaxed SIMD, 1 thread');
+    expect(backend.report.notes).toContain('one thread: the memory is not shared, as asked');
+    backend.dispose();
+    expect(() => wasm({ shared: false, threads: 2 })).toThrow(
+      'wasm: threads: expected 1 where there is no shared memory or no worker_threads, got 2',
     );
+  });
+
+  it('is one thread in a page that is not isolated', () => {
+    vi.stubGlobal('SharedArrayBuffer', undefined);
+    delete (globalThis as { SharedArrayBuffer?: unknown }).SharedArrayBuffer;
+    try {
+      const backend = wasm({ relaxed: false });
+      expect(backend.report.executor).toBe('SIMD, 1 thread');
+      expect(backend.report.notes.join()).toContain('cross-origin isolated');
+      backend.dispose();
+      expect(() => wasm({ shared: true })).toThrow('expected SharedArrayBuffer');
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+
+  it('sets no flag of V8 when relaxed SIMD is not wanted', () => {
+    const script = `
+      const { wasm } = await import(${JSON.stringify(dist)});
+      wasm({ relaxed: false }).dispose();
+      const v8 = process.getBuiltinModule('node:v8');
+      const flags = [];
+      v8.setFlagsFromString = (flag) => flags.push(flag);
+      wasm({ relaxed: false }).dispose();
+      console.log(flags.length);
+    `;
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      encoding: 'utf8',
+    });
+    expect(stdout).toBe('0\n');
+  });
+});
 
 describe('the heap', () => {
   it('gives every range to one owner at a time and joins what is given back', () => {

@@ -1,5 +1,4 @@
 // The tiny checkpoints under tests/golden, the embedded models, and the backends that run here.
-import '../relaxed.ts';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Backend } from '../../src/kernels/backend.ts';
@@ -76,7 +75,7 @@ export const BACKENDS: readonly {
   { name: 'gpu webasm', executor: 'webasm fused-sync', open: () => gpu({ mode: 'webasm' }) },
 ];
 
-/** A tiny model on the cpu backend unless told otherwise. */
+/** A tiny model on the default backend unless told otherwise. */
 export function loadTiny(name: string, options: LoadOptions = {}) {
   return loadModel(tiny(name).folder, options);
 }

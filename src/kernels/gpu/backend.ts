@@ -1,6 +1,7 @@
 // Runs of the gpu backend. Everything that touches data waits its turn in one queue, so a program may use the results of
 // another before they are there, and `run` never waits. States live inside the pipeline that writes them.
 import type { Backend, BackendReport, Program } from '../backend.ts';
+import { closing } from '../closing.ts';
 import { arrayFor } from '../dtype.ts';
 import { ShapeError, UnsupportedError } from '../errors.ts';
 import type { Call, TypedArray, Value } from '../plan.ts';
@@ -90,7 +91,7 @@ export function createGpuBackend(
     if (!program.outputs.includes(state)) state.away = 'a state that is resident in its program';
   };
 
-  return {
+  return closing({
     get report(): BackendReport {
       const ran = [...executors].join(', ');
       return {
@@ -179,7 +180,7 @@ export function createGpuBackend(
     dispose() {
       for (const program of programs) program.dispose();
     },
-  };
+  });
 }
 
 /** Resident copies of constants are made once; a change after that would not be seen. */

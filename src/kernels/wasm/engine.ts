@@ -4,7 +4,7 @@
 /** A WebAssembly.Memory. */
 export interface Memory {
   /** The bytes; another object after every `grow`. */
-  readonly buffer: SharedArrayBuffer;
+  readonly buffer: SharedArrayBuffer | ArrayBuffer;
   /** Adds pages of 64 KiB; throws a RangeError when there are no more. */
   grow(pages: number): number;
 }
@@ -19,7 +19,7 @@ interface Engine {
   readonly Memory: new (limits: {
     readonly initial: number;
     readonly maximum: number;
-    readonly shared: true;
+    readonly shared: boolean;
   }) => Memory;
 }
 

@@ -22,10 +22,16 @@ export class Heap {
     return this.#end;
   }
 
+  /** What `end` would be after `allocate`. */
+  endOf(bytes: number): number {
+    const size = sizeFor(bytes);
+    return this.#find(size) < 0 ? this.#end + size : this.#end;
+  }
+
   /** The address of `bytes` bytes that nobody else has. */
   allocate(bytes: number): number {
-    const size = Math.ceil((bytes + SLACK) / LINE) * LINE;
-    const index = this.#free.findIndex((range) => range.size >= size);
+    const size = sizeFor(bytes);
+    const index = this.#find(size);
     let from = this.#end;
     if (index < 0) {
       this.#grow(from + size);
@@ -52,10 +58,18 @@ export class Heap {
     this.#join(index - 1);
   }
 
+  #find(size: number): number {
+    return this.#free.findIndex((range) => range.size >= size);
+  }
+
   #join(index: number): void {
     const [range, next] = [this.#free[index], this.#free[index + 1]];
     if (!range || !next || range.from + range.size !== next.from) return;
     range.size += next.size;
     this.#free.splice(index + 1, 1);
   }
+}
+
+function sizeFor(bytes: number): number {
+  return Math.ceil((bytes + SLACK) / LINE) * LINE;
 }

@@ -68,9 +68,14 @@ try {
 }
 `;
 
-/** One thread per core, at most eight, where there is nothing to say otherwise; one where threads cannot be had. */
+/** One thread per core, at most eight; one where there are no other threads. */
 export function defaultThreads(): number {
   return Math.min(8, hostOf()?.cores ?? 1);
+}
+
+/** Whether there can be more than one thread. */
+export function canStartThreads(): boolean {
+  return hostOf() !== null;
 }
 
 /** Starts `threads - 1` workers; `instantiate` makes the kernels of worker 0, given how it sleeps. */
