@@ -36,7 +36,7 @@ const openGpu = (mode: GpuMode) => gpu({ mode });
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    backend: { type: 'string', default: 'cpu' },
+    backend: { type: 'string', default: 'wasm' },
     dtype: { type: 'string', default: 'f32' },
     rounds: { type: 'string' },
     threads: { type: 'string' },

@@ -11,7 +11,7 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
 What runs
   --model PATH          Hugging Face folder with safetensors, or a .gguf file
                                                                     (the embedded target model)
-  --backend NAME        cpu, wasm, reference, gpu-cpu or gpu-webasm                      (wasm)
+  --backend NAME        wasm, cpu, reference, gpu-cpu or gpu-webasm                      (wasm)
   --dtype TYPE          auto, f32, bf16, f16, q8_0 or q4_0: how weights are kept         (auto)
   --context-length N    positions of the cache                       (the model's, up to 4096)
   --inflate N           parameters, like 400M: the same function in a larger model, to see what a

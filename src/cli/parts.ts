@@ -25,12 +25,12 @@ const VERIFIERS = { greedy, match, rejection };
 /** The backend of `--backend`. */
 export async function openBackend(options: CliOptions): Promise<Backend> {
   switch (
-    oneOf('backend', options.backend, ['cpu', 'wasm', 'reference', 'gpu-cpu', 'gpu-webasm'])
+    oneOf('backend', options.backend, ['wasm', 'cpu', 'reference', 'gpu-cpu', 'gpu-webasm'])
   ) {
-    case 'cpu':
-      return cpu();
     case 'wasm':
       return wasm();
+    case 'cpu':
+      return cpu();
     case 'reference':
       return reference();
     // Only here, because gpu.js is an optional package.

@@ -3,7 +3,8 @@
 import * as z from 'zod';
 import type { Backend } from '../kernels/backend.ts';
 import { cpu } from '../kernels/cpu/index.ts';
-import { OptionError } from '../kernels/errors.ts';
+import { OptionError, UnsupportedError } from '../kernels/errors.ts';
+import { wasm } from '../kernels/wasm/index.ts';
 import type { FolderSource } from '../tensor/source.ts';
 import { createDecoder, type Decoder } from './decoder.ts';
 import type { ModelFiles } from './files.ts';
@@ -28,7 +29,8 @@ const LoadSchema = z.strictObject({
 
 /**
  * Options of `load`.
- * - `backend`: who computes; by default a new `cpu` backend that is disposed with the model.
+ * - `backend`: who computes; by default a new `wasm` backend that is disposed with the model, or `cpu` where WebAssembly
+ *   SIMD is missing, which the report then says.
  * - `dtype`: element type of the matrices, embedding and head among them, by default (`auto`) the one of the file; q8_0 and
  *   q4_0 quantise on the way, and a matrix whose rows are no whole blocks of 32 stays as in the file. Vectors are f32.
  * - `contextLength`: positions a sequence may have; by default what the file allows, at most 4096.
@@ -107,7 +109,7 @@ async function loadChecked(
   const files = options.inflate === undefined ? opened : inflateFiles(opened, options.inflate);
   const { architecture, config } = files;
   if (config.inflation !== undefined) notes.push(inflationNote(config.inflation));
-  const backend = options.backend ?? cpu();
+  const backend = options.backend ?? defaultBackend(notes);
   try {
     const loaded = await loadWeights(files, architecture.weights(config), backend, options);
     notes.push(...loaded.notes);
@@ -127,6 +129,17 @@ async function loadChecked(
   } catch (error) {
     if (options.backend === undefined) backend.dispose();
     throw error;
+  }
+}
+
+/** The fastest backend that runs here; a note when it is not the usual one. */
+function defaultBackend(notes: string[]): Backend {
+  try {
+    return wasm();
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    notes.push(`backend: cpu instead of wasm (${error.message})`);
+    return cpu();
   }
 }
 

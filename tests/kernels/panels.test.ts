@@ -1,5 +1,4 @@
 // Matrices of the wasm backend in panels: what is written comes back, and linear and gather read it as the matrix it is.
-import '../relaxed.ts';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { isBlocked } from '../../src/kernels/blocks.ts';

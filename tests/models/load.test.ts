@@ -1,6 +1,6 @@
 // Loading: what is read and in which dtype, what is ignored with a note, and one error for everything that is wrong.
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { cpu } from '../../src/kernels/cpu/index.ts';
 import { fromFloat32 } from '../../src/kernels/dtype.ts';
 import type { DType, TypedArray } from '../../src/kernels/plan.ts';
@@ -212,9 +212,26 @@ describe('load', () => {
   it('loads the embedded target, its notes and its tokenizer, and gives it back', async () => {
     using loaded = await load(`${import.meta.dirname}/../../models/target`);
     expect(loaded.tokenizer.encode('Once upon a time')).toHaveLength(5);
-    expect(loaded.model.report).toMatchObject({
-      backend: 'cpu',
-      executor: 'typed arrays, 1 thread',
-    });
+    expect(loaded.model.report.backend).toBe('wasm');
+    expect(loaded.model.report.executor).toMatch(/^relaxed SIMD, \d thread/);
+  });
+
+  it('takes the cpu backend where WebAssembly SIMD is missing, and says so', async () => {
+    const validate = vi
+      .spyOn(
+        (globalThis as unknown as { WebAssembly: { validate(): boolean } }).WebAssembly,
+        'validate',
+      )
+      .mockReturnValue(false);
+    try {
+      const model = await loadTiny('llama');
+      expect(model.report.backend).toBe('cpu');
+      expect(model.report.notes.join()).toContain(
+        'backend: cpu instead of wasm (wasm: expected an engine with WebAssembly SIMD and threads, got one without)',
+      );
+      model.dispose();
+    } finally {
+      validate.mockRestore();
+    }
   });
 });
