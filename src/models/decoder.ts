@@ -18,6 +18,7 @@ import {
   type RowBuffers,
   rowsOf,
 } from './rows.ts';
+import { createTurns } from './turns.ts';
 
 /** What `createDecoder` needs besides the architecture. */
 export interface DecoderParts {
@@ -91,6 +92,10 @@ class DecoderCache implements Cache {
     this.program.dispose();
     this.#release();
   }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
 }
 
 /** Puts an architecture and its weights together. */
@@ -109,10 +114,19 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
   const cos = table(tables.cos);
   const sin = table(tables.sin);
   const ladder = createLadder();
+  const turns = createTurns();
   let disposed = false;
 
   function checkAlive(what: string): void {
     if (disposed) throw new Error(`${what}: expected a model, got a disposed one`);
+  }
+
+  function dispose(): void {
+    if (disposed) return;
+    disposed = true;
+    for (const { value } of [cos, sin, ...tensorsOf(weights)])
+      if ('buffer' in value) backend.free(value.buffer);
+    if (parts.ownsBackend) backend.dispose();
   }
 
   function checkOwn(what: string, cache: Cache): asserts cache is DecoderCache {
@@ -206,7 +220,7 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     async forward(cache, segments, { signal } = {}) {
       checkOwn('forward', cache);
       checkAlive('forward');
-      if (cache.disposed) throw new Error('forward: expected a cache, got a disposed one');
+      checkOpen(cache);
       checkSequences(segments, cache.pool);
       checkTokens(segments, config.vocab);
       const lengths = segments.map(({ sequence }) => sequence.length);
@@ -216,7 +230,10 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
         const start = performance.now();
         for (let from = 0; from < rows.length; from += maxRows) {
           signal?.throwIfAborted();
+          checkAlive('forward');
+          checkOpen(cache);
           results.push(await runRows(cache, rows.slice(from, from + maxRows)));
+          await turns();
         }
         // Only what verification does: rows of a prompt have no logits, and long ones are several runs.
         if (results.length === 1 && results[0].logits.length === rows.length)
@@ -237,14 +254,13 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
       cache.timings ??= new Float64Array(plan.steps.length);
       return { plan, timings: cache.timings };
     },
-    dispose() {
-      if (disposed) return;
-      disposed = true;
-      for (const { value } of [cos, sin, ...tensorsOf(weights)])
-        if ('buffer' in value) backend.free(value.buffer);
-      if (parts.ownsBackend) backend.dispose();
-    },
+    dispose,
+    [Symbol.dispose]: dispose,
   };
+}
+
+function checkOpen(cache: DecoderCache): void {
+  if (cache.disposed) throw new Error('forward: expected a cache, got a disposed one');
 }
 
 function checkTokens(segments: Parameters<Model['forward']>[1], vocab: number): void {

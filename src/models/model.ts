@@ -29,6 +29,7 @@ export interface Cache {
   readonly taps: readonly number[];
   sequence(): Sequence;
   dispose(): void;
+  [Symbol.dispose](): void;
 }
 
 /** The rows of one sequence in one forward: tokens that extend the prefix, then drafted rows that may follow it. */
@@ -94,4 +95,5 @@ export interface Model {
     options?: { readonly signal?: AbortSignal | undefined },
   ): Promise<ForwardResult>;
   dispose(): void;
+  [Symbol.dispose](): void;
 }

@@ -1,7 +1,8 @@
 // The model interface: which rows get logits, hidden states, sequences that share a cache, and what is refused.
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Decoder } from '../../src/models/decoder.ts';
-import { loadTiny } from './fixtures.ts';
+import { loadModel } from '../../src/models/load.ts';
+import { demoFixtures, loadTiny } from './fixtures.ts';
 
 let model: Decoder;
 beforeAll(async () => {
@@ -136,6 +137,27 @@ describe('a forward', () => {
     [{ slot: 5 }, 'createCache: expected slots and taps, got slot'],
   ])('refuses the cache options %j', (options, message) => {
     expect(() => model.createCache(options as { slots?: number })).toThrow(message);
+  });
+
+  it('stops between the plans of a long text when a timer aborts it', async () => {
+    using long = await loadModel(demoFixtures[0].folder, { contextLength: 512, maxRows: 1 });
+    using cache = long.createCache();
+    const sequence = cache.sequence();
+    const tokens = Array.from({ length: 500 }, (_, index) => index + 3);
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error('enough')), 1);
+    const forward = long.forward(cache, [{ sequence, tokens }], { signal: controller.signal });
+    await expect(forward).rejects.toThrow('enough');
+    expect([sequence.length, cache.freeSlots]).toEqual([0, cache.slots]);
+  });
+
+  it('refuses a cache that is disposed between the plans of a forward', async () => {
+    using long = await loadModel(demoFixtures[0].folder, { contextLength: 512, maxRows: 1 });
+    const cache = long.createCache();
+    const tokens = Array.from({ length: 500 }, (_, index) => index + 3);
+    setTimeout(() => cache.dispose(), 1);
+    const forward = long.forward(cache, [{ sequence: cache.sequence(), tokens }]);
+    await expect(forward).rejects.toThrow('expected a cache, got a disposed one');
   });
 
   it('refuses a cache and a model that have been disposed', async () => {
