@@ -1,9 +1,12 @@
 // Loading: what is read and in which dtype, what is ignored with a note, and one error for everything that is wrong.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it, vi } from 'vitest';
+import type { Backend } from '../../src/kernels/backend.ts';
 import { cpu } from '../../src/kernels/cpu/index.ts';
-import { fromFloat32 } from '../../src/kernels/dtype.ts';
-import type { DType, TypedArray } from '../../src/kernels/plan.ts';
+import { convert, fromFloat32 } from '../../src/kernels/dtype.ts';
+import { gpu } from '../../src/kernels/gpu/index.ts';
+import type { DType, Buffer as Storage, TypedArray } from '../../src/kernels/plan.ts';
+import { wasm } from '../../src/kernels/wasm/index.ts';
 import { type LoadProgress, load, loadModel } from '../../src/models/load.ts';
 import { openCheckpoint, writeSafetensors } from '../../src/tensor/safetensors.ts';
 import { type FolderSource, memorySource, openFolder } from '../../src/tensor/source.ts';
@@ -82,6 +85,7 @@ describe('loadModel', () => {
     const reason = new Error('enough');
     const backend = cpu();
     let held = 0;
+    let pieces = 0;
     const counting = {
       ...backend,
       alloc(dtype: DType, length: number) {
@@ -93,9 +97,10 @@ describe('loadModel', () => {
     const options = {
       backend: counting,
       signal: controller.signal,
-      onProgress: () => held === 5 && controller.abort(reason),
+      onProgress: () => ++pieces === 5 && controller.abort(reason),
     };
     await expect(loadTiny('llama', options as never)).rejects.toBe(reason);
+    expect(pieces).toBe(5);
     expect(held).toBe(0);
   });
 
@@ -204,6 +209,133 @@ describe('loadModel', () => {
   });
 });
 
+describe('a large matrix', () => {
+  const ROWS = 100_000;
+  const table = Float32Array.from({ length: ROWS * 32 }, (_, i) => Math.sin(i));
+
+  /** The tiny model with an embedding of 12.8 MB. */
+  const large = () =>
+    changed((entries, config) => {
+      config['vocab_size'] = ROWS;
+      for (const name of ['model.embed_tokens.weight', 'lm_head.weight'])
+        entries.set(name, { name, dtype: 'f32', shape: [ROWS, 32], data: table });
+    });
+
+  /** `toEqual` takes seconds for as many. */
+  const sameBytes = (a: TypedArray, b: TypedArray) =>
+    Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(
+      Buffer.from(b.buffer, b.byteOffset, b.byteLength),
+    );
+
+  /** A backend that remembers its buffers, what was written to them, and through which door. */
+  function watched(inner: Backend) {
+    const buffers: Storage[] = [];
+    const writes: number[] = [];
+    const backend: Backend = {
+      ...inner,
+      alloc(dtype, length, columns) {
+        const buffer = inner.alloc(dtype, length, columns);
+        buffers.push(buffer);
+        return buffer;
+      },
+      write(buffer, data, at) {
+        writes.push(data.byteLength);
+        inner.write(buffer, data, at);
+      },
+    };
+    return { backend, buffers, writes };
+  }
+
+  it('is read straight into the memory of the backend, in pieces, with progress for each', async () => {
+    const { backend, buffers, writes } = watched(cpu());
+    const steps: LoadProgress[] = [];
+    await loadModel(await large(), { backend, onProgress: (step) => steps.push(step) });
+    // Only the rotary tables are written.
+    expect(writes).toHaveLength(2);
+    const own = steps.filter(({ tensor }) => tensor === 'model.embed_tokens.weight');
+    expect(own.map(({ loadedBytes }) => loadedBytes)).toEqual([2 ** 23, table.byteLength]);
+    expect(sameBytes(await backend.read(buffers[0]), table)).toBe(true);
+  });
+
+  it.each([
+    ['cpu', () => cpu()],
+    ['wasm', () => wasm({ threads: 1 })],
+  ])('is quantised in pieces on %s, none of them whole', async (_, open) => {
+    const { backend, buffers, writes } = watched(open());
+    await loadModel(await large(), { backend, dtype: 'q8_0' });
+    const whole = (table.length / 32) * 34;
+    expect(Math.max(...writes)).toBeLessThan(whole);
+    const quantised = convert(table, 'f32', 'q8_0');
+    expect(sameBytes(await backend.read(buffers[0]), quantised)).toBe(true);
+    backend.dispose();
+  });
+
+  it('needs nothing but read of a source', async () => {
+    const { readInto: _, files: __, ...source } = await large();
+    const { backend, buffers } = watched(cpu());
+    await loadModel(source, { backend });
+    expect(sameBytes(await backend.read(buffers[0]), table)).toBe(true);
+  });
+
+  it('is not read at all for a backend that does not hold the dtype', async () => {
+    const source = await large();
+    let read = 0;
+    const counting = {
+      ...source,
+      readInto: async (...args: Parameters<NonNullable<FolderSource['readInto']>>) => {
+        read += args[2].length;
+        await source.readInto!(...args);
+      },
+    };
+    const backend = await gpu({ mode: 'cpu' });
+    await expect(loadModel(counting, { backend, dtype: 'q4_0' })).rejects.toMatchObject({
+      name: 'UnsupportedError',
+    });
+    expect(read).toBe(0);
+  });
+});
+
+describe('a matrix whose rows are no whole blocks', () => {
+  it('stays as in the file, with a note', async () => {
+    const model = await loadTiny('llama-bf16', { dtype: 'q4_0' });
+    expect(model.report.notes).toContain(
+      '2 matrices with rows of 56 kept in bf16: q4_0 takes whole blocks of 32',
+    );
+  });
+});
+
+describe('what is loaded', () => {
+  const file = readFileSync(new URL('../golden/gguf/mixed.gguf', import.meta.url));
+  const path = `${import.meta.dirname}/../golden/gguf/mixed.gguf`;
+
+  it('is a GGUF by its path, or the only one of a folder', async () => {
+    expect((await loadModel(path)).config.vocab).toBe(48);
+    const alone = memorySource({ 'a.gguf': file, 'config.json': '{}', 'README.md': '' });
+    expect((await loadModel(alone)).config.vocab).toBe(48);
+  });
+
+  it('is the safetensors of a folder that has a GGUF too', async () => {
+    const source = await changed(() => {}, { 'a.gguf': 'not read' });
+    expect((await loadModel(source)).config.vocab).toBe(64);
+  });
+
+  it('is not chosen among several GGUF files', async () => {
+    const several = memorySource({ 'b.gguf': file, 'a.gguf': file }, 'memory');
+    await expect(loadModel(several)).rejects.toThrow(
+      'memory: expected safetensors or one .gguf file, got a.gguf, b.gguf; name one of them',
+    );
+  });
+
+  it('is not a file that is not there', async () => {
+    await expect(loadModel(path.replace('mixed', 'missing'))).rejects.toMatchObject({
+      name: 'FormatError',
+    });
+    await expect(loadModel({} as never)).rejects.toThrow(
+      'expected the path of a folder or of a .gguf file, or a FolderSource',
+    );
+  });
+});
+
 describe('load', () => {
   it('wants a tokenizer', async () => {
     await expect(load(tiny('llama').folder)).rejects.toThrow('tokenizer.json');
@@ -212,6 +344,7 @@ describe('load', () => {
   it('loads the embedded target, its notes and its tokenizer, and gives it back', async () => {
     using loaded = await load(`${import.meta.dirname}/../../models/target`);
     expect(loaded.tokenizer.encode('Once upon a time')).toHaveLength(5);
+    expect(loaded.loadMs).toBeGreaterThan(0);
     expect(loaded.model.report.backend).toBe('wasm');
     expect(loaded.model.report.executor).toMatch(/^relaxed SIMD, \d thread/);
   });
