@@ -34,7 +34,12 @@ async function openIn(source: FolderSource): Promise<ModelFiles> {
     throw new FormatError(
       `${source.name}: expected safetensors or one .gguf file, got ${found.toSorted().join(', ')}; name one of them`,
     );
-  return found.length === 1 ? openGgufModel(source, found[0]) : openModelFolder(source);
+  if (found.length === 1) return openGgufModel(source, found[0]);
+  if (!(await source.has('config.json')))
+    throw new FormatError(
+      `${source.name}: expected config.json with safetensors, or one .gguf file, got neither`,
+    );
+  return openModelFolder(source);
 }
 
 const isGguf = (path: string) => /\.gguf$/i.test(path);

@@ -192,7 +192,12 @@ describe('loadModel', () => {
   });
 
   it.each<[string, Record<string, string>, string]>([
-    ['no config', { 'tokenizer.json': '{}' }, 'memory: expected a file config.json, got none'],
+    [
+      'nothing to load',
+      { 'tokenizer.json': '{}' },
+      'memory: expected config.json with safetensors, or one .gguf file, got neither',
+    ],
+    ['no config', { 'model.safetensors': '' }, 'memory: expected a file config.json, got none'],
     ['a config that is no JSON', { 'config.json': '{' }, 'memory/config.json: expected JSON'],
     [
       'a model of another kind',
