@@ -22,6 +22,7 @@ export function closing(backend: Omit<Backend, typeof Symbol.dispose>): Backend 
     },
     alloc: (dtype, length, columns) => open('alloc').alloc(dtype, length, columns),
     write: (buffer, data, at) => open('write').write(buffer, data, at),
+    ...(backend.bytes && { bytes: (buffer) => open('bytes').bytes?.(buffer) ?? null }),
     prepare: (plan) => open('prepare').prepare(plan),
     run: (program, call) => open('run').run(program, call),
     read: async (buffer, from, to) => open('read').read(buffer, from, to),

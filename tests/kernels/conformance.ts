@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/kernels/backend.ts';
 import { isBlocked } from '../../src/kernels/blocks.ts';
-import { toFloat32 } from '../../src/kernels/dtype.ts';
+import { fromFloat32, toFloat32 } from '../../src/kernels/dtype.ts';
 import { reference } from '../../src/kernels/reference/index.ts';
 import { record } from '../../src/tensor/record.ts';
 import { type Eager, scope } from '../../src/tensor/scope.ts';
@@ -131,6 +131,19 @@ export function backendConformance(
       await expect(closed.read(buffer)).rejects.toThrow(`read: ${gone}`);
       program.dispose();
       closed.free(buffer);
+    });
+
+    it('shows its storage in the layout of a file, or none', async () => {
+      for (const dtype of ['f32', 'bf16', 'q8_0'] as const) {
+        if (skips.some(({ cases }) => cases.includes(`linear 5x96x33 ${dtype}`))) continue;
+        const buffer = backend.alloc(dtype, 128, 64);
+        const data = fromFloat32(Float32Array.from({ length: 128 }, Math.sin), dtype);
+        const bytes = backend.bytes?.(buffer);
+        bytes?.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+        if (!bytes) backend.write(buffer, data);
+        expect(await backend.read(buffer)).toEqual(data);
+        backend.free(buffer);
+      }
     });
 
     it.each(REFUSED)('refuses %s', async (_, run, message) => {
