@@ -58,6 +58,7 @@ const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMAND
   'context-length': RUNNING,
   prompt: RUNNING,
   chat: RUNNING,
+  inflate: RUNNING,
   'max-tokens': WRITING,
   stop: WRITING,
   'ignore-eos': WRITING,

@@ -1,9 +1,13 @@
 // The built command line, as a user starts it.
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const target = fileURLToPath(new URL('../../models/target', import.meta.url));
 const tinyFolder = fileURLToPath(new URL('../golden/tiny-random-llama', import.meta.url));
 
 function foretoken(args: readonly string[], input = '') {
@@ -131,6 +135,41 @@ describe('foretoken', () => {
     expect(stderr).toContain('5 prompt and 8 new tokens, ended by length');
   });
 
+  describe('quantize', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'foretoken-quantize-'));
+    afterAll(() => rmSync(folder, { recursive: true, force: true }));
+    const out = join(folder, 'target.gguf');
+    const story = ['generate', '--max-tokens', '12'];
+
+    it('writes a GGUF that tells what the folder tells in the same type', () => {
+      const { status, stdout, stderr } = foretoken(['quantize', target, out, '--type', 'q8_0']);
+      expect(stderr).toBe('');
+      expect(status).toBe(0);
+      expect(stdout).toMatch(
+        /target\.gguf: 4\.37 MB, from 6\.85 MB of weights; tensors: 25 in q8_0, 9 in f32, 4 in bf16\n$/,
+      );
+      expect(readdirSync(folder)).toEqual(['target.gguf']);
+      const fromFile = foretoken([...story, '--model', out, '--stats']);
+      expect(fromFile.stderr).toMatch(/loaded in \d+ ms, first token \d+ ms after, then/);
+      const fromFolder = foretoken([...story, '--model', target, '--dtype', 'q8_0']);
+      expect(fromFile.stdout).toBe(fromFolder.stdout);
+      expect(fromFile.stdout).toContain('there was a little girl');
+    });
+
+    it('overwrites only when forced, and leaves nothing unfinished', () => {
+      const again = ['quantize', target, out, '--type', 'q4_0'];
+      expect(foretoken(again)).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining('target.gguf exists; --force overwrites it'),
+      });
+      expect(foretoken([...again, '--force']).status).toBe(0);
+      const broken = foretoken(['quantize', tinyFolder, join(folder, 'b.gguf'), '--type', 'f16']);
+      expect(broken.status).toBe(1);
+      expect(broken.stderr).toContain('tokenizer.json');
+      expect(readdirSync(folder)).toEqual(['target.gguf']);
+    });
+  });
+
   it('explains a forward', () => {
     const { status, stdout } = foretoken(['explain', '--rows', '4']);
     expect(status).toBe(0);
@@ -141,7 +180,23 @@ describe('foretoken', () => {
 
   it.each([
     [['--temperatur', '1'], 2, "Unknown option '--temperatur'"],
-    [['tell'], 2, 'expected one of compare, generate, explain, got "tell"'],
+    [['tell'], 2, 'expected one of compare, generate, explain, quantize, got "tell"'],
+    [
+      ['generate', 'a'],
+      2,
+      'expected one of compare, generate, explain, quantize, got "generate a"',
+    ],
+    [['quantize', 'a'], 2, 'quantize: expected IN and OUT, got "a"'],
+    [
+      ['quantize', 'a', 'b.gguf'],
+      2,
+      '--type: expected one of q8_0, q4_0, f16, bf16, f32, got none',
+    ],
+    [['quantize', 'a', 'b.gguf', '--type', 'q4_k'], 2, '--type: expected one of'],
+    [['quantize', 'a', 'b', '--type', 'q4_0'], 2, 'OUT: expected a path that ends in .gguf, got b'],
+    [['quantize', 'a', 'b.gguf', '--seed', '1'], 2, '--seed: expected with compare or generate'],
+    [['quantize', 'a', 'b.gguf', '--inflate', '1e8'], 2, '--inflate: expected with'],
+    [['generate', '--force'], 2, '--force: expected with quantize, got it with generate'],
     [['generate', '--json'], 2, '--json: expected with compare or explain, got it with generate'],
     [['--rows', '3'], 2, '--rows: expected with explain, got it with compare'],
     [['--branching', '2'], 2, '--branching: expected --drafter tree with it, got model'],
