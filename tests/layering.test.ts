@@ -87,6 +87,7 @@ describe('the import graph', () => {
     'kernels/backend.ts',
     'kernels/operand.ts',
     'models/config.ts',
+    'models/files.ts',
     'models/model.ts',
     'models/architecture.ts',
     'speculate/law.ts',

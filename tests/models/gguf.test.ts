@@ -1,6 +1,7 @@
 // Models in GGUF files: another's file against its golden values, ours exported and read back against the folders they
 // come from, the tokenizers of both kinds, types that are converted, and what is refused.
 import { existsSync, readFileSync } from 'node:fs';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { cpu } from '../../src/kernels/cpu/index.ts';
 import { convert } from '../../src/kernels/dtype.ts';
@@ -464,6 +465,11 @@ describe('load refuses, with the file and the key, a GGUF', () => {
       'embedding_length',
     ],
     [
+      'with heads wider than memory',
+      (fields) => fields.set('llama.attention.key_length', u32(2 ** 32 - 1)),
+      'llama.attention.key_length: expected heads of at most 65536, got 4294967295',
+    ],
+    [
       'without an embedding',
       (_, tensors) => tensors.delete('token_embd.weight'),
       'token_embd.weight: expected a tensor, got none',
@@ -551,6 +557,27 @@ describe('load refuses, with the file and the key, a GGUF', () => {
     expect((error as Error).message).toContain(message);
     expect((error as Error).message).toContain('memory/a.gguf');
     expect(error).toMatchObject({ name });
+  });
+
+  it('or reads it as it stands, with a few bytes of its header changed', async () => {
+    const source = await changed(() => {});
+    const bytes = await source.read('a.gguf', 0, await source.size('a.gguf'));
+    const { tensors } = await openGguf(source, 'a.gguf');
+    const header = Math.min(...[...tensors.values()].map(({ from }) => from));
+    const change = fc.record({ index: fc.nat({ max: header - 1 }), value: fc.nat({ max: 255 }) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
+        const broken = bytes.slice();
+        for (const { index, value } of changes) broken[index] = value;
+        const options = { backend: cpu(), contextLength: 8 };
+        try {
+          (await load(memorySource({ 'a.gguf': broken }, 'memory'), options)).dispose();
+        } catch (error) {
+          expect((error as Error).name).toMatch(/^(FormatError|UnsupportedError|OptionError)$/);
+        }
+      }),
+      { numRuns: 400, seed: 3 },
+    );
   });
 
   it('is read when nothing was changed', async () => {

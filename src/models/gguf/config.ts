@@ -12,6 +12,8 @@ import { ROPE_FACTORS } from './tensors.ts';
 export const GGUF_ARCHITECTURES = ['llama', 'qwen2', 'qwen3'] as const;
 type GgufArchitecture = (typeof GGUF_ARCHITECTURES)[number];
 
+const MAX_HEAD_DIM = 65_536;
+
 /** f32 numbers were decimals once: the shortest decimal of the same f32 gives 1e-5 back. */
 const decimal = z.number().transform(shortestDecimal);
 const positive = decimal.pipe(z.number().positive());
@@ -137,6 +139,11 @@ function readFields(
 function headDimOf(fields: Fields, name: string, file: string): number {
   const width = fields.embedding_length / fields['attention.head_count'];
   const headDim = fields['attention.key_length'] ?? width;
+  // The order of rows within a head is a list of so many numbers.
+  if (headDim > MAX_HEAD_DIM)
+    throw new FormatError(
+      `${file}: ${name}.attention.key_length: expected heads of at most ${MAX_HEAD_DIM}, got ${headDim}`,
+    );
   for (const key of ['attention.value_length', 'rope.dimension_count'] as const)
     if ((fields[key] ?? headDim) !== headDim)
       throw new UnsupportedError(
