@@ -7,6 +7,8 @@ const draft = await load('models/draft');
 
 const story = generate(target, 'Once upon a time', {
   drafter: draftModel(draft.model),
+  // Left out, drafts would be as long as pays: for a model this small, often not at all.
+  draftLength: 4,
   temperature: 0.8,
   seed: 3,
   maxTokens: 80,

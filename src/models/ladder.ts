@@ -103,11 +103,11 @@ function interpolate(points: readonly LadderPoint[], rows: number): number | und
 const MEASURED_ROWS = [1, 4, 2, 8];
 /** Turns at least, and more of them while they take less than this: code gets faster while it runs. */
 const TURNS = 2;
-const WARM_UP_MS = 20;
+const WARM_UP_MS = 10;
 
 /**
  * Measures the ladder of a model where it has not been: a few forwards of made-up rows on a sequence of their own in
- * `cache`, which is left as it was. Ends after two turns and 20 milliseconds, or after the first forward that passes `budgetMs`
+ * `cache`, which is left as it was. Ends after two turns and 10 milliseconds, or after the first forward that passes `budgetMs`
  * (default 100), for models whose forwards take longer than a generation should wait.
  */
 export async function measureLadder(

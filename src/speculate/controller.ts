@@ -188,9 +188,9 @@ export function createController(parts: {
         }
       }
       if (depth > 0) {
-        if (choice.trial)
-          trialsMs +=
-            lossMs(depth, stepMs) + (drafts > 0 ? choice.missed * draftCost.missedMs() : 0);
+        // The first reading is no trial: every later draft needs it.
+        const readingMs = drafts > 0 ? choice.missed * draftCost.missedMs() : 0;
+        if (choice.trial) trialsMs += lossMs(depth, stepMs) + readingMs;
         drafts += 1;
         sizes[depth] = nodes;
         widest = drafts === 1 ? nodes / depth : Math.max(widest, nodes / depth);

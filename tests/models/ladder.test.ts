@@ -111,7 +111,7 @@ describe('a model', () => {
     await model.forward(cache, [{ sequence, tokens: [1, 2, 3] }]);
     const { freeSlots } = cache;
     let now = 0;
-    await measureLadder(model, cache, { clock: () => (now += 5) });
+    await measureLadder(model, cache, { clock: () => (now += 2) });
     const counted = model.ladder.points().map(({ rows, samples }) => ({ rows, samples }));
     expect(counted).toEqual([1, 2, 4, 8].map((rows) => ({ rows, samples: 2 })));
     expect(cache.freeSlots).toBe(freeSlots);

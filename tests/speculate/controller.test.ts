@@ -140,12 +140,18 @@ describe('the draft length', () => {
   });
 
   it('does not read a long prompt into a drafter that could not repay it', () => {
-    const machine = { ...steady, missedCost: 0.1 };
+    const machine = { ...steady, missedCost: 0.05 };
     const { levels, steps } = simulate(machine, { seed: 3, count: 40, prompt: 2000 });
     expect(levels.every((length) => length === 0)).toBe(true);
     expect(steps).toBe(40);
-    const short = simulate(machine, { seed: 3, count: 400, prompt: 50 });
-    expect(short.levels.filter((length) => length > 0).length).toBeGreaterThan(100);
+    const rates = Array.from({ length: 20 }, (_, seed) => {
+      const run = simulate(machine, { seed, count: 400, prompt: 50 });
+      return run.steps / run.tokens;
+    });
+    // An unlucky drafter may be given up at once, and reading what it missed forbids more tries.
+    rates.sort((one, other) => one - other);
+    expect(rates[10]).toBeLessThan(0.75);
+    expect(rates[19]).toBeLessThan(1.03);
   });
 
   it('asks a silent drafter in every round when asking is free, and stays at the speed of plain steps', () => {
