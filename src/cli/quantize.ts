@@ -38,6 +38,7 @@ export async function quantize(
     console.log(
       `${to}: ${megabytes(result.bytes)}, from ${megabytes(result.sourceBytes)} of weights; tensors: ${types.join(', ')}`,
     );
+    for (const note of result.notes) console.log(`note: ${note}`);
     return 0;
   } catch (error) {
     bar.end();

@@ -614,6 +614,17 @@ describe('the metadata', () => {
   });
 });
 
+it('exportGguf says what llama.cpp does not read', async () => {
+  const notes = async (name: string) => {
+    const source = await withTokenizer(path(`../golden/${name}`));
+    const result = await exportGguf(source, sink(), { type: 'f32' });
+    await source.close();
+    return result.notes.join();
+  };
+  expect(await notes('tiny-random-mistral-swa8')).toContain('sliding window of 8');
+  expect(await notes('tiny-random-llama')).toBe('');
+});
+
 describe('exportGguf refuses', () => {
   it('options it does not know, and what the format cannot say', async () => {
     await expect(exportGguf(target, sink(), { type: 'q2_k' } as never)).rejects.toThrow('type');

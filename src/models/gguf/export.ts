@@ -7,6 +7,7 @@ import { readRows } from '../../tensor/checkpoint.ts';
 import type { GgufDType, GgufField } from '../../tensor/gguf-types.ts';
 import { type GgufTensor, writeGguf } from '../../tensor/gguf-writer.ts';
 import type { ByteSink, FolderSource } from '../../tensor/source.ts';
+import type { DecoderConfig } from '../config.ts';
 import type { ModelFiles } from '../files.ts';
 import { withModel } from '../open.ts';
 import { named } from '../tokenizer.ts';
@@ -39,6 +40,8 @@ export interface ExportResult {
   readonly sourceBytes: number;
   /** Tensors by type. */
   readonly types: Readonly<Record<string, number>>;
+  /** What a reader of the file should know. */
+  readonly notes: readonly string[];
 }
 
 /** The numbers of general.file_type. */
@@ -90,7 +93,7 @@ export async function exportGguf(
     const bytes = await writeGguf(to, { metadata, tensors, signal });
     const types: Record<string, number> = {};
     for (const { dtype } of tensors) types[dtype] = (types[dtype] ?? 0) + 1;
-    return { bytes, sourceBytes: totalBytes, types };
+    return { bytes, sourceBytes: totalBytes, types, notes: notesOn(files.config) };
   });
 }
 
@@ -143,6 +146,14 @@ async function metadataOf(
     ...configFields(config, `${name}/config.json`),
     ...named(name, () => tokenizerFields(tokenizer, config)),
   ];
+}
+
+/** llama.cpp has no windows in its llama (node-llama-cpp 3.22.1); tried with a window of 8. */
+function notesOn(config: DecoderConfig): string[] {
+  const [window] = config.windows;
+  return ggufArchitecture(config) === 'llama' && window > 0
+    ? [`sliding window of ${window}: llama.cpp does not read it in llama files and sees everything`]
+    : [];
 }
 
 function sizeOf({ checkpoint }: ModelFiles, name: string): number {
