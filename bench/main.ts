@@ -1,4 +1,4 @@
-// npm run bench -- <kernels | verify-cost | decode | inflate | overhead | perplexity> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] …
+// npm run bench -- <kernels | verify-cost | decode | inflate | overhead | perplexity | stream> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] …
 // Every bench prints a table and, as its last line, one line of JSON.
 import { parseArgs } from 'node:util';
 import { type GpuMode, gpu } from '../src/kernels/gpu/index.ts';
@@ -7,9 +7,10 @@ import { wasm } from '../src/kernels/wasm/index.ts';
 import { decode } from './decode.ts';
 import { inflation } from './inflate.ts';
 import { kernels } from './kernels.ts';
-import { type BenchOptions, DTYPES } from './measure.ts';
+import { type BenchDType, type BenchOptions, DTYPES } from './measure.ts';
 import { overhead } from './overhead.ts';
 import { perplexity } from './perplexity.ts';
+import { stream } from './stream.ts';
 import { verifyCost } from './verify-cost.ts';
 
 const BENCHES = {
@@ -20,6 +21,8 @@ const BENCHES = {
   perplexity,
   inflate: inflation,
 };
+/** Those that open backends as they need them, all of them wasm. */
+const WITH_OWN_BACKENDS = { stream };
 const BACKENDS: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
   reference,
   cpu,
@@ -30,14 +33,14 @@ const BACKENDS: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
 };
 
 /** `--threads`, by default one per core. */
-const threadsOf = () => (values.threads === undefined ? undefined : Number(values.threads));
+const threadsOf = () => options.threads;
 const openGpu = (mode: GpuMode) => gpu({ mode });
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     backend: { type: 'string', default: 'wasm' },
-    dtype: { type: 'string', default: 'f32' },
+    dtype: { type: 'string' },
     rounds: { type: 'string' },
     threads: { type: 'string' },
     filter: { type: 'string', default: '' },
@@ -50,11 +53,18 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const name = oneOf('bench', positionals[0], Object.keys(BENCHES)) as keyof typeof BENCHES;
-const open = BACKENDS[oneOf('--backend', values.backend, Object.keys(BACKENDS))];
+const name = oneOf(
+  'bench',
+  positionals[0],
+  [BENCHES, WITH_OWN_BACKENDS].flatMap((benches) => Object.keys(benches)),
+);
+const givenDType =
+  values.dtype === undefined ? undefined : (oneOf('--dtype', values.dtype, DTYPES) as BenchDType);
 const options: BenchOptions = {
   backendName: values.backend,
-  dtype: oneOf('--dtype', values.dtype, DTYPES) as BenchOptions['dtype'],
+  dtype: givenDType ?? 'f32',
+  givenDType,
+  threads: values.threads === undefined ? undefined : Number(values.threads),
   rounds: values.rounds === undefined ? undefined : Number(values.rounds),
   filter: values.filter,
   drafter: values.drafter,
@@ -64,9 +74,15 @@ const options: BenchOptions = {
   cases: values.cases,
   smoke: values.smoke,
 };
-const backend = await open();
-await BENCHES[name](backend, options);
-backend.dispose();
+if (Object.hasOwn(WITH_OWN_BACKENDS, name)) {
+  oneOf('--backend', values.backend, ['wasm']);
+  await WITH_OWN_BACKENDS[name as keyof typeof WITH_OWN_BACKENDS](options);
+} else {
+  const open = BACKENDS[oneOf('--backend', values.backend, Object.keys(BACKENDS))];
+  const backend = await open();
+  await BENCHES[name as keyof typeof BENCHES](backend, options);
+  backend.dispose();
+}
 
 function oneOf(what: string, value: string | undefined, names: readonly string[]): string {
   if (value !== undefined && names.includes(value)) return value;

@@ -11,6 +11,10 @@ export const DTYPES = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0'] as const;
 export interface BenchOptions {
   readonly backendName: string;
   readonly dtype: BenchDType;
+  /** The same if the command line names one; benches that compare types run all of theirs otherwise. */
+  readonly givenDType: BenchDType | undefined;
+  /** Threads of the backend; each bench has its own default. */
+  readonly threads: number | undefined;
   /** Turns of every task; each bench has its own default. */
   readonly rounds: number | undefined;
   /** Runs only rows (decode: classes of prompts) whose name contains it. */
@@ -94,7 +98,11 @@ export function printTable(rows: readonly (readonly string[])[]): void {
 }
 
 /** The last line of a bench: what ran where, and every number. */
-export function printJson(bench: string, options: BenchOptions, results: unknown): void {
+export function printJson(
+  bench: string,
+  options: { readonly backendName: string; readonly dtype: string },
+  results: unknown,
+): void {
   const [first] = cpus();
   console.log(
     JSON.stringify({

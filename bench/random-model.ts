@@ -1,6 +1,6 @@
 // A decoder of a given shape with random weights, straight on a backend: real costs without a file.
 import type { Backend } from '../src/kernels/backend.ts';
-import { fromFloat32 } from '../src/kernels/dtype.ts';
+import { bytesPerElement, fromFloat32 } from '../src/kernels/dtype.ts';
 import type { LayerTree, WeightSpec } from '../src/models/architecture.ts';
 import { createDecoder, type Decoder } from '../src/models/decoder.ts';
 import { columnsOf } from '../src/models/layers.ts';
@@ -35,6 +35,17 @@ export const SMALL: LlamaShape = {
   max_position_embeddings: 128,
 };
 
+/** Bytes of the matrices that a forward of one row reads: all but the embedding. */
+export function matrixBytes(shape: LlamaShape, dtype: BenchDType): number {
+  const { layers, head } = llama.weights(llama.readConfig(configOf(shape), 'random'));
+  const matrices = [head, ...layers.flatMap((layer) => Object.values(layer) as WeightSpec[])];
+  return matrices
+    .filter((spec) => columnsOf(spec) !== undefined)
+    .reduce((sum, spec) => sum + sizeOf(spec.shape) * bytesPerElement[dtype], 0);
+}
+
+const configOf = (shape: LlamaShape) => ({ model_type: 'llama', ...shape });
+
 /** Matrices in `dtype`, vectors in f32. */
 export function randomModel(
   backend: Backend,
@@ -42,7 +53,7 @@ export function randomModel(
   dtype: BenchDType,
   contextLength: number,
 ): Decoder {
-  const config = llama.readConfig({ model_type: 'llama', ...shape }, 'random');
+  const config = llama.readConfig(configOf(shape), 'random');
   const map = llama.weights(config);
   const made = new Map<WeightSpec, Tensor>();
   const leaf = (spec: WeightSpec): Tensor => {
