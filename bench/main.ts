@@ -1,4 +1,4 @@
-// npm run bench -- <kernels | verify-cost | decode | inflate | overhead | perplexity | stream> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] …
+// npm run bench -- <kernels | verify-cost | decode | inflate | overhead | perplexity | stream | peers> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] …
 // Every bench prints a table and, as its last line, one line of JSON.
 import { parseArgs } from 'node:util';
 import { type GpuMode, gpu } from '../src/kernels/gpu/index.ts';
@@ -9,6 +9,7 @@ import { inflation } from './inflate.ts';
 import { kernels } from './kernels.ts';
 import { type BenchDType, type BenchOptions, DTYPES } from './measure.ts';
 import { overhead } from './overhead.ts';
+import { peers } from './peers.ts';
 import { perplexity } from './perplexity.ts';
 import { stream } from './stream.ts';
 import { verifyCost } from './verify-cost.ts';
@@ -22,7 +23,7 @@ const BENCHES = {
   inflate: inflation,
 };
 /** Those that open backends as they need them, all of them wasm. */
-const WITH_OWN_BACKENDS = { stream };
+const WITH_OWN_BACKENDS = { stream, peers };
 const BACKENDS: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
   reference,
   cpu,
@@ -50,6 +51,7 @@ const { values, positionals } = parseArgs({
     parameters: { type: 'string' },
     cases: { type: 'boolean', default: false },
     smoke: { type: 'boolean', default: false },
+    install: { type: 'boolean', default: false },
   },
 });
 
@@ -73,6 +75,7 @@ const options: BenchOptions = {
   parameters: values.parameters === undefined ? undefined : Number(values.parameters),
   cases: values.cases,
   smoke: values.smoke,
+  install: values.install,
 };
 if (Object.hasOwn(WITH_OWN_BACKENDS, name)) {
   oneOf('--backend', values.backend, ['wasm']);

@@ -30,6 +30,8 @@ export interface BenchOptions {
   readonly cases: boolean;
   /** One turn of small shapes, to see that the bench works. */
   readonly smoke: boolean;
+  /** Installs peers that are missing. */
+  readonly install: boolean;
 }
 
 /** Milliseconds of one task. */
