@@ -26,6 +26,9 @@ process.on('message', async (message: OpenMessage | Task) => {
   process.send!(answer);
 });
 
+// Without the bench there is nothing to do.
+process.on('disconnect', () => process.exit());
+
 async function open({ peer, model, ...options }: OpenMessage) {
   const adapter: Adapter = ADAPTERS[peer];
   if (model === null) {
