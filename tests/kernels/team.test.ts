@@ -26,8 +26,8 @@ async function startTeam(threads: number) {
     module,
     threads,
     patienceMs: 10_000,
-    instantiate: (sleep) =>
-      new engine.Instance(module, { env: { memory: memory.memory, sleep } }).exports as Kernels,
+    instantiate: (shared, imports) =>
+      new engine.Instance(module, { env: { memory: shared, ...imports } }).exports as Kernels,
   });
   while (team.ready() < threads) await after(1);
   return { memory, team };

@@ -4,77 +4,73 @@ import { arrayFor, bytesPerElement, elements } from '../dtype.ts';
 import type { Buffer, DType, TypedArray } from '../plan.ts';
 import { packBlocks, panelBytes, unpackBlocks } from './block-panels.ts';
 import { packFloats, panelElements, unpackFloats } from './float-panels.ts';
-import type { WasmMemory } from './memory.ts';
+import type { Storage } from './storage.ts';
 
-/** Storage in the memory of the backend. */
+/** Storage in a memory of the backend. */
 export interface WasmBuffer extends Buffer {
   readonly address: number;
+  /** The number of the annex it lies in, as only matrices in panels may; 0 for memory 0. */
+  readonly annex: number;
   /** Width of a row of a matrix that lies in panels; null for elements in their order. */
   readonly columns: number | null;
 }
 
 /** Zeros; in panels if `columns` says that it is a matrix, and always for blocks. */
 export function allocBuffer(
-  memory: WasmMemory,
+  storage: Storage,
   dtype: DType,
   length: number,
   columns: number | null,
 ): WasmBuffer {
   const width = columns ?? (isBlocked(dtype) ? length : null);
-  return {
-    dtype,
-    length,
-    columns: width,
-    address: memory.allocate(bytesOf({ dtype, length, columns: width })),
-  };
+  const bytes = bytesOf({ dtype, length, columns: width });
+  const place =
+    width === null
+      ? { annex: 0, address: storage.main.allocate(bytes) }
+      : storage.placeMatrix(bytes);
+  return { dtype, length, columns: width, ...place };
 }
 
 /** Copies data to element `at` on. */
-export function writeElements(
-  memory: WasmMemory,
-  buffer: WasmBuffer,
-  data: TypedArray,
-  at: number,
-) {
+export function writeElements(storage: Storage, buffer: WasmBuffer, data: TypedArray, at: number) {
   const { dtype, columns, length } = buffer;
-  const storage = storageOf(memory, buffer);
-  if (columns === null) return storage.set(data, at);
+  const place = storageOf(storage, buffer);
+  if (columns === null) return place.set(data, at);
   const rows = length / columns;
   if (isBlocked(dtype))
-    packBlocks(data as Uint8Array, storage as Uint8Array, dtype, {
+    packBlocks(data as Uint8Array, place as Uint8Array, dtype, {
       rows,
       columns,
       first: at / BLOCK,
     });
-  else packFloats(data, storage, { rows, columns, first: at });
+  else packFloats(data, place, { rows, columns, first: at });
 }
 
 /** A copy of elements [from, to), outside the shared memory and in the order of the dtype. */
 export function readElements(
-  memory: WasmMemory,
+  storage: Storage,
   buffer: WasmBuffer,
   from: number,
   to: number,
 ): TypedArray {
   const { dtype, columns, length } = buffer;
-  const storage = storageOf(memory, buffer);
-  if (columns === null) return copyOf(elements(storage, dtype, from, to));
+  const place = storageOf(storage, buffer);
+  if (columns === null) return copyOf(elements(place, dtype, from, to));
   const rows = length / columns;
   if (isBlocked(dtype)) {
     const range = { rows, columns, first: from / BLOCK, count: (to - from) / BLOCK };
-    return unpackBlocks(storage as Uint8Array, dtype, range);
+    return unpackBlocks(place as Uint8Array, dtype, range);
   }
   const data = arrayFor(dtype, to - from);
-  unpackFloats(storage, data, { rows, columns, first: from });
+  unpackFloats(place, data, { rows, columns, first: from });
   return data;
 }
 
 /** Everything a buffer occupies, as the array of its dtype. */
-function storageOf(
-  memory: WasmMemory,
-  { dtype, address, length, columns }: WasmBuffer,
-): TypedArray {
-  const bytes = bytesOf({ dtype, length, columns });
+function storageOf(storage: Storage, buffer: WasmBuffer): TypedArray {
+  const { dtype, address, annex } = buffer;
+  const bytes = bytesOf(buffer);
+  const memory = storage.memoryOf(annex);
   if (isBlocked(dtype)) return memory.view('u8', address, bytes);
   return memory.view(dtype, address, bytes / bytesPerElement[dtype]);
 }

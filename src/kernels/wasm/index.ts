@@ -5,9 +5,10 @@ import { closing } from '../closing.ts';
 import { OptionError, UnsupportedError } from '../errors.ts';
 import { allocBuffer, readElements, type WasmBuffer, writeElements } from './buffers.ts';
 import { engine } from './engine.ts';
-import { createMemory, MAXIMUM_BYTES } from './memory.ts';
+import { MAXIMUM_BYTES } from './memory.ts';
 import { chooseModule } from './module.ts';
 import { placePlan, type WasmPlan } from './program.ts';
+import { createStorage } from './storage.ts';
 import { canStartThreads, createTeam, defaultThreads, type Kernels } from './team.ts';
 
 /** Options of `wasm`. */
@@ -27,6 +28,11 @@ export interface WasmOptions {
   readonly shared?: boolean;
   /** Milliseconds after which another thread that gives no answer in a run is given up; by default 10 000. */
   readonly patienceMs?: number;
+  /**
+   * Bytes of one memory, by default 4 GiB, all that 32-bit addresses reach. Matrices that do not fit go to further memories,
+   * so the system's memory is the limit of a model. Lower it to test that.
+   */
+  readonly memoryLimit?: number;
 }
 
 interface WasmProgram extends Program {
@@ -35,7 +41,7 @@ interface WasmProgram extends Program {
 
 /** The wasm backend. Throws an UnsupportedError where WebAssembly SIMD is missing, or an option asks for what is. */
 export function wasm(options: WasmOptions = {}): Backend {
-  const { patienceMs = 10_000 } = options;
+  const { patienceMs = 10_000, memoryLimit = MAXIMUM_BYTES } = options;
   const { bytes, relaxed, shared, notes } = chooseModule(options);
   const threads = options.threads ?? (shared ? defaultThreads() : 1);
   if (!Number.isInteger(threads) || threads < 1)
@@ -44,39 +50,41 @@ export function wasm(options: WasmOptions = {}): Backend {
     throw new UnsupportedError(
       `wasm: threads: expected 1 where there is no shared memory or no worker_threads, got ${threads}`,
     );
-  const memory = createMemory({
-    shared,
-    limit: MAXIMUM_BYTES,
-    full: 'caches, results and small weights; reduce contextLength or maxRows',
-  });
+  if (!Number.isInteger(memoryLimit) || memoryLimit < 2 ** 18 || memoryLimit > MAXIMUM_BYTES)
+    throw new OptionError(
+      `wasm: memoryLimit: expected a whole number from ${2 ** 18} to ${MAXIMUM_BYTES}, got ${memoryLimit}`,
+    );
+  const storage = createStorage({ shared, limit: memoryLimit }, (annex) => team.addAnnex(annex));
   const module = new engine.Module(bytes);
-  const team = createTeam(memory, {
+  const team = createTeam(storage.main, {
     module,
     threads,
     patienceMs,
-    instantiate(sleep) {
-      const env = { memory: memory.memory, sleep };
-      return new engine.Instance(module, { env }).exports as Kernels;
-    },
+    instantiate: (memory, imports) =>
+      new engine.Instance(module, { env: { memory, ...imports } }).exports as Kernels,
   });
-  const report: BackendReport = {
-    backend: 'wasm',
-    executor: `${relaxed ? 'relaxed SIMD' : 'SIMD'}, ${team.threads} thread${team.threads > 1 ? 's' : ''}`,
-    stepTimings: true,
-    preferredRows: 64,
-    notes: [
-      "by the reference's definition: unary, compare, where, cast, reduce, softmax, matmul, transpose, concat, slice, binary but add, gather of f16 or of other axes",
-      ...notes,
-    ],
-  };
+  const executor = `${relaxed ? 'relaxed SIMD' : 'SIMD'}, ${threads} thread${threads > 1 ? 's' : ''}`;
   return closing({
-    report,
-    alloc: (dtype, length, columns) => allocBuffer(memory, dtype, length, columns ?? null),
+    get report(): BackendReport {
+      const annexes = storage.annexes();
+      return {
+        backend: 'wasm',
+        executor,
+        stepTimings: true,
+        preferredRows: 64,
+        notes: [
+          "by the reference's definition: unary, compare, where, cast, reduce, softmax, matmul, transpose, concat, slice, binary but add, gather of f16 or of other axes",
+          ...notes,
+          ...(annexes > 0 ? [`matrices in ${annexes + 1} memories, for want of room in one`] : []),
+        ],
+      };
+    },
+    alloc: (dtype, length, columns) => allocBuffer(storage, dtype, length, columns ?? null),
     write(buffer, data, at = 0) {
-      writeElements(memory, buffer as WasmBuffer, data, at);
+      writeElements(storage, buffer as WasmBuffer, data, at);
     },
     prepare(plan): WasmProgram {
-      const placed = placePlan(plan, memory, team.threads);
+      const placed = placePlan(plan, storage, team.threads);
       return { plan, placed, outputs: placed.outputs, dispose: () => placed.release() };
     },
     run(program, call) {
@@ -84,14 +92,15 @@ export function wasm(options: WasmOptions = {}): Backend {
     },
     async read(buffer, from = 0, to = buffer.length) {
       team.check();
-      return readElements(memory, buffer as WasmBuffer, from, to);
+      return readElements(storage, buffer as WasmBuffer, from, to);
     },
     free(buffer) {
-      memory.release((buffer as WasmBuffer).address);
+      const { annex, address } = buffer as WasmBuffer;
+      storage.release(annex, address);
     },
     dispose() {
       team.close();
-      memory.close();
+      storage.close();
     },
   });
 }

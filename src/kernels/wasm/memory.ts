@@ -11,12 +11,10 @@ export const MAXIMUM_BYTES = 65_536 * PAGE;
 /** A growing memory with an allocator. */
 export interface WasmMemory {
   readonly memory: Memory;
-  /** Bytes it may hold. */
-  readonly limit: number;
   /** Zeroed bytes. */
   allocate(bytes: number): number;
-  /** Whether `allocate` would find room. */
-  hasRoom(bytes: number): boolean;
+  /** Whether `allocate` would find room without reaching beyond `limit`. */
+  hasRoom(bytes: number, limit: number): boolean;
   release(address: number): void;
   /** The elements at an address; made anew for every use, because growing may replace the array behind it. */
   view(dtype: DType, address: number, length: number): TypedArray;
@@ -63,13 +61,15 @@ export function createMemory({ shared, limit, full }: MemoryOptions): WasmMemory
     get memory() {
       return alive();
     },
-    limit,
     allocate(bytes) {
       const address = heap.allocate(bytes);
       view('u8', address, bytes).fill(0);
       return address;
     },
-    hasRoom: (bytes) => heap.endOf(bytes) <= maximum * PAGE,
+    hasRoom(bytes, most) {
+      const end = heap.endOf(bytes);
+      return end === heap.end || end <= most;
+    },
     release: (address) => heap.release(address),
     view,
     close() {
@@ -78,7 +78,8 @@ export function createMemory({ shared, limit, full }: MemoryOptions): WasmMemory
   };
 }
 
-function show(bytes: number): string {
+/** A number of bytes in words. */
+export function show(bytes: number): string {
   return bytes < 2 ** 30
     ? `${(bytes / 2 ** 20).toFixed(1)} MiB`
     : `${(bytes / 2 ** 30).toFixed(2)} GiB`;

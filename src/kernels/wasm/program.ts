@@ -5,11 +5,13 @@ import { lastUses, type Touches } from '../lifetimes.ts';
 import type { Kernel, Operand } from '../operand.ts';
 import type { Call, OpName, Plan, Step, Value } from '../plan.ts';
 import { referenceKernels } from '../reference/index.ts';
+import { type Areas, placeAreas } from './areas.ts';
 import { readElements, type WasmBuffer } from './buffers.ts';
 import { expand } from './expand.ts';
 import { Heap } from './heap.ts';
 import type { WasmMemory } from './memory.ts';
 import { type Item, type Sharing, sharing } from './sharing.ts';
+import type { Storage } from './storage.ts';
 import { instruction, type Places, scratchBytes } from './tape.ts';
 import type { Team } from './team.ts';
 
@@ -28,13 +30,47 @@ interface Stretch {
 }
 
 /** Places a plan in memory, to be run by at most `threads` workers; constants and states are there already. */
-export function placePlan(plan: Plan, memory: WasmMemory, threads: number): WasmPlan {
+export function placePlan(plan: Plan, storage: Storage, threads: number): WasmPlan {
+  const own: (() => void)[] = [];
+  const release = () => {
+    for (const free of own.splice(0)) free();
+  };
+  const allocate = (bytes: number) => {
+    const address = storage.main.allocate(bytes);
+    own.push(() => storage.release(0, address));
+    return address;
+  };
+  try {
+    const areas = placeAreas(expand(plan), { storage, threads, scratchBytes: scratchBytes(plan) });
+    own.push(areas.release);
+    return { ...place(plan, { storage, threads, areas, allocate }), release };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function place(
+  plan: Plan,
+  {
+    storage,
+    threads,
+    areas,
+    allocate,
+  }: {
+    readonly storage: Storage;
+    readonly threads: number;
+    readonly areas: Areas;
+    readonly allocate: (bytes: number) => number;
+  },
+): Omit<WasmPlan, 'release'> {
+  const memory = storage.main;
   const work = expand(plan);
   const layout = new Layout(
     work.map(({ step }) => step),
     plan.outputs,
   );
-  const base = memory.allocate(layout.bytes);
+  const base = allocate(layout.bytes);
   const address = (value: Value): number =>
     'buffer' in value
       ? (value.buffer as WasmBuffer).address + value.offset * bytesPerElement[value.dtype]
@@ -61,13 +97,15 @@ export function placePlan(plan: Plan, memory: WasmMemory, threads: number): Wasm
   const hostView = (value: Value) =>
     'buffer' in value && (value.buffer as WasmBuffer).columns !== null
       ? readElements(
-          memory,
+          storage,
           value.buffer as WasmBuffer,
           value.offset,
           value.offset + sizeOf(value.shape),
         )
       : null;
   const rangeOf = (value: Value) => {
+    // What lies in an annex is never written by a plan.
+    if ('buffer' in value && (value.buffer as WasmBuffer).annex > 0) return { from: 0, to: 0 };
     const from = address(value);
     return { from, to: from + sizeOf(value.shape) * bytesPerElement[value.dtype] };
   };
@@ -76,7 +114,7 @@ export function placePlan(plan: Plan, memory: WasmMemory, threads: number): Wasm
   const items: Item[] = [];
   const stretches: Stretch[] = [];
   for (const item of work) {
-    const code = instruction(item, places);
+    const code = areas.elsewhere(item, instruction(item, places));
     const { index } = item;
     if (starts.length === index) starts.push(words.length);
     const { inputs, output } = item.step;
@@ -102,10 +140,10 @@ export function placePlan(plan: Plan, memory: WasmMemory, threads: number): Wasm
     else stretches.push({ first: index, last: index, host });
   }
   starts.push(words.length);
-  const tape = memory.allocate(words.length * 4);
+  const tape = allocate(words.length * 4);
   memory.view('i32', tape, words.length).set(words);
   const bytes = 64 + Math.ceil(scratchBytes(plan) / 64) * 64;
-  const scratch = memory.allocate(bytes * threads);
+  const scratch = allocate(bytes * threads);
   layout.writeConstants(memory, base);
   const inputs = [...new Set(plan.steps.flatMap((step) => step.inputs))].filter(
     (value) => value.kind === 'input',
@@ -134,6 +172,7 @@ export function placePlan(plan: Plan, memory: WasmMemory, threads: number): Wasm
       dtype: value.dtype,
       length: sizeOf(value.shape),
       columns: null,
+      annex: 0,
       address: address(value),
     })),
     run(call, team) {
@@ -166,9 +205,6 @@ export function placePlan(plan: Plan, memory: WasmMemory, threads: number): Wasm
           if (call.timings) call.timings[index] = performance.now() - start;
         }
       }
-    },
-    release() {
-      for (const each of [base, tape, scratch]) memory.release(each);
     },
   };
 }

@@ -16,6 +16,24 @@ const LINE = 16;
 export interface Kernels {
   run(control: number): void;
   work(control: number): void;
+  step(op: number, args: number, worker: number, workers: number, scratch: number): void;
+}
+
+/** What the module imports beside its memory. */
+export interface Imports {
+  /** Sleeps while a word is `old`; `times` counts the calls of one wait. */
+  sleep(address: number, old: number, worker: number, times: number): void;
+  /** Copies bytes to an annex, or back. */
+  move(annex: number, there: number, here: number, bytes: number, back: number): void;
+  /** Runs an instruction by the instance of an annex. */
+  call(
+    annex: number,
+    op: number,
+    args: number,
+    worker: number,
+    workers: number,
+    scratch: number,
+  ): void;
 }
 
 /** Where a run reads its instructions, and where its workers keep what they need for themselves. */
@@ -39,6 +57,8 @@ export interface Team {
   run(run: Run): void;
   /** Throws an Error when a worker has ended. */
   check(): void;
+  /** Makes an instance for another memory, on every thread; annexes are numbered from 1 in this order. */
+  addAnnex(annex: WasmMemory): void;
   close(): void;
 }
 
@@ -50,16 +70,43 @@ interface Host {
 }
 
 interface Thread {
+  postMessage(message: unknown): void;
   terminate(): unknown;
 }
 
-/** What a worker does: everything until the team is closed, and a mark for the others where it cannot go on. */
+/**
+ * What a worker does: everything until the team is closed, and a mark for the others where it cannot go on. It never returns
+ * to its event loop, so it fetches the messages about annexes when it meets a new one. Growing by nothing makes it see how
+ * far another thread has grown a memory.
+ */
 const WORKER = `
-const { workerData: { module, memory, control } } = require('node:worker_threads');
+const { parentPort, receiveMessageOnPort, workerData } = require('node:worker_threads');
+const { module, memory, control } = workerData;
 const words = new Int32Array(memory.buffer);
 const sleep = (address, old) => void Atomics.wait(words, address >> 2, old);
+const annexes = [];
+const annexOf = (number) => {
+  while (annexes.length < number) {
+    const { message } = receiveMessageOnPort(parentPort);
+    const env = { memory: message, sleep, move, call };
+    annexes.push({ memory: message, kernels: new WebAssembly.Instance(module, { env }).exports });
+  }
+  return annexes[number - 1];
+};
+const bytesOf = (memory, from, count) => {
+  if ((from >>> 0) + count > memory.buffer.byteLength) memory.grow(0);
+  return new Uint8Array(memory.buffer, from >>> 0, count);
+};
+const move = (annex, there, here, bytes, back) => {
+  const outside = bytesOf(annexOf(annex).memory, there, bytes);
+  const inside = bytesOf(memory, here, bytes);
+  if (back) inside.set(outside);
+  else outside.set(inside);
+};
+const call = (annex, ...args) => annexOf(annex).kernels.step(...args);
 try {
-  new WebAssembly.Instance(module, { env: { memory, sleep } }).exports.work(control);
+  const env = { memory, sleep, move, call };
+  new WebAssembly.Instance(module, { env }).exports.work(control);
 } catch (error) {
   Atomics.store(words, (control >> 2) + ${FAILED}, 1);
   Atomics.add(words, (control >> 2) + ${PHASE}, 1);
@@ -78,7 +125,7 @@ export function canStartThreads(): boolean {
   return hostOf() !== null;
 }
 
-/** Starts `threads - 1` workers; `instantiate` makes the kernels of worker 0, given how it sleeps. */
+/** Starts `threads - 1` workers; `instantiate` makes an instance for worker 0. */
 export function createTeam(
   memory: WasmMemory,
   {
@@ -88,7 +135,7 @@ export function createTeam(
     patienceMs,
   }: {
     readonly module: object;
-    readonly instantiate: (sleep: Sleep) => Kernels;
+    readonly instantiate: (memory: Memory, imports: Imports) => Kernels;
     readonly threads: number;
     readonly patienceMs: number;
   },
@@ -114,9 +161,20 @@ export function createTeam(
         `wasm: a worker thread ended (${reason}); dispose the backend and load again`,
       );
   };
-  const kernels = instantiate(
-    sleeper(memory.memory, patienceMs, () => fail(`no answer in ${patienceMs} ms`)),
-  );
+  const annexes: { readonly memory: WasmMemory; readonly kernels: Kernels }[] = [];
+  const imports: Imports = {
+    sleep: sleeper(memory.memory, patienceMs, () => fail(`no answer in ${patienceMs} ms`)),
+    move(annex, there, here, bytes, back) {
+      const outside = annexes[annex - 1].memory.view('u8', there >>> 0, bytes);
+      const inside = memory.view('u8', here >>> 0, bytes);
+      if (back) inside.set(outside);
+      else outside.set(inside);
+    },
+    call(annex, op, args, worker, workers, scratch) {
+      annexes[annex - 1].kernels.step(op, args, worker, workers, scratch);
+    },
+  };
+  const kernels = instantiate(memory.memory, imports);
   const data = { module, memory: memory.memory, control };
   const workers = Array.from({ length: others }, () => host!.startWorker(WORKER, data, fail));
 
@@ -125,6 +183,10 @@ export function createTeam(
     threads: others + 1,
     ready,
     check,
+    addAnnex(annex) {
+      annexes.push({ memory: annex, kernels: instantiate(annex.memory, imports) });
+      for (const worker of workers) worker.postMessage(annex.memory);
+    },
     run({ tape, end, scratch, stride, workers }) {
       check();
       const view = words();
@@ -154,14 +216,11 @@ export function createTeam(
   };
 }
 
-/** Sleeps while a word is `old`, for the caller of a run; `times` counts the calls of one wait. */
-type Sleep = (address: number, old: number, worker: number, times: number) => void;
-
 /** How often a sleeping caller looks whether it has waited long enough. */
 const NAP_MS = 100;
 
 /** Sleep of worker 0, which may not last: calls `lost` when a wait takes longer than `patienceMs`. */
-function sleeper(memory: Memory, patienceMs: number, lost: () => void): Sleep {
+function sleeper(memory: Memory, patienceMs: number, lost: () => void): Imports['sleep'] {
   let startMs = 0;
   return (address, old, _worker, times) => {
     const now = performance.now();

@@ -13,7 +13,7 @@ import { share } from './pointwise';
 import { XSCALE_BYTES, xTileBytes } from './quantise';
 
 /** Outputs of a panel, blocks of a chunk, and bytes of a panel's eight scales. */
-const PANEL: i32 = 8;
+export const PANEL: i32 = 8;
 const CHUNK: i32 = 32;
 const SCALES: usize = 16;
 

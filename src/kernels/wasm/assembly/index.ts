@@ -4,6 +4,7 @@
 // or, where sharing does not pay, worker 0 all of it; they meet where the marks say so.
 import { attention } from './attention';
 import { linearBlocks } from './blocks';
+import { elsewhere } from './elsewhere';
 import { gather } from './gather';
 import { linear, pack } from './linear';
 import { add, rmsNorm, rope, scatter, siluMul } from './pointwise';
@@ -40,6 +41,11 @@ function play(control: usize, worker: i32, workers: i32): void {
   if (workers > 1) finish(control, worker, workers);
 }
 
+/** One instruction, for an annex; see elsewhere.ts. */
+export function step(op: i32, args: usize, worker: i32, workers: i32, scratch: usize): void {
+  instruction(op, args, worker, workers, scratch);
+}
+
 function instruction(op: i32, args: usize, worker: i32, workers: i32, scratch: usize): void {
   switch (op) {
     case 0:
@@ -64,6 +70,8 @@ function instruction(op: i32, args: usize, worker: i32, workers: i32, scratch: u
       return linearBlocks(args, worker, workers, scratch);
     case 10:
       return pack(args, worker, workers);
+    case 11:
+      return elsewhere(args, worker, workers, scratch);
     default:
       unreachable();
   }

@@ -8,7 +8,7 @@ import { madd, sumLanes } from './math';
 import { share } from './pointwise';
 
 /** Outputs of a panel and inputs of a chunk: x and the panel fit the first-level cache together. */
-const PANEL: i32 = 4;
+export const PANEL: i32 = 4;
 const CHUNK: i32 = 512;
 
 /** [y, x, weight, bias or 0, rows, inner, outer, type of weight: 0 f32, 1 bf16, 2 f16] */
