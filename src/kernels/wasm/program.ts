@@ -10,6 +10,7 @@ import { readElements, type WasmBuffer } from './buffers.ts';
 import { expand } from './expand.ts';
 import { Heap } from './heap.ts';
 import type { WasmMemory } from './memory.ts';
+import { createPace, type Pace } from './pace.ts';
 import { type Item, type Sharing, sharing } from './sharing.ts';
 import type { Storage } from './storage.ts';
 import { instruction, type Places, scratchBytes } from './tape.ts';
@@ -192,17 +193,21 @@ function place(
         // Step by step only for those who want to know how long each takes.
         const steps = call.timings ? 1 : last - first + 1;
         for (let index = first; index <= last; index += steps) {
-          const start = call.timings ? performance.now() : 0;
+          const startMs = performance.now();
+          const { pace, workers } = shares[stretch];
+          let count = 0;
           if (host) host();
           else
-            team.run({
+            count = team.run({
               tape: at(index),
               end: at(index + steps),
               scratch,
               stride: bytes,
-              workers: shares[stretch].workers,
+              workers: call.timings ? workers : pace.workers(),
             });
-          if (call.timings) call.timings[index] = performance.now() - start;
+          const elapsedMs = performance.now() - startMs;
+          if (call.timings) call.timings[index] = elapsedMs;
+          else pace.took(count, elapsedMs);
         }
       }
     },
@@ -210,6 +215,10 @@ function place(
 }
 
 const NOTHING = new Int32Array(0);
+
+interface PacedSharing extends Sharing {
+  readonly pace: Pace;
+}
 
 /** Numbers of rows whose marks are kept; a decode loop has a few. */
 const KEPT = 64;
@@ -223,14 +232,17 @@ function createMarks({
   readonly stretches: readonly (readonly Item[])[];
   readonly threads: number;
   readonly put: (at: number, mark: number) => void;
-}): (extents: Call['extents']) => readonly Sharing[] {
-  const known = new Map<string, readonly Sharing[]>();
-  let last: readonly Sharing[] | undefined;
+}): (extents: Call['extents']) => readonly PacedSharing[] {
+  const known = new Map<string, readonly PacedSharing[]>();
+  let last: readonly PacedSharing[] | undefined;
   return (extents) => {
     const key = `${extents.T} ${extents.K}`;
     let shares = known.get(key);
     if (shares === undefined) {
-      shares = stretches.map((items) => sharing(items, threads, extents));
+      shares = stretches.map((items) => {
+        const shared = sharing(items, threads, extents);
+        return { ...shared, pace: createPace(shared.workers, shared.costNs) };
+      });
       if (known.size >= KEPT) known.clear();
       known.set(key, shares);
     }

@@ -34,6 +34,8 @@ export interface Item {
 /** How a stretch of instructions is run. */
 export interface Sharing {
   readonly workers: number;
+  /** What one worker takes, as an estimate. */
+  readonly costNs: number;
   /** For each instruction. */
   readonly marks: readonly number[];
 }
@@ -54,7 +56,11 @@ export function sharing(
   const timeOf = (count: number) =>
     count === 1 ? all : START_NS + single + (all - single) / count + times * count * MEETING_NS;
   const counts = Array.from({ length: workers }, (_, index) => index + 1);
-  return { workers: counts.reduce((a, b) => (timeOf(b) < timeOf(a) ? b : a)), marks };
+  return {
+    workers: counts.reduce((a, b) => (timeOf(b) < timeOf(a) ? b : a)),
+    costNs: all,
+    marks,
+  };
 }
 
 /**

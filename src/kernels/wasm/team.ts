@@ -53,8 +53,8 @@ export interface Team {
   readonly threads: number;
   /** Threads that have started, the caller included; no run has more. */
   ready(): number;
-  /** Throws what `check` throws. */
-  run(run: Run): void;
+  /** The number of workers that took part. Throws what `check` throws. */
+  run(run: Run): number;
   /** Throws an Error when a worker has ended. */
   check(): void;
   /** Makes an instance for another memory, on every thread; annexes are numbered from 1 in this order. */
@@ -190,7 +190,8 @@ export function createTeam(
     run({ tape, end, scratch, stride, workers }) {
       check();
       const view = words();
-      view.set([tape, end, scratch, stride, Math.min(workers, ready())], TAPE);
+      const count = Math.min(workers, ready());
+      view.set([tape, end, scratch, stride, count], TAPE);
       try {
         kernels.run(control);
       } catch (error) {
@@ -200,6 +201,7 @@ export function createTeam(
       }
       if (others > 0 && Atomics.load(view, FAILED) !== 0) fail('it could not go on');
       check();
+      return count;
     },
     close() {
       if (closed) return;
