@@ -1,7 +1,7 @@
 // Blocks of 32 weights with one scale, in the layout of GGUF (ggml's block_q8_0 and block_q4_0): an f16 scale d, then
 // q8_0: 32 signed bytes, w = d·q; q4_0: 16 bytes, of which byte j has weight j in its low and weight j + 16 in its high
 // half, w = d·(q − 8). Rounding is ggml's own, so that the bits are those of its quantiser.
-import { Float16Array } from '@petamoriken/float16';
+import { f16Bits } from './narrow.ts';
 
 /** Weights a block. */
 export const BLOCK = 32;
@@ -62,16 +62,17 @@ export function quantise(values: Float32Array, dtype: BlockDType): Uint8Array<Ar
   const blocks = values.length / BLOCK;
   const size = BLOCK_BYTES[dtype];
   const out = new Uint8Array(blocks * size);
-  const scales = new Float16Array(blocks);
-  for (let b = 0; b < blocks; b++)
-    scales[b] =
-      dtype === 'q8_0'
-        ? bytesOfBlock(values, b * BLOCK, out, b * size + 2)
-        : nibblesOfBlock(values, b * BLOCK, out, b * size + 2);
-  const bits = new Uint16Array(scales.buffer as ArrayBuffer);
+  const scale = new Float32Array(1);
+  const bits = new Uint32Array(scale.buffer);
   for (let b = 0; b < blocks; b++) {
-    out[b * size] = bits[b] & 255;
-    out[b * size + 1] = bits[b] >> 8;
+    const at = b * size;
+    scale[0] =
+      dtype === 'q8_0'
+        ? bytesOfBlock(values, b * BLOCK, out, at + 2)
+        : nibblesOfBlock(values, b * BLOCK, out, at + 2);
+    const half = f16Bits(bits[0]);
+    out[at] = half & 255;
+    out[at + 1] = half >> 8;
   }
   return out;
 }
@@ -84,7 +85,7 @@ function bytesOfBlock(x: Float32Array, from: number, out: Uint8Array, to: number
   const inverse = d === 0 ? 0 : Math.fround(1 / d);
   for (let i = 0; i < BLOCK; i++) {
     const q = Math.fround(x[from + i] * inverse);
-    out[to + i] = q < 0 ? -Math.floor(0.5 - q) : Math.floor(q + 0.5);
+    out[to + i] = q < 0 ? -((0.5 - q) | 0) : (q + 0.5) | 0;
   }
   return d;
 }
@@ -96,8 +97,10 @@ function nibblesOfBlock(x: Float32Array, from: number, out: Uint8Array, to: numb
     if (Math.abs(x[from + i]) > Math.abs(extreme)) extreme = x[from + i];
   const d = Math.fround(extreme / -8);
   const inverse = d === 0 ? 0 : Math.fround(1 / d);
-  const nibble = (i: number) =>
-    Math.min(15, Math.trunc(Math.fround(Math.fround(x[from + i] * inverse) + 8.5)));
-  for (let i = 0; i < 16; i++) out[to + i] = nibble(i) | (nibble(i + 16) << 4);
+  for (let i = 0; i < 16; i++) {
+    const low = Math.fround(Math.fround(x[from + i] * inverse) + 8.5) | 0;
+    const high = Math.fround(Math.fround(x[from + i + 16] * inverse) + 8.5) | 0;
+    out[to + i] = Math.min(15, low) | (Math.min(15, high) << 4);
+  }
   return d;
 }

@@ -12,6 +12,7 @@ import {
   widenBlocks,
 } from './blocks.ts';
 import { ShapeError } from './errors.ts';
+import { narrowBf16, narrowF16 } from './narrow.ts';
 import type { DType, TypedArray } from './plan.ts';
 
 /** Size of one element in bytes; of a block dtype the share of an element, exactly. */
@@ -139,6 +140,15 @@ export function convert(data: TypedArray, from: DType, to: DType): TypedArray {
   if (from === 'f16' && to === 'f32') {
     const table = f16Table();
     for (let i = 0; i < length; i++) out[i] = table[data[i]];
+    return out;
+  }
+  // And the two ways back.
+  if (from === 'f32' && to === 'f16') {
+    narrowF16(data as Float32Array, out as Uint16Array);
+    return out;
+  }
+  if (from === 'f32' && to === 'bf16') {
+    narrowBf16(data as Float32Array, out as Uint16Array);
     return out;
   }
   const at = reader(data, from);

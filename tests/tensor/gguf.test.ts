@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { arrayFor, toFloat32 } from '../../src/kernels/dtype.ts';
+import { arrayFor, convert, toFloat32 } from '../../src/kernels/dtype.ts';
 import { bytesOf, readRows } from '../../src/tensor/checkpoint.ts';
 import { openGguf } from '../../src/tensor/gguf.ts';
 import type { GgufDType, GgufField } from '../../src/tensor/gguf-types.ts';
@@ -56,6 +56,18 @@ describe('a file of the Python package gguf', () => {
     }
     expect(seen.sort()).toEqual(Object.keys(expected).sort());
     expect(seen).toHaveLength(11);
+  });
+
+  it('has the blocks that quantising gives here, bit for bit', () => {
+    const { plain, quantised } = JSON.parse(golden('blocks.json').toString());
+    const values = new Float32Array(new Uint8Array(Buffer.from(plain, 'base64')).buffer);
+    for (const dtype of ['f16', 'bf16', 'q8_0', 'q4_0'] as const) {
+      const want = Buffer.from(quantised[dtype.toUpperCase()], 'base64');
+      expect([dtype, Buffer.from(bytesOf(convert(values, 'f32', dtype))).equals(want)]).toEqual([
+        dtype,
+        true,
+      ]);
+    }
   });
 
   it('gives metadata of every type', async () => {
@@ -215,7 +227,6 @@ describe('readRows', () => {
     ['q8_0', 'q4_0'],
   ])('gives %s as %s in pieces and in another order', async (from, to) => {
     const rows = Float32Array.from({ length: 12 * 64 }, (_, i) => Math.sin(i * i));
-    const { convert } = await import('../../src/kernels/dtype.ts');
     const data = convert(rows, 'f32', from);
     const file = await open(
       await written({

@@ -55,8 +55,15 @@ writer.write_header_to_file()
 writer.write_kv_data_to_file()
 writer.write_tensors_to_file()
 writer.close()
+# And the other way: numbers of several sizes, and the blocks that become of them.
+own = np.random.default_rng(8)
+plain = (own.normal(size=(8, 64)) * np.logspace(-6, 2, 8)[:, None]).astype(np.float32)
+plain[3, :32] = 0
+text = lambda data: base64.b64encode(data.tobytes()).decode()
+quantised = {kind.name: text(gguf.quants.quantize(plain, kind)) for kind in [T.F16, T.BF16, T.Q8_0, T.Q4_0]}
 with open("blocks.json", "w") as out:
-    json.dump({"versions": {"gguf": "0.19.0", "numpy": np.__version__}, "f32": expected}, out, indent=1)
+    versions = {"gguf": "0.19.0", "numpy": np.__version__}
+    json.dump({"versions": versions, "f32": expected, "plain": text(plain), "quantised": quantised}, out, indent=1)
     out.write("\n")
 
 # A llama with every type that is converted, so narrow that it is small: mixed.gguf.
