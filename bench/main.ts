@@ -8,17 +8,19 @@ import { decode } from './decode.ts';
 import { inflation } from './inflate.ts';
 import { kernels } from './kernels.ts';
 import { type BenchDType, type BenchOptions, DTYPES } from './measure.ts';
-import { overhead } from './overhead.ts';
+import { overhead, watchKernels } from './overhead.ts';
 import { peers } from './peers.ts';
 import { perplexity } from './perplexity.ts';
 import { stream } from './stream.ts';
 import { verifyCost } from './verify-cost.ts';
 
+/** Before any backend is made. */
+const clock = process.argv[2] === 'overhead' ? watchKernels() : { ms: 0 };
 const BENCHES = {
   kernels,
   'verify-cost': verifyCost,
   decode,
-  overhead,
+  overhead: (backend: Backend, options: BenchOptions) => overhead(backend, options, clock),
   perplexity,
   inflate: inflation,
 };

@@ -233,10 +233,10 @@ function createMarks({
   readonly threads: number;
   readonly put: (at: number, mark: number) => void;
 }): (extents: Call['extents']) => readonly PacedSharing[] {
-  const known = new Map<string, readonly PacedSharing[]>();
+  const known = new Map<number, readonly PacedSharing[]>();
   let last: readonly PacedSharing[] | undefined;
   return (extents) => {
-    const key = `${extents.T} ${extents.K}`;
+    const key = extents.T * 2 ** 16 + extents.K;
     let shares = known.get(key);
     if (shares === undefined) {
       shares = stretches.map((items) => {
