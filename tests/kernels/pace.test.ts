@@ -18,24 +18,24 @@ describe('the pace of a short plan', () => {
   it('shares where that is faster, and tries the other way seldom', () => {
     const pace = createPace(2, 1000);
     run(pace, 10, 0.2, 0.4);
-    expect(count(run(pace, 480, 0.2, 0.4), 1)).toBe(10);
+    expect(count(run(pace, 5 * 128, 0.2, 0.4), 1)).toBe(5 * 3);
   });
 
   it('leaves the plan to one worker where sharing is slower', () => {
     const pace = createPace(2, 1000);
     run(pace, 10, 1.8, 0.4);
-    expect(count(run(pace, 480, 1.8, 0.4), 2)).toBe(10);
+    expect(count(run(pace, 5 * 128, 1.8, 0.4), 2)).toBe(5 * 3);
   });
 
   it('changes its mind when the machine does, and not for a single slow run', () => {
     const pace = createPace(2, 1000);
     run(pace, 20, 0.2, 0.4);
     run(pace, 1, 9, 9);
-    expect(count(run(pace, 40, 0.2, 0.4), 2)).toBeGreaterThan(38);
-    run(pace, 10, 2, 0.4);
-    expect(count(run(pace, 40, 2, 0.4), 1)).toBeGreaterThan(38);
-    run(pace, 4 * 48, 0.2, 0.4);
-    expect(count(run(pace, 40, 0.2, 0.4), 2)).toBeGreaterThan(38);
+    expect(count(run(pace, 40, 0.2, 0.4), 2)).toBe(40);
+    run(pace, 2 * 128, 2, 0.4);
+    expect(count(run(pace, 128, 2, 0.4), 1)).toBe(125);
+    run(pace, 128, 0.2, 0.4);
+    expect(count(run(pace, 128, 0.2, 0.4), 2)).toBe(125);
   });
 
   it('always shares a long plan and never one for one worker', () => {

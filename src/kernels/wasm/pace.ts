@@ -6,8 +6,8 @@ const LONG_NS = 4_000_000;
 /** Runs that are remembered of each way, and first tried of each. */
 const REMEMBERED = 5;
 const TRIED = 3;
-/** One run of so many goes the slower way, to see whether it still is: at most 2 or 3 % of the time. */
-const EVERY = 48;
+/** Of so many runs, as many in a row as are tried first go the slower way, to see whether it still is: the first wakes others. */
+const EVERY = 128;
 
 /** The choice for one stretch of a plan and one number of rows. */
 export interface Pace {
@@ -21,14 +21,16 @@ export interface Pace {
 export function createPace(workers: number, estimateNs: number): Pace {
   const shared: number[] = [];
   const alone: number[] = [];
-  let runs = 0;
+  let best = workers;
+  let runs = TRIED - 1;
   return {
     workers() {
       if (workers === 1 || estimateNs >= LONG_NS || shared.length < TRIED) return workers;
       if (alone.length < TRIED) return 1;
-      const best = middle(shared) <= middle(alone) ? workers : 1;
-      runs++;
-      if (runs % EVERY !== 0) return best;
+      const turn = ++runs % EVERY;
+      // Not while the other way is tried.
+      if (turn === 0 || turn >= TRIED) best = middle(shared) <= middle(alone) ? workers : 1;
+      if (turn >= TRIED) return best;
       return best === 1 ? workers : 1;
     },
     took(count, ms) {
