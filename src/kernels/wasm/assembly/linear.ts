@@ -4,7 +4,7 @@
 // chunk its lanes are added to y. So in every tile, a row has the same bits whatever rows are computed beside it and
 // whichever worker computes it. Functions take plain numbers: objects would live in the memory that all workers share.
 import { addBias, missing } from './edges';
-import { madd, sumLanes } from './math';
+import { madd } from './math';
 import { share } from './pointwise';
 
 /** Outputs of a panel and inputs of a chunk: x and the panel fit the first-level cache together. */
@@ -53,33 +53,25 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
   }
 }
 
-/** `height` rows of x with a panel. Three or four rows meet two rows of weights at a time, for want of registers. */
+/** `height` rows of x with a panel. */
 function rowsOf<T>(height: i32, w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  if (height === 1) tile1x4<T>(w, x, xStride, length, y, yStride, first);
-  else if (height === 2) tile2x4<T>(w, x, xStride, length, y, yStride, first);
-  else {
-    const second = w + 8 * sizeof<T>();
-    if (height === 3) {
-      tile3x2<T>(w, x, xStride, length, y, yStride, first);
-      tile3x2<T>(second, x, xStride, length, y + 8, yStride, first);
-    } else {
-      tile4x2<T>(w, x, xStride, length, y, yStride, first);
-      tile4x2<T>(second, x, xStride, length, y + 8, yStride, first);
-    }
-  }
+  if (height === 1) tile1<T>(w, x, xStride, length, y, yStride, first);
+  else if (height === 2) tile2<T>(w, x, xStride, length, y, yStride, first);
+  else if (height === 3) tile3<T>(w, x, xStride, length, y, yStride, first);
+  else tile4<T>(w, x, xStride, length, y, yStride, first);
 }
 
-function tile1x4<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(1, 4, w, x, xStride, length, y, yStride, first);
+function tile1<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(1, w, x, xStride, length, y, yStride, first);
 }
-function tile2x4<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(2, 4, w, x, xStride, length, y, yStride, first);
+function tile2<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(2, w, x, xStride, length, y, yStride, first);
 }
-function tile3x2<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(3, 2, w, x, xStride, length, y, yStride, first);
+function tile3<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(3, w, x, xStride, length, y, yStride, first);
 }
-function tile4x2<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(4, 2, w, x, xStride, length, y, yStride, first);
+function tile4<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(4, w, x, xStride, length, y, yStride, first);
 }
 
 /** How a generic function is told the type of the weights. */
@@ -105,51 +97,87 @@ function halves(bits: v128): v128 {
   return v128.or(value, v128.and(special, i32x4.splat(0x7f800000)));
 }
 
+/** Steps of four columns that one half of a panel goes before the other follows, for three and four rows. */
+const STRIDE: usize = 16;
+
 /**
- * `R` rows of x with `G` rows of a panel, both constants in every caller, so that a tile has code for its own rows only. Of
- * the sums at most eight are in use: with the loads of one step they fill the registers.
+ * `R` rows of x with a panel; `R` is a constant in every caller, so that a tile has code for its own rows only. Registers hold
+ * eight sums beside the loads of one step. Three and four rows have more: they meet the first half of the panel, then the
+ * second, a few steps at a time, so that the memory has something to bring all the while; 1.4x over whole chunks in turn.
  */
 @inline
-function tile<T>(R: i32, G: i32, w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+function tile<T>(R: i32, w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
   const x0 = x, x1 = x0 + xStride, x2 = x1 + xStride, x3 = x2 + xStride;
   let s00 = f32x4.splat(0), s01 = s00, s02 = s00, s03 = s00;
   let s10 = s00, s11 = s00, s12 = s00, s13 = s00;
-  let s20 = s00, s21 = s00, s30 = s00, s31 = s00;
+  let s20 = s00, s21 = s00, s22 = s00, s23 = s00;
+  let s30 = s00, s31 = s00, s32 = s00, s33 = s00;
+  const end = <usize>(length & ~3) << 2;
+  const step = 16 * sizeof<T>();
   let at = w;
-  for (let i: usize = 0, end = <usize>(length & ~3) << 2; i < end; i += 16, at += 16 * sizeof<T>()) {
-    const u0 = v128.load(x0 + i);
-    const u1 = R > 1 ? v128.load(x1 + i) : u0;
-    const u2 = R > 2 ? v128.load(x2 + i) : u0;
-    const u3 = R > 3 ? v128.load(x3 + i) : u0;
-    const a = wide<T>(sizeof<T>() === 4 ? v128.load(at) : v128.load16x4_s(at));
-    const b = wide<T>(sizeof<T>() === 4 ? v128.load(at, 16) : v128.load16x4_s(at, 8));
-    s00 = madd(a, u0, s00), s01 = madd(b, u0, s01);
-    if (R > 1) s10 = madd(a, u1, s10), s11 = madd(b, u1, s11);
-    if (R > 2) s20 = madd(a, u2, s20), s21 = madd(b, u2, s21);
-    if (R > 3) s30 = madd(a, u3, s30), s31 = madd(b, u3, s31);
-    if (G > 2) {
+  if (R < 3)
+    for (let i: usize = 0; i < end; i += 16, at += step) {
+      const u0 = v128.load(x0 + i);
+      const u1 = R > 1 ? v128.load(x1 + i) : u0;
+      const a = wide<T>(sizeof<T>() === 4 ? v128.load(at) : v128.load16x4_s(at));
+      const b = wide<T>(sizeof<T>() === 4 ? v128.load(at, 16) : v128.load16x4_s(at, 8));
       const c = wide<T>(sizeof<T>() === 4 ? v128.load(at, 32) : v128.load16x4_s(at, 16));
       const d = wide<T>(sizeof<T>() === 4 ? v128.load(at, 48) : v128.load16x4_s(at, 24));
-      s02 = madd(c, u0, s02), s03 = madd(d, u0, s03);
-      if (R > 1) s12 = madd(c, u1, s12), s13 = madd(d, u1, s13);
+      s00 = madd(a, u0, s00), s01 = madd(b, u0, s01), s02 = madd(c, u0, s02), s03 = madd(d, u0, s03);
+      if (R > 1)
+        s10 = madd(a, u1, s10), s11 = madd(b, u1, s11), s12 = madd(c, u1, s12), s13 = madd(d, u1, s13);
     }
-  }
-  const even = <usize>(length & ~3) << 2;
+  else
+    for (let i: usize = 0; i < end; ) {
+      const stop = min(i + 16 * STRIDE, end);
+      let half = at;
+      for (let j = i; j < stop; j += 16, half += step) {
+        const u0 = v128.load(x0 + j), u1 = v128.load(x1 + j), u2 = v128.load(x2 + j);
+        const u3 = R > 3 ? v128.load(x3 + j) : u0;
+        const a = wide<T>(sizeof<T>() === 4 ? v128.load(half) : v128.load16x4_s(half));
+        const b = wide<T>(sizeof<T>() === 4 ? v128.load(half, 16) : v128.load16x4_s(half, 8));
+        s00 = madd(a, u0, s00), s01 = madd(b, u0, s01), s10 = madd(a, u1, s10), s11 = madd(b, u1, s11);
+        s20 = madd(a, u2, s20), s21 = madd(b, u2, s21);
+        if (R > 3) s30 = madd(a, u3, s30), s31 = madd(b, u3, s31);
+      }
+      for (; i < stop; i += 16, at += step) {
+        const u0 = v128.load(x0 + i), u1 = v128.load(x1 + i), u2 = v128.load(x2 + i);
+        const u3 = R > 3 ? v128.load(x3 + i) : u0;
+        const c = wide<T>(sizeof<T>() === 4 ? v128.load(at, 32) : v128.load16x4_s(at, 16));
+        const d = wide<T>(sizeof<T>() === 4 ? v128.load(at, 48) : v128.load16x4_s(at, 24));
+        s02 = madd(c, u0, s02), s03 = madd(d, u0, s03), s12 = madd(c, u1, s12), s13 = madd(d, u1, s13);
+        s22 = madd(c, u2, s22), s23 = madd(d, u2, s23);
+        if (R > 3) s32 = madd(c, u3, s32), s33 = madd(d, u3, s33);
+      }
+    }
   const left = length & 3;
-  pair<T>(s00, s01, at, x0 + even, left, y, first);
-  if (G > 2) pair<T>(s02, s03, at + 8 * sizeof<T>(), x0 + even, left, y + 8, first);
-  if (R > 1) pair<T>(s10, s11, at, x1 + even, left, y + yStride, first);
-  if (R > 1 && G > 2) pair<T>(s12, s13, at + 8 * sizeof<T>(), x1 + even, left, y + yStride + 8, first);
-  if (R > 2) pair<T>(s20, s21, at, x2 + even, left, y + 2 * yStride, first);
-  if (R > 3) pair<T>(s30, s31, at, x3 + even, left, y + 3 * yStride, first);
+  row<T>(s00, s01, s02, s03, at, x0 + end, left, y, first);
+  if (R > 1) row<T>(s10, s11, s12, s13, at, x1 + end, left, y + yStride, first);
+  if (R > 2) row<T>(s20, s21, s22, s23, at, x2 + end, left, y + 2 * yStride, first);
+  if (R > 3) row<T>(s30, s31, s32, s33, at, x3 + end, left, y + 3 * yStride, first);
 }
 
-/** Adds two sums, and the products of the `left` inputs after the last four, to two outputs. */
-function pair<T>(a: v128, b: v128, w: usize, x: usize, left: i32, y: usize, first: bool): void {
-  const sum = sumLanes(a) + rest<T>(w, x, left);
-  const next = sumLanes(b) + rest<T>(w + 4 * sizeof<T>(), x, left);
-  store<f32>(y, first ? sum : load<f32>(y) + sum);
-  store<f32>(y, first ? next : load<f32>(y, 4) + next, 4);
+/** Adds four sums, lanes in a fixed order, and the products of the `left` inputs after the last four, to four outputs. */
+function row<T>(a: v128, b: v128, c: v128, d: v128, w: usize, x: usize, left: i32, y: usize, first: bool): void {
+  // Transposed: (l0 + l1) + (l2 + l3) for four outputs at once.
+  const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5), ab2 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+  const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5), cd2 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
+  const low = f32x4.add(v128.shuffle<f32>(ab0, cd0, 0, 1, 4, 5), v128.shuffle<f32>(ab0, cd0, 2, 3, 6, 7));
+  const high = f32x4.add(v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5), v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7));
+  let sum = f32x4.add(low, high);
+  if (left > 0)
+    sum = f32x4.add(
+      sum,
+      rests<T>(w, x, left),
+    );
+  v128.store(y, first ? sum : f32x4.add(v128.load(y), sum));
+}
+
+function rests<T>(w: usize, x: usize, left: i32): v128 {
+  let sums = f32x4.splat(rest<T>(w, x, left));
+  sums = f32x4.replace_lane(sums, 1, rest<T>(w + 4 * sizeof<T>(), x, left));
+  sums = f32x4.replace_lane(sums, 2, rest<T>(w + 8 * sizeof<T>(), x, left));
+  return f32x4.replace_lane(sums, 3, rest<T>(w + 12 * sizeof<T>(), x, left));
 }
 
 function rest<T>(w: usize, x: usize, left: i32): f32 {
