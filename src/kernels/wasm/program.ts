@@ -127,7 +127,7 @@ function place(
         write: rangeOf(output),
       });
     words.push(...(code ?? []));
-    if (item.kind === 'quantise' || item.kind === 'pack') continue;
+    if (item.kind === 'rows' || item.kind === 'pack') continue;
     const step = plan.steps[index];
     const kernel = referenceKernels[step.op] as Kernel<OpName>;
     const host =

@@ -97,7 +97,7 @@ function costNs(work: Work, extents: Call['extents']): number {
     const { weight, step } = work;
     const [outer, inner] = weight.shape;
     if (work.kind === 'pack') return outer * inner;
-    if (work.kind === 'quantise') return rowsOf(step.inputs[0]) * inner;
+    if (work.kind === 'rows') return rowsOf(step.inputs[0]) * inner;
     return (rowsOf(step.output) * outer * inner) / (isBlocked(weight.dtype) ? 24 : 8);
   }
   const { op, inputs, output, params } = work.step;

@@ -20,7 +20,10 @@ const CODES = {
   quantise: 8,
   linearBlocks: 9,
   pack: 10,
-} as const satisfies { readonly [Op in OpName | 'quantise' | 'linearBlocks' | 'pack']?: number };
+  arrange: 12,
+} as const satisfies {
+  readonly [Op in OpName | 'quantise' | 'linearBlocks' | 'pack' | 'arrange']?: number;
+};
 
 /** Where values and numbers of rows lie. */
 export interface Places {
@@ -38,8 +41,10 @@ export function instruction(work: Work, places: Places): number[] | null {
   const type = TYPES[weight.dtype]!;
   const at = places.address;
   switch (work.kind) {
-    case 'quantise': {
+    case 'rows': {
       const [x] = inputs;
+      if (!isBlocked(weight.dtype))
+        return encode('arrange', [at(output), at(x), places.rows(x), inner]);
       return encode('quantise', [at(output), at(x), places.rows(x), inner, type, x.shape[0]]);
     }
     case 'pack':

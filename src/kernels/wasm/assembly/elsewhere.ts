@@ -4,6 +4,7 @@
 //
 // An area, all parts on cache lines: the arguments and the rows in use, what is read (x or the indices), the bias, y, and the
 // scratch space of the kernel. annexes.ts says how large it has to be.
+import { rowBytes } from './arrange';
 import { PANEL as BLOCK_PANEL } from './blocks';
 import { PANEL as FLOAT_PANEL } from './linear';
 import { share } from './pointwise';
@@ -60,7 +61,7 @@ function linearElsewhere(annex: i32, op: i32, area: usize, worker: i32, workers:
   if (count === 0 || rows === 0) return;
 
   const xThere = area + ARGUMENTS;
-  const biasThere = xThere + line(op === LINEAR_BLOCKS ? quantised(annex, xThere, x, rows, args) : floats(annex, xThere, x, rows * inner));
+  const biasThere = xThere + line(op === LINEAR_BLOCKS ? quantised(annex, xThere, x, rows, args) : floats(annex, xThere, x, <usize>rows * rowBytes(inner)));
   const first = <usize>from << 2;
   if (bias !== 0) move(annex, biasThere + first, bias + first, count, false);
   const yThere = biasThere + line(<usize>outer << 2);
@@ -76,9 +77,8 @@ function linearElsewhere(annex: i32, op: i32, area: usize, worker: i32, workers:
   }
 }
 
-/** Copies rows of x; their bytes. */
-function floats(annex: i32, there: usize, x: usize, count: i32): usize {
-  const bytes = <usize>count << 2;
+/** Copies arranged rows of x; their bytes. */
+function floats(annex: i32, there: usize, x: usize, bytes: usize): usize {
   move(annex, there, x, bytes, false);
   return bytes;
 }

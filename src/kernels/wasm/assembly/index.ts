@@ -2,6 +2,7 @@
 // [op and marks, words, arguments …] in 32-bit words; tape.ts writes it, sharing.ts the marks. A count of rows is the
 // address of a word, so that the same tape serves every number of rows. Each worker computes its share of an instruction
 // or, where sharing does not pay, worker 0 all of it; they meet where the marks say so.
+import { arrange } from './arrange';
 import { attention } from './attention';
 import { linearBlocks } from './blocks';
 import { elsewhere } from './elsewhere';
@@ -72,6 +73,8 @@ function instruction(op: i32, args: usize, worker: i32, workers: i32, scratch: u
       return pack(args, worker, workers);
     case 11:
       return elsewhere(args, worker, workers, scratch);
+    case 12:
+      return arrange(args, worker, workers);
     default:
       unreachable();
   }

@@ -3,6 +3,7 @@
 // Every output has one accumulator of four lanes that takes four products at a time in ascending order; at the end of a
 // chunk its lanes are added to y. So in every tile, a row has the same bits whatever rows are computed beside it and
 // whichever worker computes it. Functions take plain numbers: objects would live in the memory that all workers share.
+import { rowBytes } from './arrange';
 import { addBias, missing } from './edges';
 import { madd } from './math';
 import { share } from './pointwise';
@@ -11,7 +12,7 @@ import { share } from './pointwise';
 export const PANEL: i32 = 4;
 const CHUNK: i32 = 512;
 
-/** [y, x, weight, bias or 0, rows, inner, outer, type of weight: 0 f32, 1 bf16, 2 f16] */
+/** [y, x arranged, weight, bias or 0, rows, inner, outer, type of weight: 0 f32, 1 bf16, 2 f16] */
 export function linear(args: usize, worker: i32, workers: i32, scratch: usize): void {
   const y = <usize>load<u32>(args);
   const x = <usize>load<u32>(args, 4);
@@ -23,7 +24,6 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
   const type = load<i32>(args, 28);
   const size: usize = type === 0 ? 4 : 2;
   const panels = (outer + PANEL - 1) / PANEL;
-  const xStride = <usize>inner << 2;
   const yStride = <usize>outer << 2;
   const from = share(panels, worker, workers, 1);
   const to = share(panels, worker + 1, workers, 1);
@@ -38,11 +38,11 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
       const stride = whole ? yStride : 16;
       for (let t = 0; t < rows; t += 4) {
         const height = min(4, rows - t);
-        const xt = x + <usize>t * xStride + (<usize>b << 2);
+        const xt = x + <usize>t * rowBytes(inner) + ((<usize>b * height) << 2);
         const yt = out + <usize>t * stride;
-        if (type === 0) rowsOf<f32>(height, w, xt, xStride, length, yt, stride, b === 0);
-        else if (type === 1) rowsOf<BF16>(height, w, xt, xStride, length, yt, stride, b === 0);
-        else rowsOf<F16>(height, w, xt, xStride, length, yt, stride, b === 0);
+        if (type === 0) rowsOf<f32>(height, w, xt, length, yt, stride, b === 0);
+        else if (type === 1) rowsOf<BF16>(height, w, xt, length, yt, stride, b === 0);
+        else rowsOf<F16>(height, w, xt, length, yt, stride, b === 0);
       }
     }
   }
@@ -54,24 +54,24 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
 }
 
 /** `height` rows of x with a panel. */
-function rowsOf<T>(height: i32, w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  if (height === 1) tile1<T>(w, x, xStride, length, y, yStride, first);
-  else if (height === 2) tile2<T>(w, x, xStride, length, y, yStride, first);
-  else if (height === 3) tile3<T>(w, x, xStride, length, y, yStride, first);
-  else tile4<T>(w, x, xStride, length, y, yStride, first);
+function rowsOf<T>(height: i32, w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  if (height === 1) tile1<T>(w, x, length, y, yStride, first);
+  else if (height === 2) tile2<T>(w, x, length, y, yStride, first);
+  else if (height === 3) tile3<T>(w, x, length, y, yStride, first);
+  else tile4<T>(w, x, length, y, yStride, first);
 }
 
-function tile1<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(1, w, x, xStride, length, y, yStride, first);
+function tile1<T>(w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(1, w, x, length, y, yStride, first);
 }
-function tile2<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(2, w, x, xStride, length, y, yStride, first);
+function tile2<T>(w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(2, w, x, length, y, yStride, first);
 }
-function tile3<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(3, w, x, xStride, length, y, yStride, first);
+function tile3<T>(w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(3, w, x, length, y, yStride, first);
 }
-function tile4<T>(w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(4, w, x, xStride, length, y, yStride, first);
+function tile4<T>(w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+  tile<T>(4, w, x, length, y, yStride, first);
 }
 
 /** How a generic function is told the type of the weights. */
@@ -98,7 +98,7 @@ function halves(bits: v128): v128 {
 }
 
 /** Steps of four columns that one half of a panel goes before the other follows, for three and four rows. */
-const STRIDE: usize = 16;
+const STRIDE: i32 = 16;
 
 /**
  * `R` rows of x with a panel; `R` is a constant in every caller, so that a tile has code for its own rows only. Registers hold
@@ -106,88 +106,62 @@ const STRIDE: usize = 16;
  * second, a few steps at a time, so that the memory has something to bring all the while; 1.4x over whole chunks in turn.
  */
 @inline
-function tile<T>(R: i32, w: usize, x: usize, xStride: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  const x0 = x, x1 = x0 + xStride, x2 = x1 + xStride, x3 = x2 + xStride;
+function tile<T>(R: i32, w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
   let s00 = f32x4.splat(0), s01 = s00, s02 = s00, s03 = s00;
   let s10 = s00, s11 = s00, s12 = s00, s13 = s00;
   let s20 = s00, s21 = s00, s22 = s00, s23 = s00;
   let s30 = s00, s31 = s00, s32 = s00, s33 = s00;
-  const end = <usize>(length & ~3) << 2;
+  const end = w + <usize>((length + 3) & ~3) * PANEL * sizeof<T>();
   const step = 16 * sizeof<T>();
-  let at = w;
   if (R < 3)
-    for (let i: usize = 0; i < end; i += 16, at += step) {
-      const u0 = v128.load(x0 + i);
-      const u1 = R > 1 ? v128.load(x1 + i) : u0;
-      const a = wide<T>(sizeof<T>() === 4 ? v128.load(at) : v128.load16x4_s(at));
-      const b = wide<T>(sizeof<T>() === 4 ? v128.load(at, 16) : v128.load16x4_s(at, 8));
-      const c = wide<T>(sizeof<T>() === 4 ? v128.load(at, 32) : v128.load16x4_s(at, 16));
-      const d = wide<T>(sizeof<T>() === 4 ? v128.load(at, 48) : v128.load16x4_s(at, 24));
+    for (; w < end; w += step, x += R << 4) {
+      const u0 = v128.load(x);
+      const u1 = R > 1 ? v128.load(x, 16) : u0;
+      const a = wide<T>(sizeof<T>() === 4 ? v128.load(w) : v128.load16x4_s(w));
+      const b = wide<T>(sizeof<T>() === 4 ? v128.load(w, 16) : v128.load16x4_s(w, 8));
+      const c = wide<T>(sizeof<T>() === 4 ? v128.load(w, 32) : v128.load16x4_s(w, 16));
+      const d = wide<T>(sizeof<T>() === 4 ? v128.load(w, 48) : v128.load16x4_s(w, 24));
       s00 = madd(a, u0, s00), s01 = madd(b, u0, s01), s02 = madd(c, u0, s02), s03 = madd(d, u0, s03);
       if (R > 1)
         s10 = madd(a, u1, s10), s11 = madd(b, u1, s11), s12 = madd(c, u1, s12), s13 = madd(d, u1, s13);
     }
   else
-    for (let i: usize = 0; i < end; ) {
-      const stop = min(i + 16 * STRIDE, end);
-      let half = at;
-      for (let j = i; j < stop; j += 16, half += step) {
-        const u0 = v128.load(x0 + j), u1 = v128.load(x1 + j), u2 = v128.load(x2 + j);
-        const u3 = R > 3 ? v128.load(x3 + j) : u0;
-        const a = wide<T>(sizeof<T>() === 4 ? v128.load(half) : v128.load16x4_s(half));
-        const b = wide<T>(sizeof<T>() === 4 ? v128.load(half, 16) : v128.load16x4_s(half, 8));
+    while (w < end) {
+      const stop = min(w + <usize>STRIDE * step, end);
+      let xh = x;
+      for (let wh = w; wh < stop; wh += step, xh += R << 4) {
+        const u0 = v128.load(xh), u1 = v128.load(xh, 16), u2 = v128.load(xh, 32);
+        const u3 = R > 3 ? v128.load(xh, 48) : u0;
+        const a = wide<T>(sizeof<T>() === 4 ? v128.load(wh) : v128.load16x4_s(wh));
+        const b = wide<T>(sizeof<T>() === 4 ? v128.load(wh, 16) : v128.load16x4_s(wh, 8));
         s00 = madd(a, u0, s00), s01 = madd(b, u0, s01), s10 = madd(a, u1, s10), s11 = madd(b, u1, s11);
         s20 = madd(a, u2, s20), s21 = madd(b, u2, s21);
         if (R > 3) s30 = madd(a, u3, s30), s31 = madd(b, u3, s31);
       }
-      for (; i < stop; i += 16, at += step) {
-        const u0 = v128.load(x0 + i), u1 = v128.load(x1 + i), u2 = v128.load(x2 + i);
-        const u3 = R > 3 ? v128.load(x3 + i) : u0;
-        const c = wide<T>(sizeof<T>() === 4 ? v128.load(at, 32) : v128.load16x4_s(at, 16));
-        const d = wide<T>(sizeof<T>() === 4 ? v128.load(at, 48) : v128.load16x4_s(at, 24));
+      for (; w < stop; w += step, x += R << 4) {
+        const u0 = v128.load(x), u1 = v128.load(x, 16), u2 = v128.load(x, 32);
+        const u3 = R > 3 ? v128.load(x, 48) : u0;
+        const c = wide<T>(sizeof<T>() === 4 ? v128.load(w, 32) : v128.load16x4_s(w, 16));
+        const d = wide<T>(sizeof<T>() === 4 ? v128.load(w, 48) : v128.load16x4_s(w, 24));
         s02 = madd(c, u0, s02), s03 = madd(d, u0, s03), s12 = madd(c, u1, s12), s13 = madd(d, u1, s13);
         s22 = madd(c, u2, s22), s23 = madd(d, u2, s23);
         if (R > 3) s32 = madd(c, u3, s32), s33 = madd(d, u3, s33);
       }
     }
-  const left = length & 3;
-  row<T>(s00, s01, s02, s03, at, x0 + end, left, y, first);
-  if (R > 1) row<T>(s10, s11, s12, s13, at, x1 + end, left, y + yStride, first);
-  if (R > 2) row<T>(s20, s21, s22, s23, at, x2 + end, left, y + 2 * yStride, first);
-  if (R > 3) row<T>(s30, s31, s32, s33, at, x3 + end, left, y + 3 * yStride, first);
+  row(s00, s01, s02, s03, y, first);
+  if (R > 1) row(s10, s11, s12, s13, y + yStride, first);
+  if (R > 2) row(s20, s21, s22, s23, y + 2 * yStride, first);
+  if (R > 3) row(s30, s31, s32, s33, y + 3 * yStride, first);
 }
 
-/** Adds four sums, lanes in a fixed order, and the products of the `left` inputs after the last four, to four outputs. */
-function row<T>(a: v128, b: v128, c: v128, d: v128, w: usize, x: usize, left: i32, y: usize, first: bool): void {
-  // Transposed: (l0 + l1) + (l2 + l3) for four outputs at once.
+/** Adds four sums, lanes in a fixed order, (l0 + l1) + (l2 + l3), to four outputs. */
+function row(a: v128, b: v128, c: v128, d: v128, y: usize, first: bool): void {
   const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5), ab2 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
   const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5), cd2 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
   const low = f32x4.add(v128.shuffle<f32>(ab0, cd0, 0, 1, 4, 5), v128.shuffle<f32>(ab0, cd0, 2, 3, 6, 7));
   const high = f32x4.add(v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5), v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7));
-  let sum = f32x4.add(low, high);
-  if (left > 0)
-    sum = f32x4.add(
-      sum,
-      rests<T>(w, x, left),
-    );
+  const sum = f32x4.add(low, high);
   v128.store(y, first ? sum : f32x4.add(v128.load(y), sum));
-}
-
-function rests<T>(w: usize, x: usize, left: i32): v128 {
-  let sums = f32x4.splat(rest<T>(w, x, left));
-  sums = f32x4.replace_lane(sums, 1, rest<T>(w + 4 * sizeof<T>(), x, left));
-  sums = f32x4.replace_lane(sums, 2, rest<T>(w + 8 * sizeof<T>(), x, left));
-  return f32x4.replace_lane(sums, 3, rest<T>(w + 12 * sizeof<T>(), x, left));
-}
-
-function rest<T>(w: usize, x: usize, left: i32): f32 {
-  let sum: f32 = 0;
-  for (let i = 0; i < left; i++) {
-    const at = w + <usize>i * sizeof<T>();
-    const value = wide<T>(sizeof<T>() === 4 ? v128.load32_zero(at) : i32x4.splat(load<i16>(at)));
-    sum += load<f32>(x + (<usize>i << 2)) * f32x4.extract_lane(value, 0);
-  }
-  return sum;
 }
 
 /** Rows of a matrix into panels. [out, matrix, rows, columns, bytes of an element] */
