@@ -21,30 +21,30 @@ export function gather(args: usize, worker: i32, workers: i32): void {
     if (type === 3 || type === 4) blockRow(x, all, row, out, columns >> 5, type === 3);
     else if (panels) floatRow(x, all, row, out, columns, type);
     else if (type === 0 || type === 5) memory.copy(out, x + ((<usize>row * columns) << 2), <usize>columns << 2);
-    else widen(x + ((<usize>row * columns) << 1), out, columns, type);
+    else widen(x + ((<usize>row * columns) << 1), 2, out, columns, type);
   }
 }
 
-/** bf16 or f16 to f32. */
-function widen(from: usize, out: usize, count: i32, type: i32): void {
+/** bf16 or f16, `apart` bytes from each other, to f32. */
+function widen(from: usize, apart: usize, out: usize, count: i32, type: i32): void {
   for (let c: usize = 0; c < <usize>count; c++) {
-    const bits = <u32>load<u16>(from + (c << 1));
+    const bits = <u32>load<u16>(from + c * apart);
     store<f32>(out + (c << 2), type === 1 ? reinterpret<f32>(bits << 16) : half(bits));
   }
 }
 
 /** One row of a panel of four, four columns at a time. */
 function floatRow(x: usize, rows: i32, row: i32, out: usize, columns: i32, type: i32): void {
-  const size: usize = type === 0 ? 4 : 2;
   const panels = (rows + 3) >> 2;
   for (let c = 0; c < columns; c += 4) {
     const chunk = c & ~511;
     const padded = (min(512, columns - chunk) + 3) & ~3;
-    const at = (chunk * panels + (row >> 2) * padded + c - chunk) * 4 + ((row & 3) << 2);
-    const from = x + <usize>at * size;
+    const step = (chunk * panels + (row >> 2) * padded + c - chunk) * 4;
+    const lane = row & 3;
+    const to = out + (<usize>c << 2);
     const count = min(4, columns - c);
-    if (type === 0) memory.copy(out + (<usize>c << 2), from, count << 2);
-    else widen(from, out + (<usize>c << 2), count, type);
+    if (type === 0) memory.copy(to, x + (<usize>(step + (lane << 2)) << 2), count << 2);
+    else widen(x + (<usize>(step + (lane >> 1) * 8 + (lane & 1)) << 1), 4, to, count, type);
   }
 }
 

@@ -78,11 +78,21 @@ function tile4<T>(w: usize, x: usize, length: i32, y: usize, yStride: usize, fir
 type BF16 = u16;
 type F16 = i16;
 
-/** Four weights that were loaded, those of 16 bits to 32, as f32; bf16 is the upper half of one. */
+/**
+ * Four weights of the first (or third) row of a panel as f32, and of the row after it. Of 16 bits, two rows share a register:
+ * the first has the lower halves of its lanes, and bf16 is the upper half of an f32, so a row costs one operation.
+ */
 @inline
-function wide<T>(loaded: v128): v128 {
+function even<T>(loaded: v128): v128 {
   if (sizeof<T>() === 4) return loaded;
-  return isSigned<T>() ? halves(loaded) : i32x4.shl(loaded, 16);
+  const upper = i32x4.shl(loaded, 16);
+  return isSigned<T>() ? halves(i32x4.shr_s(upper, 16)) : upper;
+}
+
+@inline
+function odd<T>(loaded: v128): v128 {
+  if (sizeof<T>() === 4) return loaded;
+  return isSigned<T>() ? halves(i32x4.shr_s(loaded, 16)) : v128.and(loaded, i32x4.splat(0xffff0000));
 }
 
 /**
@@ -93,7 +103,7 @@ function wide<T>(loaded: v128): v128 {
 function halves(bits: v128): v128 {
   const placed = v128.and(i32x4.shl(bits, 13), i32x4.splat(0x8fffe000));
   const value = f32x4.mul(placed, f32x4.splat(reinterpret<f32>(0x77800000)));
-  const special = i32x4.ge_s(v128.and(placed, i32x4.splat(0x7fffffff)), i32x4.splat(0x0f800000));
+  const special = i32x4.gt_s(v128.and(placed, i32x4.splat(0x7fffffff)), i32x4.splat(0x0f7fffff));
   return v128.or(value, v128.and(special, i32x4.splat(0x7f800000)));
 }
 
@@ -117,10 +127,10 @@ function tile<T>(R: i32, w: usize, x: usize, length: i32, y: usize, yStride: usi
     for (; w < end; w += step, x += R << 4) {
       const u0 = v128.load(x);
       const u1 = R > 1 ? v128.load(x, 16) : u0;
-      const a = wide<T>(sizeof<T>() === 4 ? v128.load(w) : v128.load16x4_s(w));
-      const b = wide<T>(sizeof<T>() === 4 ? v128.load(w, 16) : v128.load16x4_s(w, 8));
-      const c = wide<T>(sizeof<T>() === 4 ? v128.load(w, 32) : v128.load16x4_s(w, 16));
-      const d = wide<T>(sizeof<T>() === 4 ? v128.load(w, 48) : v128.load16x4_s(w, 24));
+      const ab = v128.load(w);
+      const cd = sizeof<T>() === 4 ? v128.load(w, 32) : v128.load(w, 16);
+      const a = even<T>(ab), b = odd<T>(sizeof<T>() === 4 ? v128.load(w, 16) : ab);
+      const c = even<T>(cd), d = odd<T>(sizeof<T>() === 4 ? v128.load(w, 48) : cd);
       s00 = madd(a, u0, s00), s01 = madd(b, u0, s01), s02 = madd(c, u0, s02), s03 = madd(d, u0, s03);
       if (R > 1)
         s10 = madd(a, u1, s10), s11 = madd(b, u1, s11), s12 = madd(c, u1, s12), s13 = madd(d, u1, s13);
@@ -132,8 +142,8 @@ function tile<T>(R: i32, w: usize, x: usize, length: i32, y: usize, yStride: usi
       for (let wh = w; wh < stop; wh += step, xh += R << 4) {
         const u0 = v128.load(xh), u1 = v128.load(xh, 16), u2 = v128.load(xh, 32);
         const u3 = R > 3 ? v128.load(xh, 48) : u0;
-        const a = wide<T>(sizeof<T>() === 4 ? v128.load(wh) : v128.load16x4_s(wh));
-        const b = wide<T>(sizeof<T>() === 4 ? v128.load(wh, 16) : v128.load16x4_s(wh, 8));
+        const ab = v128.load(wh);
+        const a = even<T>(ab), b = odd<T>(sizeof<T>() === 4 ? v128.load(wh, 16) : ab);
         s00 = madd(a, u0, s00), s01 = madd(b, u0, s01), s10 = madd(a, u1, s10), s11 = madd(b, u1, s11);
         s20 = madd(a, u2, s20), s21 = madd(b, u2, s21);
         if (R > 3) s30 = madd(a, u3, s30), s31 = madd(b, u3, s31);
@@ -141,8 +151,8 @@ function tile<T>(R: i32, w: usize, x: usize, length: i32, y: usize, yStride: usi
       for (; w < stop; w += step, x += R << 4) {
         const u0 = v128.load(x), u1 = v128.load(x, 16), u2 = v128.load(x, 32);
         const u3 = R > 3 ? v128.load(x, 48) : u0;
-        const c = wide<T>(sizeof<T>() === 4 ? v128.load(w, 32) : v128.load16x4_s(w, 16));
-        const d = wide<T>(sizeof<T>() === 4 ? v128.load(w, 48) : v128.load16x4_s(w, 24));
+        const cd = sizeof<T>() === 4 ? v128.load(w, 32) : v128.load(w, 16);
+        const c = even<T>(cd), d = odd<T>(sizeof<T>() === 4 ? v128.load(w, 48) : cd);
         s02 = madd(c, u0, s02), s03 = madd(d, u0, s03), s12 = madd(c, u1, s12), s13 = madd(d, u1, s13);
         s22 = madd(c, u2, s22), s23 = madd(d, u2, s23);
         if (R > 3) s32 = madd(c, u3, s32), s33 = madd(d, u3, s33);
@@ -180,8 +190,14 @@ export function pack(args: usize, worker: i32, workers: i32): void {
       const panel = out + <usize>(b * panels * PANEL + p * padded * PANEL) * size;
       for (let lane = 0; lane < min(PANEL, outer - p * PANEL); lane++) {
         const from = matrix + (<usize>(p * PANEL + lane) * inner + b) * size;
-        for (let i = 0; i < length; i += 4)
-          memory.copy(panel + <usize>(i * PANEL + (lane << 2)) * size, from + <usize>i * size, min(4, length - i) * <i32>size);
+        if (size === 4)
+          for (let i = 0; i < length; i += 4)
+            memory.copy(panel + (<usize>(i * PANEL + (lane << 2)) << 2), from + (<usize>i << 2), min(4, length - i) << 2);
+        else {
+          const to = panel + (<usize>((lane >> 1) * 8 + (lane & 1)) << 1);
+          for (let i = 0; i < length; i++)
+            store<u16>(to + (<usize>((i >> 2) * 16 + (i & 3) * 2) << 1), load<u16>(from + (<usize>i << 1)));
+        }
       }
     }
   }
