@@ -14,7 +14,7 @@ import { XSCALE_BYTES, xTileBytes } from './quantise';
 
 /** Outputs of a panel, blocks of a chunk, and bytes of a panel's eight scales. */
 export const PANEL: i32 = 8;
-const CHUNK: i32 = 32;
+const CHUNK: i32 = 16;
 const SCALES: usize = 16;
 
 /** [y, x quantised, weight, bias or 0, rows, inner, outer, type of weight: 3 q8_0, 4 q4_0, rows at most] */

@@ -55,8 +55,8 @@ function blockRow(x: usize, rows: i32, row: i32, out: usize, blocks: i32, bytes:
   const place: usize = bytes ? ((lane >> 2) << 3) + ((lane & 3) << 1) : ((lane >> 2) << 4) + ((lane & 3) << 2);
   const panels = (rows + 7) >> 3;
   for (let b = 0; b < blocks; b++, out += 128) {
-    const chunk = b & ~31;
-    const at = chunk * panels + (row >> 3) * min(32, blocks - chunk) + b - chunk;
+    const chunk = b & ~15;
+    const at = chunk * panels + (row >> 3) * min(16, blocks - chunk) + b - chunk;
     const block = x + <usize>at * size;
     const scale = half(load<u16>(block + (lane << 1)));
     const from = block + 16 + place;
