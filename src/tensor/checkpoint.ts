@@ -37,7 +37,7 @@ export interface Checkpoint {
 }
 
 /** Bytes of one read: large enough for full speed, small enough to abort in between. */
-export const PIECE_BYTES = 4 * 1024 * 1024;
+export const PIECE_BYTES = 1024 * 1024;
 
 /** A checkpoint of entries that have been checked. */
 export function checkpointOf(
