@@ -17,25 +17,29 @@ const count = (values: readonly number[], wanted: number) =>
 describe('the pace of a short plan', () => {
   it('shares where that is faster, and tries the other way seldom', () => {
     const pace = createPace(2, 1000);
-    run(pace, 10, 0.2, 0.4);
-    expect(count(run(pace, 5 * 128, 0.2, 0.4), 1)).toBe(5 * 3);
+    run(pace, 100, 0.2, 0.4);
+    expect(count(run(pace, 2000, 0.2, 0.4), 1)).toBeLessThan(25);
   });
 
   it('leaves the plan to one worker where sharing is slower', () => {
     const pace = createPace(2, 1000);
-    run(pace, 10, 1.8, 0.4);
-    expect(count(run(pace, 5 * 128, 1.8, 0.4), 2)).toBe(5 * 3);
+    run(pace, 100, 1.8, 0.4);
+    expect(count(run(pace, 2000, 1.8, 0.4), 2)).toBeLessThan(60);
   });
 
-  it('changes its mind when the machine does, and not for a single slow run', () => {
+  it('is not impressed by a slow run', () => {
     const pace = createPace(2, 1000);
-    run(pace, 20, 0.2, 0.4);
-    run(pace, 1, 9, 9);
-    expect(count(run(pace, 40, 0.2, 0.4), 2)).toBe(40);
-    run(pace, 2 * 128, 2, 0.4);
-    expect(count(run(pace, 128, 2, 0.4), 1)).toBe(125);
-    run(pace, 128, 0.2, 0.4);
-    expect(count(run(pace, 128, 0.2, 0.4), 2)).toBe(125);
+    run(pace, 100, 0.2, 0.4);
+    run(pace, 2, 9, 9);
+    expect(count(run(pace, 40, 0.2, 0.4), 2)).toBeGreaterThanOrEqual(37);
+  });
+
+  it('leaves a bad moment at once, and comes back soon after it', () => {
+    const pace = createPace(2, 1000);
+    run(pace, 300, 0.2, 0.4);
+    expect(count(run(pace, 30, 1.8, 0.4), 2)).toBeLessThan(12);
+    run(pace, 60, 0.2, 0.4);
+    expect(count(run(pace, 100, 0.2, 0.4), 2)).toBeGreaterThan(90);
   });
 
   it('always shares a long plan and never one for one worker', () => {

@@ -7,6 +7,7 @@ import { allocBuffer, readElements, type WasmBuffer, writeElements } from './buf
 import { engine } from './engine.ts';
 import { MAXIMUM_BYTES } from './memory.ts';
 import { chooseModule } from './module.ts';
+import { createPaces } from './pace.ts';
 import { placePlan, type WasmPlan } from './program.ts';
 import { createStorage } from './storage.ts';
 import { canStartThreads, createTeam, defaultThreads, type Kernels } from './team.ts';
@@ -63,6 +64,7 @@ export function wasm(options: WasmOptions = {}): Backend {
     instantiate: (memory, imports) =>
       new engine.Instance(module, { env: { memory, ...imports } }).exports as Kernels,
   });
+  const paceOf = createPaces();
   const executor = `${relaxed ? 'relaxed SIMD' : 'SIMD'}, ${threads} thread${threads > 1 ? 's' : ''}`;
   return closing({
     get report(): BackendReport {
@@ -84,7 +86,7 @@ export function wasm(options: WasmOptions = {}): Backend {
       writeElements(storage, buffer as WasmBuffer, data, at);
     },
     prepare(plan): WasmProgram {
-      const placed = placePlan(plan, storage, team.threads);
+      const placed = placePlan(plan, storage, { threads: team.threads, paceOf });
       return { plan, placed, outputs: placed.outputs, dispose: () => placed.release() };
     },
     run(program, call) {

@@ -10,7 +10,7 @@ import { readElements, type WasmBuffer } from './buffers.ts';
 import { expand } from './expand.ts';
 import { Heap } from './heap.ts';
 import type { WasmMemory } from './memory.ts';
-import { createPace, type Pace } from './pace.ts';
+import type { Pace } from './pace.ts';
 import { type Item, type Sharing, sharing } from './sharing.ts';
 import type { Storage } from './storage.ts';
 import { instruction, type Places, scratchBytes } from './tape.ts';
@@ -31,7 +31,11 @@ interface Stretch {
 }
 
 /** Places a plan in memory, to be run by at most `threads` workers; constants and states are there already. */
-export function placePlan(plan: Plan, storage: Storage, threads: number): WasmPlan {
+export function placePlan(
+  plan: Plan,
+  storage: Storage,
+  { threads, paceOf }: { readonly threads: number; readonly paceOf: PaceOf },
+): WasmPlan {
   const own: (() => void)[] = [];
   const release = () => {
     for (const free of own.splice(0)) free();
@@ -44,7 +48,7 @@ export function placePlan(plan: Plan, storage: Storage, threads: number): WasmPl
   try {
     const areas = placeAreas(expand(plan), { storage, threads, scratchBytes: scratchBytes(plan) });
     own.push(areas.release);
-    return { ...place(plan, { storage, threads, areas, allocate }), release };
+    return { ...place(plan, { storage, threads, paceOf, areas, allocate }), release };
   } catch (error) {
     release();
     throw error;
@@ -56,11 +60,13 @@ function place(
   {
     storage,
     threads,
+    paceOf,
     areas,
     allocate,
   }: {
     readonly storage: Storage;
     readonly threads: number;
+    readonly paceOf: PaceOf;
     readonly areas: Areas;
     readonly allocate: (bytes: number) => number;
   },
@@ -154,6 +160,7 @@ function place(
       items.filter(({ work: { index } }) => first <= index && index <= last),
     ),
     threads,
+    paceOf,
     put(at, mark) {
       memory.view('i32', tape + 4 * at, 1)[0] = words[at] | mark;
     },
@@ -220,6 +227,9 @@ interface PacedSharing extends Sharing {
   readonly pace: Pace;
 }
 
+/** How a stretch is paced, given the most workers and the estimate. */
+type PaceOf = (workers: number, estimateNs: number) => Pace;
+
 /** Numbers of rows whose marks are kept; a decode loop has a few. */
 const KEPT = 64;
 
@@ -227,10 +237,12 @@ const KEPT = 64;
 function createMarks({
   stretches,
   threads,
+  paceOf,
   put,
 }: {
   readonly stretches: readonly (readonly Item[])[];
   readonly threads: number;
+  readonly paceOf: PaceOf;
   readonly put: (at: number, mark: number) => void;
 }): (extents: Call['extents']) => readonly PacedSharing[] {
   const known = new Map<number, readonly PacedSharing[]>();
@@ -241,7 +253,7 @@ function createMarks({
     if (shares === undefined) {
       shares = stretches.map((items) => {
         const shared = sharing(items, threads, extents);
-        return { ...shared, pace: createPace(shared.workers, shared.costNs) };
+        return { ...shared, pace: paceOf(shared.workers, shared.costNs) };
       });
       if (known.size >= KEPT) known.clear();
       known.set(key, shares);
