@@ -38,7 +38,7 @@ const LEAST_SPINS: i32 = 40_000;
  * Between runs, some 500 us: sampling and choosing a draft take that long for a small model, and a worker that had to be woken
  * for every token cost it 10 %.
  */
-const IDLE_SPINS: i32 = 300_000;
+const IDLE_SPINS: i32 = 1_000_000;
 
 /**
  * Sleeps unless the word is no longer `old`, or returns at once where sleeping is not allowed; `times` counts the calls of
