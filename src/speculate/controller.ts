@@ -32,6 +32,8 @@ const LOOK_AROUND = 20;
 const LOOK_LOSS = 0.25;
 /** Tokens ahead that reading a text into the drafter may be repaid by; a text may end before its limit. */
 const HORIZON = 256;
+/** Plain steps between two thoughts about drafting again. */
+const REST = 8;
 /** Of a running mean: how often the drafter has something to say. */
 const SPEAKS_GAIN = 0.05;
 
@@ -157,6 +159,8 @@ export function createController(parts: {
     choose({ position, left, room }) {
       const missed = Math.max(0, position - seen - 1);
       const nothing = { levels: 0, trial: false, missed };
+      // While drafting does not pay, thinking about it every time would cost a small model some per cent.
+      if (!drafting && plainSteps % REST > 0) return nothing;
       const stepMs = ladder.ms(1);
       const limit = Math.min(room, longest === 0 ? FIRST_LEVELS : 2 * longest);
       if (stepMs === undefined || limit < 1) return nothing;
@@ -177,7 +181,6 @@ export function createController(parts: {
     },
 
     add({ choice, depth, nodes, accepted, draftMs, targetMs, position }) {
-      const stepMs = ladder.ms(1) ?? targetMs;
       elapsedMs += draftMs + targetMs;
       if (choice.levels > 0) {
         speaks += SPEAKS_GAIN * ((depth > 0 ? 1 : 0) - speaks);
@@ -188,6 +191,7 @@ export function createController(parts: {
         }
       }
       if (depth > 0) {
+        const stepMs = ladder.ms(1) ?? targetMs;
         // The first reading is no trial: every later draft needs it.
         const readingMs = drafts > 0 ? choice.missed * draftCost.missedMs() : 0;
         if (choice.trial) trialsMs += lossMs(depth, stepMs) + readingMs;
