@@ -99,16 +99,18 @@ function interpolate(points: readonly LadderPoint[], rows: number): number | und
   return lower.ms + share * (upper.ms - lower.ms);
 }
 
-/** In the order of their use; the first two are all that a large model is asked for. */
-const MEASURED_ROWS = [1, 4, 2, 8];
-/** Turns at least, and more of them while they take less than this: code gets faster while it runs. */
-const TURNS = 2;
+/**
+ * In the order of their use; a large model may be asked for the first few only. Each twice in a row: in the first forward of a row
+ * count its code is not compiled for speed yet, and a length that seems to cost twice as much is seldom tried again.
+ */
+const MEASURED_ROWS = [1, 1, 4, 4, 2, 2, 8, 8];
+/** Turns are taken while they take less than this: code gets faster while it runs. */
 const WARM_UP_MS = 10;
 
 /**
  * Measures the ladder of a model where it has not been: a few forwards of made-up rows on a sequence of their own in
- * `cache`, which is left as it was. Ends after two turns and 10 milliseconds, or after the first forward that passes `budgetMs`
- * (default 100), for models whose forwards take longer than a generation should wait.
+ * `cache`, which is left as it was. Ends after a turn and 10 milliseconds, or after the first forward that passes `budgetMs`
+ * (default 400), for models whose forwards take longer than a generation should wait.
  */
 export async function measureLadder(
   model: Model,
@@ -119,7 +121,7 @@ export async function measureLadder(
     readonly signal?: AbortSignal | undefined;
   } = {},
 ): Promise<void> {
-  const { budgetMs = 100, clock = () => performance.now(), signal } = options;
+  const { budgetMs = 400, clock = () => performance.now(), signal } = options;
   if (model.ladder.points().length > 1) return;
   // Half of what is free: the text that shares the cache goes on at the same time.
   const most = Math.min(model.maxRows, model.contextLength, cache.freeSlots >> 1);
@@ -127,7 +129,7 @@ export async function measureLadder(
   const sequence = cache.sequence();
   const start = clock();
   try {
-    for (let turn = 0; turn < TURNS || clock() - start < WARM_UP_MS; turn++) {
+    do {
       for (const rows of MEASURED_ROWS) {
         if (rows > most) continue;
         const draft = { tokens: Array.from({ length: rows - 1 }, () => 0) };
@@ -135,7 +137,7 @@ export async function measureLadder(
         sequence.truncate(0);
         if (clock() - start >= budgetMs) return;
       }
-    }
+    } while (clock() - start < WARM_UP_MS);
   } finally {
     sequence.free();
   }
