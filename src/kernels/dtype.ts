@@ -44,25 +44,22 @@ export function elements(data: TypedArray, dtype: DType, from: number, to: numbe
   return data.subarray(entriesOf(dtype, from), entriesOf(dtype, to));
 }
 
+/** The class of the host array of each dtype. */
+export const ARRAYS = {
+  f32: Float32Array,
+  f16: Uint16Array,
+  bf16: Uint16Array,
+  q8_0: Uint8Array,
+  q4_0: Uint8Array,
+  i8: Int8Array,
+  i32: Int32Array,
+  u8: Uint8Array,
+  bool: Uint8Array,
+} as const satisfies Readonly<Record<DType, new (length: number) => TypedArray>>;
+
 /** A zero-filled host array. */
 export function arrayFor(dtype: DType, length: number): TypedArray {
-  switch (dtype) {
-    case 'f32':
-      return new Float32Array(length);
-    case 'f16':
-    case 'bf16':
-      return new Uint16Array(length);
-    case 'i8':
-      return new Int8Array(length);
-    case 'i32':
-      return new Int32Array(length);
-    case 'u8':
-    case 'bool':
-      return new Uint8Array(length);
-    case 'q8_0':
-    case 'q4_0':
-      return new Uint8Array(entriesOf(dtype, length));
-  }
+  return new ARRAYS[dtype](entriesOf(dtype, length));
 }
 
 /** Reads element i of `data` as a number. */

@@ -1,5 +1,5 @@
 // A memory of a backend and what lies in it.
-import { entriesOf } from '../dtype.ts';
+import { ARRAYS, entriesOf } from '../dtype.ts';
 import type { DType, TypedArray } from '../plan.ts';
 import { engine, type Memory } from './engine.ts';
 import { Heap } from './heap.ts';
@@ -7,19 +7,6 @@ import { Heap } from './heap.ts';
 const PAGE = 65_536;
 /** 4 GiB, all that 32-bit addresses reach. */
 export const MAXIMUM_BYTES = 65_536 * PAGE;
-
-/** The arrays of each dtype, as arrayFor makes them. */
-const ARRAYS = {
-  f32: Float32Array,
-  f16: Uint16Array,
-  bf16: Uint16Array,
-  q8_0: Uint8Array,
-  q4_0: Uint8Array,
-  i8: Int8Array,
-  i32: Int32Array,
-  u8: Uint8Array,
-  bool: Uint8Array,
-} as const satisfies { readonly [Type in DType]: unknown };
 
 /** A growing memory with an allocator. */
 export interface WasmMemory {
@@ -67,8 +54,7 @@ export function createMemory({ shared, limit, full }: MemoryOptions): WasmMemory
     }
   });
   const view = (dtype: DType, address: number, length: number): TypedArray => {
-    const Elements = ARRAYS[dtype] as Uint8ArrayConstructor;
-    return new Elements(alive().buffer as ArrayBuffer, address, entriesOf(dtype, length));
+    return new ARRAYS[dtype](alive().buffer as ArrayBuffer, address, entriesOf(dtype, length));
   };
   return {
     get memory() {

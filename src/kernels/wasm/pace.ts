@@ -47,6 +47,7 @@ export function createPace(workers: number, estimateNs: number): Pace {
   let trial = 0;
   /** Of the trial. */
   let fastest = Number.POSITIVE_INFINITY;
+  const settled = workers === 1 || estimateNs >= LONG_NS;
   const other = () => (best === 'shared' ? 'alone' : 'shared');
   const change = () => {
     best = other();
@@ -55,12 +56,12 @@ export function createPace(workers: number, estimateNs: number): Pace {
   };
   return {
     workers() {
-      if (workers === 1 || estimateNs >= LONG_NS) return workers;
+      if (settled) return workers;
       return (trial > 0 ? other() : best) === 'shared' ? workers : 1;
     },
     took(count, ms) {
       // Others count neither way: some threads have not started.
-      if (count !== workers && count !== 1) return;
+      if (settled || (count !== workers && count !== 1)) return;
       const way = count === workers ? 'shared' : 'alone';
       times[way].push(ms);
       if (times[way].length > REMEMBERED) times[way].shift();

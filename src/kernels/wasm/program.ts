@@ -3,7 +3,7 @@ import { bytesPerElement, reader, writer } from '../dtype.ts';
 import { checkIndices, INDEX_INPUTS } from '../indices.ts';
 import { lastUses, type Touches } from '../lifetimes.ts';
 import type { Kernel, Operand } from '../operand.ts';
-import type { Call, OpName, Plan, Step, Value } from '../plan.ts';
+import type { Call, OpName, Plan, Step, TypedArray, Value } from '../plan.ts';
 import { referenceKernels } from '../reference/index.ts';
 import { type Areas, placeAreas } from './areas.ts';
 import { readElements, type WasmBuffer } from './buffers.ts';
@@ -88,7 +88,19 @@ function place(
   };
   const extents = { T: 0, K: 0 };
   const shapeOf = ({ shape, extent }: Value) => (extent ? shape.with(0, extents[extent]) : shape);
-  const viewOf = (value: Value) => memory.view(value.dtype, address(value), sizeOf(value.shape));
+  // Made once until the memory grows: a short plan would spend a tenth of its time on new ones.
+  const views = new Map<Value, TypedArray>();
+  let seen: unknown;
+  const viewOf = (value: Value) => {
+    const { buffer } = memory.memory;
+    if (buffer !== seen) views.clear();
+    seen = buffer;
+    const known = views.get(value);
+    if (known !== undefined) return known;
+    const made = memory.view(value.dtype, address(value), sizeOf(value.shape));
+    views.set(value, made);
+    return made;
+  };
   const operandOf = (value: Value): Operand => {
     const data = hostView(value) ?? viewOf(value);
     const { dtype } = value;

@@ -143,7 +143,13 @@ export function createTeam(
   const host = hostOf();
   const others = host === null ? 0 : threads - 1;
   const control = memory.allocate(4 * (TOLD + LINE * threads));
-  const words = () => memory.view('i32', control, TOLD + LINE * threads) as Int32Array;
+  let made: Int32Array | undefined;
+  /** The control block; made anew when the memory has grown. */
+  const words = () => {
+    if (made?.buffer !== memory.memory.buffer)
+      made = memory.view('i32', control, TOLD + LINE * threads) as Int32Array;
+    return made!;
+  };
   let reason: string | null = null;
   let closed = false;
 
