@@ -1,7 +1,9 @@
 // Kernels one at a time, over the shapes of real models; `--cases` times the table of op cases that the conformance
 // suite checks. Naive loops are timed in turn with the 2048x2048 product, as the bar for the cpu backend.
 import type { Backend } from '../src/kernels/backend.ts';
+import { BLOCK } from '../src/kernels/blocks.ts';
 import { bytesPerElement, fromFloat32 } from '../src/kernels/dtype.ts';
+import { UnsupportedError } from '../src/kernels/errors.ts';
 import type { Plan, TypedArray } from '../src/kernels/plan.ts';
 import { type Recorder, record } from '../src/tensor/record.ts';
 import { scope } from '../src/tensor/scope.ts';
@@ -208,10 +210,22 @@ function naiveLinear({ name, outer, inner }: Shape): Kernel {
   };
 }
 
+function takesBlocks(backend: Backend): boolean {
+  try {
+    backend.free(backend.alloc('q8_0', BLOCK, BLOCK));
+    return true;
+  } catch (error) {
+    if (error instanceof UnsupportedError) return false;
+    throw error;
+  }
+}
+
 /** Every row of the table of op cases: the whole call, shapes checked and one element read back. */
 async function cases(backend: Backend, options: BenchOptions): Promise<void> {
+  const blocks = takesBlocks(backend);
+  if (!blocks) console.log('without q8_0 and q4_0, which this backend refuses');
   const tasks = opCases
-    .filter(({ name }) => name.includes(options.filter))
+    .filter(({ name }) => name.includes(options.filter) && (blocks || !/q[48]_0/.test(name)))
     .map((row) => ({
       name: row.name,
       run: () => scope(backend, (ops) => row.run(ops, makerFor(ops, row.name)).read()),
