@@ -99,17 +99,21 @@ function interpolate(points: readonly LadderPoint[], rows: number): number | und
   return lower.ms + share * (upper.ms - lower.ms);
 }
 
-/**
- * In the order of their use; a large model may be asked for the first few only. Each twice in a row: in the first forward of a row
- * count its code is not compiled for speed yet, and a length that seems to cost twice as much is seldom tried again.
- */
-const MEASURED_ROWS = [1, 1, 4, 4, 2, 2, 8, 8];
-/** Turns are taken while they take less than this: code gets faster while it runs. */
+/** In the order of their use; a large model may be asked for the first few only. */
+const MEASURED_ROWS = [1, 4, 2, 8];
+/** Turns at least, and more of them while they take less than this: code gets faster while it runs. */
+const TURNS = 2;
 const WARM_UP_MS = 10;
+/**
+ * Between turns: the first forward of a row count asks for its code to be compiled for speed, which another thread does, and
+ * those of the model leave it no core. Without the pause, four rows were taken to cost twice what they do, and short drafts
+ * for the best ones.
+ */
+const COMPILE_MS = 40;
 
 /**
  * Measures the ladder of a model where it has not been: a few forwards of made-up rows on a sequence of their own in
- * `cache`, which is left as it was. Ends after a turn and 10 milliseconds, or after the first forward that passes `budgetMs`
+ * `cache`, which is left as it was. Ends after two turns and 10 milliseconds, or after the first forward that passes `budgetMs`
  * (default 400), for models whose forwards take longer than a generation should wait.
  */
 export async function measureLadder(
@@ -129,7 +133,8 @@ export async function measureLadder(
   const sequence = cache.sequence();
   const start = clock();
   try {
-    do {
+    for (let turn = 0; turn < TURNS || clock() - start < WARM_UP_MS; turn++) {
+      if (turn === 1) await new Promise((done) => setTimeout(done, COMPILE_MS));
       for (const rows of MEASURED_ROWS) {
         if (rows > most) continue;
         const draft = { tokens: Array.from({ length: rows - 1 }, () => 0) };
@@ -137,7 +142,7 @@ export async function measureLadder(
         sequence.truncate(0);
         if (clock() - start >= budgetMs) return;
       }
-    } while (clock() - start < WARM_UP_MS);
+    }
   } finally {
     sequence.free();
   }

@@ -123,7 +123,7 @@ describe('a model', () => {
   it('is measured no longer than its budget, and on no more rows than half of the free ones', async () => {
     const model = await loadTiny('llama', { contextLength: 64, maxRows: 8 });
     let now = 0;
-    await measureLadder(model, model.createCache(), { budgetMs: 110, clock: () => (now += 30) });
+    await measureLadder(model, model.createCache(), { budgetMs: 50, clock: () => (now += 30) });
     expect(model.ladder.points().map(({ rows }) => rows)).toEqual([1, 4]);
     const small = await loadTiny('llama', { contextLength: 64, maxRows: 8 });
     await measureLadder(small, small.createCache({ slots: 5 }));
