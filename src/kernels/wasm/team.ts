@@ -11,6 +11,8 @@ const FAILED = 7;
 const PHASE = 16;
 const TOLD = 48;
 const LINE = 16;
+/** Characters of why a worker could not go on, one a word, kept after its last line. */
+const REASON = 120;
 
 /** What the module exports. */
 export interface Kernels {
@@ -77,11 +79,11 @@ interface Thread {
 /**
  * What a worker does: everything until the team is closed, and a mark for the others where it cannot go on. It never returns
  * to its event loop, so it fetches the messages about annexes when it meets a new one. Growing by nothing makes it see how
- * far another thread has grown a memory.
+ * far another thread has grown a memory, also while this thread was starting.
  */
 const WORKER = `
 const { parentPort, receiveMessageOnPort, workerData } = require('node:worker_threads');
-const { module, memory, control } = workerData;
+const { module, memory, control, reason } = workerData;
 const words = new Int32Array(memory.buffer);
 const sleep = (address, old) => void Atomics.wait(words, address >> 2, old);
 const annexes = [];
@@ -106,8 +108,12 @@ const move = (annex, there, here, bytes, back) => {
 const call = (annex, ...args) => annexOf(annex).kernels.step(...args);
 try {
   const env = { memory, sleep, move, call };
-  new WebAssembly.Instance(module, { env }).exports.work(control);
+  const kernels = new WebAssembly.Instance(module, { env }).exports;
+  memory.grow(0);
+  kernels.work(control);
 } catch (error) {
+  const why = String(error.message).slice(0, ${REASON});
+  for (let i = 0; i < why.length; i++) words[(control >> 2) + reason + i] = why.charCodeAt(i);
   Atomics.store(words, (control >> 2) + ${FAILED}, 1);
   Atomics.add(words, (control >> 2) + ${PHASE}, 1);
   Atomics.notify(words, (control >> 2) + ${PHASE});
@@ -142,12 +148,13 @@ export function createTeam(
 ): Team {
   const host = hostOf();
   const others = host === null ? 0 : threads - 1;
-  const control = memory.allocate(4 * (TOLD + LINE * threads));
+  const reasonAt = TOLD + LINE * threads;
+  const control = memory.allocate(4 * (reasonAt + REASON));
   let made: Int32Array | undefined;
   /** The control block; made anew when the memory has grown. */
   const words = () => {
     if (made?.buffer !== memory.memory.buffer)
-      made = memory.view('i32', control, TOLD + LINE * threads) as Int32Array;
+      made = memory.view('i32', control, reasonAt + REASON) as Int32Array;
     return made!;
   };
   let reason: string | null = null;
@@ -181,7 +188,7 @@ export function createTeam(
     },
   };
   const kernels = instantiate(memory.memory, imports);
-  const data = { module, memory: memory.memory, control };
+  const data = { module, memory: memory.memory, control, reason: reasonAt };
   const workers = Array.from({ length: others }, () => host!.startWorker(WORKER, data, fail));
 
   const ready = () => Atomics.load(words(), READY) + 1;
@@ -205,7 +212,10 @@ export function createTeam(
         fail((error as Error).message);
         throw error;
       }
-      if (others > 0 && Atomics.load(view, FAILED) !== 0) fail('it could not go on');
+      if (others > 0 && Atomics.load(view, FAILED) !== 0) {
+        const why = view.subarray(reasonAt).filter((code) => code !== 0);
+        fail(String.fromCharCode(...why) || 'it could not go on');
+      }
       check();
       return count;
     },
