@@ -1,7 +1,6 @@
 // Decoding texts of several classes: plain against every drafter on the embedded pair, in turns, greedy and sampled with
 // shared noise; of each drafter a fixed draft length, and the one that it chooses by what it measures. The tokens are
 // compared in every run: a drafter that changes them has no speed.
-import { fileURLToPath } from 'node:url';
 import type { Backend } from '../src/kernels/backend.ts';
 import { type LoadedModel, load } from '../src/models/load.ts';
 import type { Drafter } from '../src/speculate/drafter.ts';
@@ -12,6 +11,7 @@ import { type GenerateResult, generate, type Prompt } from '../src/speculate/gen
 import {
   type BenchOptions,
   digits,
+  embedded,
   measure,
   printJson,
   printTable,
@@ -38,7 +38,6 @@ const CLASSES: Readonly<Record<string, readonly Prompt[]>> = {
     Array.from({ length: 24 }, (_, index) => 5 + ((index * 577 + 13) % 900)),
   ],
 };
-const folder = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 
 interface How {
   readonly drafter: Drafter;
@@ -61,8 +60,8 @@ interface Row extends Timing {
 /** The bench. */
 export async function decode(backend: Backend, options: BenchOptions): Promise<void> {
   const dtype = options.dtype;
-  const target = await load(options.model ?? folder('target'), { backend, dtype });
-  const draft = await load(folder('draft'), { backend, dtype });
+  const target = await load(options.model ?? embedded('target'), { backend, dtype });
+  const draft = await load(embedded('draft'), { backend, dtype });
   const drafters = draftersOf(draft, options.drafter);
   const classes = Object.entries(CLASSES)
     .filter(([name]) => name.includes(options.filter))

@@ -1,6 +1,5 @@
 // The embedded target as it is and inflated: that both write the same text, what a token of each costs, and what the draft
 // model gains on the inflated one, in turns.
-import { fileURLToPath } from 'node:url';
 import type { Backend } from '../src/kernels/backend.ts';
 import { isBlocked } from '../src/kernels/blocks.ts';
 import { bytesPerElement } from '../src/kernels/dtype.ts';
@@ -9,27 +8,32 @@ import { draftModel } from '../src/speculate/drafters/model.ts';
 import { none } from '../src/speculate/drafters/none.ts';
 import { type GenerateResult, generate } from '../src/speculate/generate.ts';
 import { argmax } from '../src/speculate/sample.ts';
-import { type BenchOptions, digits, measure, printJson, printTable, spread } from './measure.ts';
+import {
+  type BenchOptions,
+  digits,
+  embedded,
+  measure,
+  printJson,
+  printTable,
+  spread,
+} from './measure.ts';
 
 const PROMPT = 'Once upon a time';
 const LENGTHS = [2, 3, 4, 5, 6];
 /** Between the logits of both models; a wrong share or copy is off by whole numbers. */
 const TOLERANCE = 1e-3;
-const folder = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 
 /** The bench. Throws when the inflated model says anything else than the original. */
 export async function inflation(backend: Backend, options: BenchOptions): Promise<void> {
   const { dtype, smoke } = options;
-  const path = options.model ?? folder('target');
+  const path = options.model ?? embedded('target');
   const parameters = options.parameters ?? (smoke ? 6e6 : 100e6);
-  const timed = async (inflate: { parameters: number } | undefined) => {
-    const start = performance.now();
-    const loaded = await load(path, { backend, dtype, inflate });
-    return { ...loaded, loadMs: performance.now() - start };
-  };
   if (isBlocked(dtype))
     throw new Error(`inflate: expected f32, bf16 or f16, as blocks change the text, got ${dtype}`);
-  const models = { original: await timed(undefined), inflated: await timed({ parameters }) };
+  const models = {
+    original: await load(path, { backend, dtype }),
+    inflated: await load(path, { backend, dtype, inflate: { parameters } }),
+  };
   const { from, to } = models.inflated.model.config.inflation!;
   const steps = Object.entries(models).map(([name, model]) => ({ name, ...stepOf(model) }));
   const maxTokens = smoke ? 4 : 96;
@@ -130,7 +134,7 @@ async function speculation(
     dtype,
   }: Pick<BenchOptions, 'dtype'> & { backend: Backend; rounds: number; maxTokens: number },
 ) {
-  const draft = await load(folder('draft'), { backend, dtype });
+  const draft = await load(embedded('draft'), { backend, dtype });
   const last = new Map<string, GenerateResult>();
   const task = (name: string, draftLength: number) => ({
     name,

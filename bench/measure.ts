@@ -1,5 +1,6 @@
 // Times tasks in turns, so that a neighbour on the machine slows all of them alike, and reports medians with spread.
 import { cpus, loadavg, platform, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { Bench } from 'tinybench';
 import { version } from '../src/version.ts';
 
@@ -33,6 +34,10 @@ export interface BenchOptions {
   /** Installs peers that are missing. */
   readonly install: boolean;
 }
+
+/** The folder of an embedded model: `target` or `draft`. */
+export const embedded = (name: string) =>
+  fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 
 /** Milliseconds of one task. */
 export interface Timing {

@@ -1,10 +1,9 @@
 // What a plan costs beyond its kernels: a forward, the run of its plan, and the time inside the kernels' module.
-import { fileURLToPath } from 'node:url';
 import type { Backend } from '../src/kernels/backend.ts';
 import { engine } from '../src/kernels/wasm/engine.ts';
 import type { Decoder } from '../src/models/decoder.ts';
 import { loadModel } from '../src/models/load.ts';
-import { type BenchOptions, digits, median, printJson, printTable } from './measure.ts';
+import { type BenchOptions, digits, embedded, median, printJson, printTable } from './measure.ts';
 
 const PREFIX = 100;
 const COUNTS = [1, 4];
@@ -36,8 +35,6 @@ export function watchKernels(): KernelClock {
   Object.assign(engine, { Instance: watched });
   return clock;
 }
-
-const embedded = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 
 /** The bench: the embedded pair, or `--model`; the clock is from before the backend. */
 export async function overhead(

@@ -1,11 +1,10 @@
 // What a weight type costs in quality: the perplexity of a text under a model with its matrices in each type, and how far its
 // laws are from those in f32 (mean Kullback-Leibler divergence, and how often the most probable token is the same).
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import type { Backend } from '../src/kernels/backend.ts';
 import { type LoadedModel, load } from '../src/models/load.ts';
 import { argmax } from '../src/speculate/sample.ts';
-import { type BenchOptions, DTYPES, digits, printJson, printTable } from './measure.ts';
+import { type BenchOptions, DTYPES, digits, embedded, printJson, printTable } from './measure.ts';
 
 /** Tokens of one piece of text; each piece is read without what came before. */
 const PIECE = 256;
@@ -32,7 +31,7 @@ async function lawsOf({ model }: LoadedModel, tokens: readonly number[]): Promis
 
 /** The bench. `--data FILE` is the text; without it a few sentences that say little but run everywhere. */
 export async function perplexity(backend: Backend, options: BenchOptions): Promise<void> {
-  const folder = options.model ?? fileURLToPath(new URL('../../models/target', import.meta.url));
+  const folder = options.model ?? embedded('target');
   const text = options.data === undefined ? SAMPLE : readFileSync(options.data, 'utf8');
   const models = new Map<string, LoadedModel>();
   for (const dtype of DTYPES)

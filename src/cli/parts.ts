@@ -6,6 +6,7 @@ import { cpu } from '../kernels/cpu/index.ts';
 import { reference } from '../kernels/reference/index.ts';
 import { wasm } from '../kernels/wasm/index.ts';
 import { type LoadedModel, load } from '../models/load.ts';
+import { WEIGHT_DTYPES } from '../models/weights.ts';
 import type { Drafter } from '../speculate/drafter.ts';
 import { draftModel } from '../speculate/drafters/model.ts';
 import { ngram } from '../speculate/drafters/ngram.ts';
@@ -74,7 +75,7 @@ async function loadFolder(
   try {
     return await load(folder, {
       backend,
-      dtype: oneOf('dtype', options.dtype, ['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q4_0']),
+      dtype: oneOf('dtype', options.dtype, ['auto', ...WEIGHT_DTYPES]),
       contextLength: numberOf(options, 'context-length'),
       inflate: parameters === undefined ? undefined : { parameters },
       onProgress: ({ loadedBytes, totalBytes }) => bar.update(loadedBytes, totalBytes),

@@ -7,6 +7,7 @@ import { checkIndices } from './indices.ts';
 import { lastUses } from './lifetimes.ts';
 import type { Kernel, KernelTable, Operand } from './operand.ts';
 import type { Buffer, Call, DType, OpName, Plan, TypedArray, Value } from './plan.ts';
+import { sizeOf } from './size.ts';
 
 interface HostBuffer extends Buffer {
   readonly data: TypedArray;
@@ -20,8 +21,6 @@ interface HostProgram extends Program {
 interface MutableOperand extends Operand {
   readonly shape: number[];
 }
-
-const sizeOf = (shape: readonly number[]) => shape.reduce((size, extent) => size * extent, 1);
 
 /** A backend that runs `kernels` on host arrays. */
 export function interpreter(kernels: KernelTable, report: BackendReport): Backend {

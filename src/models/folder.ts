@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { FormatError } from '../kernels/errors.ts';
 import { openCheckpoint } from '../tensor/safetensors.ts';
-import type { FolderSource } from '../tensor/source.ts';
+import { type FolderSource, parseJson } from '../tensor/source.ts';
 import { architectureOf } from './architectures.ts';
 import type { DecoderConfig } from './config.ts';
 import type { ModelFiles } from './files.ts';
@@ -46,10 +46,5 @@ async function withGenerationConfig(
 async function readJson(source: FolderSource, path: string): Promise<unknown> {
   if (!(await source.has(path)))
     throw new FormatError(`${source.name}: expected a file ${path}, got none`);
-  const text = await source.text(path);
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(`${source.name}/${path}: expected JSON, got ${(error as Error).message}`);
-  }
+  return parseJson(await source.text(path), `${source.name}/${path}`);
 }

@@ -7,7 +7,7 @@
 //   feed     F -> fF   hidden units; the rows of up carry the shares
 //   layers   L -> nL   the new ones are copies that write zeros to the stream
 import * as z from 'zod';
-import { BLOCK, BLOCK_BYTES, isBlocked } from '../kernels/blocks.ts';
+import { BLOCK_BYTES, isBlocked } from '../kernels/blocks.ts';
 import { arrayFor, fromFloat32, reader, toFloat32, writer } from '../kernels/dtype.ts';
 import { OptionError } from '../kernels/errors.ts';
 import type { DType, TypedArray } from '../kernels/plan.ts';
@@ -15,9 +15,11 @@ import { bytesOf, type Checkpoint, type TensorEntry } from '../tensor/checkpoint
 import { byteLength } from '../tensor/header.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import type { ReadOptions } from '../tensor/source.ts';
-import type { Architecture, LayerTree, WeightMap, WeightSpec } from './architecture.ts';
+import type { Architecture, WeightMap, WeightSpec } from './architecture.ts';
 import type { DecoderConfig, Inflation, InflationFactors } from './config.ts';
 import type { ModelFiles } from './files.ts';
+import { countParameters, factorsFor, ONES, termsOf } from './inflate-factors.ts';
+import { type Axis, EMBED, HEAD, LAYER, NORM, type Role, type Rule } from './inflate-rules.ts';
 import { specsOf } from './weights.ts';
 
 const factor = z.int().min(1).max(4096).default(1);
@@ -101,48 +103,6 @@ export function inflationNote({ from, to, factors }: Inflation): string {
   const { width, heads, ffn, layers } = factors;
   return `inflated from ${from} to ${to} parameters (width x${width}, heads x${heads}, feed-forward x${ffn}, layers x${layers}): the same function at the cost of that size`;
 }
-
-/** What is repeated, by the name of its factor; null for what stays: the vocabulary, the width of a head. */
-type Axis = 'width' | 'heads' | 'ffn' | null;
-
-/** How a tensor grows. */
-interface Rule {
-  readonly rows: Axis;
-  readonly columns?: Axis;
-  /** The copies of its rows are scaled, so that whoever adds up what they make gets the sum of one copy. */
-  readonly shares?: true;
-  /** It writes to the stream; zero in a layer that adds nothing. */
-  readonly writes?: true;
-}
-
-type Role = keyof LayerTree<WeightSpec>;
-
-const EMBED: Rule = { rows: null, columns: 'width' };
-const NORM: Rule = { rows: 'width', shares: true };
-/** The head reads what the last norm has scaled, so that it is the embedding still when it was. */
-const HEAD: Rule = EMBED;
-const LAYER: Readonly<Record<Role, Rule>> = {
-  attentionNorm: NORM,
-  q: { rows: 'heads', columns: 'width' },
-  k: { rows: 'heads', columns: 'width' },
-  v: { rows: 'heads', columns: 'width', shares: true },
-  out: { rows: 'width', columns: 'heads', writes: true },
-  qBias: { rows: 'heads' },
-  kBias: { rows: 'heads' },
-  vBias: { rows: 'heads', shares: true },
-  outBias: { rows: 'width', writes: true },
-  qNorm: { rows: null },
-  kNorm: { rows: null },
-  mlpNorm: NORM,
-  gate: { rows: 'ffn', columns: 'width' },
-  up: { rows: 'ffn', columns: 'width', shares: true },
-  down: { rows: 'width', columns: 'ffn', writes: true },
-  gateBias: { rows: 'ffn' },
-  upBias: { rows: 'ffn', shares: true },
-  downBias: { rows: 'width', writes: true },
-};
-
-const ONES: InflationFactors = { width: 1, heads: 1, ffn: 1, layers: 1 };
 
 const times = (factors: InflationFactors, axis: Axis | undefined) => (axis ? factors[axis] : 1);
 
@@ -283,76 +243,4 @@ function scaledBlocks(data: Uint8Array, blockBytes: number, by: number): Uint8Ar
   const put = writer(halves, 'f16');
   for (let i = 0; i < halves.length; i += blockBytes / 2) put(i, at(i) * by);
   return out;
-}
-
-/** Parameters that grow alike. */
-interface Term {
-  readonly parameters: number;
-  readonly axes: readonly (keyof InflationFactors | null)[];
-}
-
-/** The parameters of a model as a polynomial in the factors. */
-function termsOf(map: WeightMap): Term[] {
-  const terms = new Map<string, Term>();
-  const add = (spec: WeightSpec, ...axes: Term['axes']) => {
-    const parameters = (terms.get(axes.join())?.parameters ?? 0) + sizeOf(spec.shape);
-    terms.set(axes.join(), { parameters, axes });
-  };
-  add(map.embed, EMBED.columns!);
-  add(map.norm, NORM.rows);
-  if (map.head !== map.embed) add(map.head, HEAD.columns!);
-  for (const layer of map.layers)
-    for (const role of Object.keys(layer) as Role[])
-      add(layer[role]!, LAYER[role].rows, LAYER[role].columns ?? null, 'layers');
-  return [...terms.values()];
-}
-
-function countParameters(terms: readonly Term[], factors: InflationFactors): number {
-  let sum = 0;
-  for (const { parameters, axes } of terms)
-    sum += axes.reduce(
-      (product, axis) => product * (axis === null ? 1 : factors[axis]),
-      parameters,
-    );
-  return sum;
-}
-
-/** Width over layers of models from 100M to 10B parameters lies between these. */
-const ASPECT = { low: 48, high: 128 };
-
-/** The factors nearest to a size whose shape is that of a real model, with a feed-forward of whole blocks to quantise. */
-function factorsFor(
-  wanted: number,
-  config: DecoderConfig,
-  terms: readonly Term[],
-): InflationFactors {
-  const own = countParameters(terms, ONES);
-  if (wanted < own)
-    throw new OptionError(
-      `inflate: parameters: expected at least the ${own} the model has, got ${wanted}`,
-    );
-  const wide = (width: number) =>
-    countParameters(terms, { width, heads: width, ffn: width, layers: 1 });
-  let best = ONES;
-  let least = Number.POSITIVE_INFINITY;
-  for (let width = 1; wide(width) <= 2 * wanted; width++)
-    for (let ffn = width; ffn <= 2 * width; ffn++) {
-      const shape = { width, heads: width, ffn };
-      const outside = countParameters(terms, { ...shape, layers: 0 });
-      const inside = countParameters(terms, { ...shape, layers: 1 }) - outside;
-      const depth = Math.max(1, Math.floor((wanted - outside) / inside));
-      for (const layers of [depth, depth + 1]) {
-        const cost =
-          8 * Math.abs(Math.log2((outside + layers * inside) / wanted)) +
-          aspectCost((config.width * width) / (config.layers * layers)) +
-          Math.log2(ffn / width) +
-          ((ffn * config.ffnWidth) % BLOCK === 0 ? 0 : 1);
-        if (cost < least) [best, least] = [{ ...shape, layers }, cost];
-      }
-    }
-  return best;
-}
-
-function aspectCost(aspect: number): number {
-  return Math.abs(Math.log2(aspect / Math.min(ASPECT.high, Math.max(ASPECT.low, aspect))));
 }

@@ -11,13 +11,13 @@ import type { ModelFiles } from './files.ts';
 import { inflateFiles, inflateSchema, inflationNote } from './inflate.ts';
 import { withModel } from './open.ts';
 import { createTokenizer, named, type Tokenizer } from './tokenizer.ts';
-import { checkWeights, type LoadProgress, loadWeights } from './weights.ts';
+import { checkWeights, type LoadProgress, loadWeights, WEIGHT_DTYPES } from './weights.ts';
 
 export type { LoadProgress } from './weights.ts';
 
 const LoadSchema = z.strictObject({
   backend: z.custom<Backend>(has('alloc', 'prepare', 'run'), 'expected a backend').optional(),
-  dtype: z.enum(['auto', 'f32', 'bf16', 'f16', 'q8_0', 'q4_0']).default('auto'),
+  dtype: z.enum(['auto', ...WEIGHT_DTYPES]).default('auto'),
   contextLength: z.int().min(1).optional(),
   maxRows: z.int().min(1).max(4096).optional(),
   inflate: inflateSchema.optional(),

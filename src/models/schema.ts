@@ -238,7 +238,7 @@ function readRope(fields: DecoderFields, file: string): RopeConfig {
 }
 
 /** 0.1·mscale·ln(factor) + 1, or the ratio of two such numbers when both scales are given. */
-function yarnAttention(
+export function yarnAttention(
   factor: number,
   mscale?: number | null,
   mscaleAllDim?: number | null,

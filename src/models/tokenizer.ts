@@ -4,6 +4,7 @@
 import * as library from '@huggingface/tokenizers';
 import * as z from 'zod';
 import { FormatError, OptionError, UnsupportedError } from '../kernels/errors.ts';
+import { parseJson } from '../tensor/source.ts';
 import type { ChatMessage, ChatOptions } from './chat.ts';
 import { createChatRenderer, selectChatTemplate } from './chat.ts';
 import type { Piece, TextStream } from './stream.ts';
@@ -200,16 +201,6 @@ export function createTokenizer(files: TokenizerFiles): Tokenizer {
       tokenizer.encode(tokenizer.renderChat(messages, given), { addSpecialTokens: false }),
   };
   return tokenizer;
-}
-
-function parseJson(text: string, path: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(`${path}: expected JSON, got ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
 }
 
 /** Reads tokenizer.json, and tokenizer_config.json and chat_template.jinja where present, from a model folder. */

@@ -19,8 +19,11 @@ export interface LoadProgress {
   readonly tensor: string;
 }
 
+/** The dtypes that matrices can have. */
+export const WEIGHT_DTYPES = ['f32', 'bf16', 'f16', 'q8_0', 'q4_0'] as const;
+
 /** How weights are kept: a dtype for the matrices, or `auto` for the one of the file. */
-export type WeightDType = 'auto' | 'f32' | 'bf16' | 'f16' | 'q8_0' | 'q4_0';
+export type WeightDType = 'auto' | (typeof WEIGHT_DTYPES)[number];
 
 /** How weights come to a backend. */
 export interface WeightOptions {
@@ -153,9 +156,8 @@ export function checkWeights(files: ModelFiles, map: WeightMap): string[] {
   return notes;
 }
 
-const WEIGHT_DTYPES: readonly DType[] = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0'];
 const isWeight = ({ dtype, unpack }: TensorEntry) =>
-  dtype === null ? unpack !== undefined : WEIGHT_DTYPES.includes(dtype);
+  dtype === null ? unpack !== undefined : WEIGHT_DTYPES.some((weight) => weight === dtype);
 
 /** Every weight once, a tied head not again. */
 export function specsOf({ embed, layers, norm, head }: WeightMap): WeightSpec[] {

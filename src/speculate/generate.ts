@@ -184,7 +184,7 @@ async function* run(
       stats.add({
         trial: allowance.trial,
         asked: allowance.maxDepth > 0,
-        draftedTokens: draft.tokens.length,
+        draftedTokens: nodes,
         draftedDepth: depth,
         acceptedTokens: shown.filter(({ drafted }) => drafted).length,
         emittedTokens: shown.length,

@@ -29,8 +29,6 @@ export function createStats() {
     },
     summary(pace?: PaceReport): GenerateStats {
       const totalMs = performance.now() - start;
-      const sum = (pick: (round: Round) => number) =>
-        rounds.reduce((total, round) => total + pick(round), 0);
       const drafts = rounds.filter(({ draftedTokens }) => draftedTokens > 0);
       const depth = Math.max(0, ...drafts.map(({ draftedDepth }) => draftedDepth));
       const reached = (pick: (round: Round) => number) =>
@@ -38,23 +36,23 @@ export function createStats() {
           { length: depth },
           (_, level) => drafts.filter((round) => pick(round) > level).length,
         );
-      const acceptedTokens = sum((round) => round.acceptedTokens);
-      const emitted = sum((round) => round.emittedTokens);
+      const acceptedTokens = sum(rounds, (round) => round.acceptedTokens);
+      const emitted = sum(rounds, (round) => round.emittedTokens);
       const later = emitted - (rounds[0]?.emittedTokens ?? 0);
       const laterMs = totalMs - firstTokenMs;
       const stats = {
         targetForwards: rounds.length,
-        targetRows: sum((round) => round.rows),
+        targetRows: sum(rounds, (round) => round.rows),
         drafts: drafts.length,
-        draftedTokens: sum((round) => round.draftedTokens),
+        draftedTokens: sum(rounds, (round) => round.draftedTokens),
         acceptedTokens,
         draftedByPosition: reached((round) => round.draftedDepth),
         acceptedByPosition: reached((round) => round.acceptedTokens),
         tokensPerForward: rounds.length > 0 ? emitted / rounds.length : 0,
         meanAcceptedLength: drafts.length > 0 ? acceptedTokens / drafts.length : 0,
         firstTokenMs,
-        targetMs: sum((round) => round.targetMs),
-        draftMs: sum((round) => round.draftMs),
+        targetMs: sum(rounds, (round) => round.targetMs),
+        draftMs: sum(rounds, (round) => round.draftMs),
         totalMs,
         tokensPerSecond: later > 0 && laterMs > 0 ? (1000 * later) / laterMs : 0,
         drafting: draftingOf(rounds, pace),
@@ -64,10 +62,11 @@ export function createStats() {
   };
 }
 
+const sum = (rounds: readonly Round[], pick: (round: Round) => number) =>
+  rounds.reduce((total, round) => total + pick(round), 0);
+
 function draftingOf(rounds: readonly Round[], pace: PaceReport | undefined): DraftingStats {
   const later = rounds.slice(1);
-  const sum = (list: readonly Round[], pick: (round: Round) => number) =>
-    list.reduce((total, round) => total + pick(round), 0);
   const drafts = rounds.filter(({ draftedTokens }) => draftedTokens > 0);
   const drafted = sum(drafts, (round) => round.draftedTokens);
   const longest = Math.max(0, ...later.map((round) => round.draftedTokens));

@@ -5,6 +5,7 @@ import { FormatError, UnsupportedError } from '../kernels/errors.ts';
 import type { TensorEntry } from './checkpoint.ts';
 import { Cursor, MoreNeeded } from './gguf-cursor.ts';
 import { type GgufField, OTHER_TYPES, TENSOR_TYPES, VALUE_TYPES } from './gguf-types.ts';
+import { show, sizeOf } from './shape.ts';
 import type { FolderSource } from './source.ts';
 
 /** What a header says. */
@@ -140,7 +141,7 @@ function readEntry(
     throw new UnsupportedError(
       `${at}: expected one of the types ${[...TENSOR_TYPES.values()].map((each) => each.name).join(', ')}, got ${OTHER_TYPES.get(number) ?? `number ${number}`}`,
     );
-  const elements = shape.reduce((product, extent) => product * extent, 1);
+  const elements = sizeOf(shape);
   if (!Number.isSafeInteger(elements * type.bytes))
     throw new FormatError(`${at}: expected a tensor that fits in a file, got ${show(shape)}`);
   if ((shape.at(-1) ?? 1) % type.size !== 0)
@@ -175,5 +176,3 @@ function checkPlaces(
     before = name;
   }
 }
-
-const show = (shape: readonly number[]) => `[${shape.join(', ')}]`;

@@ -5,6 +5,7 @@ import { bytesPerElement } from '../kernels/dtype.ts';
 import { FormatError } from '../kernels/errors.ts';
 import type { DType } from '../kernels/plan.ts';
 import type { TensorEntry } from './checkpoint.ts';
+import { sizeOf } from './shape.ts';
 import type { FolderSource } from './source.ts';
 
 /** What a header says. */
@@ -96,7 +97,7 @@ function readEntry(
       `${where}: ${name}: dtype: expected one of ${Object.keys(TYPES).join(', ')}, got ${JSON.stringify(type)}`,
     );
   const { bits, dtype } = TYPES[type];
-  const bytes = Math.ceil((shape.reduce((size, extent) => size * extent, 1) * bits) / 8);
+  const bytes = Math.ceil((sizeOf(shape) * bits) / 8);
   const [from, to] = offsets;
   if (to - from !== bytes || !Number.isSafeInteger(bytes))
     throw new FormatError(
@@ -185,5 +186,5 @@ function check<Value>(schema: z.ZodType<Value>, value: unknown, where: string): 
 
 /** Bytes of the elements of a shape. */
 export function byteLength(dtype: DType, shape: readonly number[]): number {
-  return shape.reduce((size, extent) => size * extent, 1) * bytesPerElement[dtype];
+  return sizeOf(shape) * bytesPerElement[dtype];
 }

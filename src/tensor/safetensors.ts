@@ -4,7 +4,7 @@ import { FormatError, ShapeError } from '../kernels/errors.ts';
 import type { DType, TypedArray } from '../kernels/plan.ts';
 import { type Checkpoint, checkpointOf, type TensorEntry } from './checkpoint.ts';
 import { byteLength, readHeader, typeName } from './header.ts';
-import type { FolderSource } from './source.ts';
+import { type FolderSource, parseJson } from './source.ts';
 
 const SINGLE = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
@@ -47,13 +47,7 @@ export async function openCheckpoint(source: FolderSource): Promise<Checkpoint> 
 
 async function readIndex(source: FolderSource): Promise<Map<string, string>> {
   const where = `${source.name}/${INDEX}`;
-  let json: unknown;
-  try {
-    json = JSON.parse(await source.text(INDEX));
-  } catch (error) {
-    if (error instanceof FormatError) throw error;
-    throw new FormatError(`${where}: expected JSON, got ${(error as Error).message}`);
-  }
+  const json = parseJson(await source.text(INDEX), where);
   const result = indexSchema.safeParse(json);
   if (!result.success) throw new FormatError(`${where}: ${z.prettifyError(result.error)}`);
   const map = new Map(Object.entries(result.data.weight_map));

@@ -1,14 +1,9 @@
 // Sizes, axes and broadcasting of row-major shapes. Pure functions; errors are ShapeErrors that show the shapes.
 import { ShapeError } from '../kernels/errors.ts';
 
-export type Shape = readonly number[];
+export { sizeOf } from '../kernels/size.ts';
 
-/** Number of elements; 1 for a scalar. */
-export function sizeOf(shape: Shape): number {
-  let size = 1;
-  for (const extent of shape) size *= extent;
-  return size;
-}
+export type Shape = readonly number[];
 
 /** `[2, 3]`, for messages. */
 export function show(shape: Shape): string {

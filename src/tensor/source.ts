@@ -163,6 +163,17 @@ function truncated(file: string, wanted: number, got: number): FormatError {
   return new FormatError(`${file}: expected ${wanted} bytes, got ${got}; the file is truncated`);
 }
 
+/** The value of a JSON text; throws a FormatError that names the file. */
+export function parseJson(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new FormatError(`${file}: expected JSON, got ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
 function decode(file: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);

@@ -2,6 +2,7 @@
 import { isBlocked } from '../blocks.ts';
 import type { Kernel } from '../operand.ts';
 import * as general from '../reference/general.ts';
+import { sizeOf } from '../size.ts';
 import { widenBf16, widenF16 } from './widen.ts';
 
 /** y = x / √(mean(x²) + eps) · gain, over each group of D columns */
@@ -63,7 +64,7 @@ export const binary: Kernel<'binary'> = (out, [a, b], params) => {
   const left = a.data as Float32Array;
   const right = b.data as Float32Array;
   const result = out.data as Float32Array;
-  const size = out.shape.reduce((product, extent) => product * extent, 1);
+  const size = sizeOf(out.shape);
   for (let i = 0; i < size; i++) result[i] = left[i] + right[i];
 };
 

@@ -5,11 +5,11 @@ import { closing } from '../closing.ts';
 import { arrayFor } from '../dtype.ts';
 import { ShapeError, UnsupportedError } from '../errors.ts';
 import type { Call, TypedArray, Value } from '../plan.ts';
+import { sizeOf } from '../size.ts';
 import type { GpuModule } from './gpujs.ts';
 import { argumentData, checkStepIndices, takeInputs } from './inputs.ts';
 import { type Lowered, lower } from './lower.ts';
 import { type CompiledPlan, compilePlan, type PipelineOptions } from './pipeline.ts';
-import { sizeOf } from './programs.ts';
 import {
   allocBuffer,
   bufferOf,

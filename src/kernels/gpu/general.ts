@@ -1,6 +1,7 @@
 // Kernel templates of the ordinary tensor vocabulary, over tensors of any rank.
 import { UnsupportedError } from '../errors.ts';
 import type { BinaryFn, CompareFn, DType, UnaryFn, Value } from '../plan.ts';
+import { sizeOf } from '../size.ts';
 import {
   type Emit,
   type Grid,
@@ -9,7 +10,6 @@ import {
   quotient,
   readAt,
   readBroadcast,
-  sizeOf,
   sumOf,
   type Template,
 } from './programs.ts';

@@ -2,9 +2,9 @@
 import { ShapeError } from '../errors.ts';
 import { checkIndices, INDEX_INPUTS, type IndexedInput } from '../indices.ts';
 import type { Call, TypedArray, Value } from '../plan.ts';
+import { sizeOf } from '../size.ts';
 import type { ArgumentSource, Lowered } from './lower.ts';
 import { argumentShape } from './pipeline.ts';
-import { sizeOf } from './programs.ts';
 import { checkIntegers, floatsOf, widen } from './storage.ts';
 
 /** Copies the inputs of a run, at its time. A call that is refused here leaves the program as it was. */

@@ -3,9 +3,10 @@
 import { UnsupportedError } from '../errors.ts';
 import { INDEX_INPUTS } from '../indices.ts';
 import type { Extent, OpName, Plan, Step, Value } from '../plan.ts';
+import { sizeOf } from '../size.ts';
 import * as decoder from './decoder.ts';
 import * as general from './general.ts';
-import { type Emit, type Grid, gridSize, type Scalar, sizeOf, type Template } from './programs.ts';
+import { type Emit, type Grid, gridSize, type Scalar, type Template } from './programs.ts';
 
 type Constant = Extract<Value, { readonly kind: 'constant' | 'state' }>;
 type Input = Extract<Value, { readonly kind: 'input' }>;

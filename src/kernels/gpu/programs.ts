@@ -2,6 +2,7 @@
 // one form that minifiers and loaders leave alone. Every array is a grid of rows (y) by columns (x): the last axis of a
 // tensor is x, all others together are y, so that no index grows past 2^24, above which f32 loses integers.
 import type { Extent, OpName, OpParams, Value } from '../plan.ts';
+import { sizeOf } from '../size.ts';
 
 /** Where the elements of a grid come from. */
 export type GridSource =
@@ -48,9 +49,6 @@ export type Template<Op extends OpName> = (
   output: Value,
   params: OpParams[Op],
 ) => Grid;
-
-export const sizeOf = (shape: readonly number[]) =>
-  shape.reduce((size, extent) => size * extent, 1);
 
 /** Columns and rows of a shape; never 0, which gpu.js does not take. */
 export function gridSize(shape: readonly number[]): {

@@ -3,7 +3,7 @@ import { isBlocked } from '../blocks.ts';
 import { arrayFor, fromFloat32, toFloat32 } from '../dtype.ts';
 import { UnsupportedError } from '../errors.ts';
 import type { Buffer, DType, TypedArray, Value } from '../plan.ts';
-import { sizeOf } from './programs.ts';
+import { sizeOf } from '../size.ts';
 
 /** Largest integer up to which f32 holds them all. */
 const MAX_INTEGER = 2 ** 24;

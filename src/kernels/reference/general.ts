@@ -1,8 +1,7 @@
 // The definition of the ordinary tensor vocabulary: obvious loops in float64 over row-major arrays.
 import type { Kernel, Operand } from '../operand.ts';
 import type { BinaryFn, CompareFn, UnaryFn } from '../plan.ts';
-
-const sizeOf = (shape: readonly number[]) => shape.reduce((size, extent) => size * extent, 1);
+import { sizeOf } from '../size.ts';
 
 /** A shape seen along one axis: element (before, i, after) is at (before·length + i)·after. */
 function along(shape: readonly number[], axis: number) {

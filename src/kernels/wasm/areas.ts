@@ -1,6 +1,7 @@
 // Steps over matrices that lie in an annex: their instructions, and the areas where workers compute them.
 import { bytesPerElement } from '../dtype.ts';
 import type { Value } from '../plan.ts';
+import { sizeOf } from '../size.ts';
 import type { WasmBuffer } from './buffers.ts';
 import type { Work } from './expand.ts';
 import type { Storage } from './storage.ts';
@@ -77,7 +78,6 @@ function areaBytes(item: Work): number {
   return ARGUMENTS + line(bytesOf(read)) + line(bias) + line(bytesOf(output));
 }
 
-const bytesOf = ({ shape, dtype }: Value) =>
-  shape.reduce((size, extent) => size * extent, 1) * bytesPerElement[dtype];
+const bytesOf = ({ shape, dtype }: Value) => sizeOf(shape) * bytesPerElement[dtype];
 
 const line = (bytes: number) => Math.ceil(bytes / 64) * 64;

@@ -4,6 +4,7 @@
 // blocks, and the first chunks of all panels come before the second ones, in the order in which they are read. The bytes are
 // GGUF's, in another order; rows that are missing in the last panel are zero.
 import { BLOCK, BLOCK_BYTES, type BlockDType } from '../blocks.ts';
+import type { MatrixRange } from './float-panels.ts';
 
 /** Rows of a panel. */
 export const PANEL = 8;
@@ -11,13 +12,6 @@ export const PANEL = 8;
 const CHUNK = 16;
 /** Bytes a row has in one step. */
 const STEP: Readonly<Record<BlockDType, number>> = { q8_0: 2, q4_0: 4 };
-
-/** A matrix, and the block of it that comes first. */
-export interface Range {
-  readonly rows: number;
-  readonly columns: number;
-  readonly first: number;
-}
 
 /** Bytes of the panels of a matrix. */
 export function panelBytes(dtype: BlockDType, rows: number, columns: number): number {
@@ -29,7 +23,7 @@ export function packBlocks(
   blocks: Uint8Array,
   panels: Uint8Array,
   dtype: BlockDType,
-  range: Range,
+  range: MatrixRange,
 ): void {
   const from = pairsOf(blocks);
   const to = pairsOf(panels);
@@ -46,7 +40,7 @@ export function packBlocks(
 export function unpackBlocks(
   panels: Uint8Array,
   dtype: BlockDType,
-  range: Range & { readonly count: number },
+  range: MatrixRange & { readonly count: number },
 ): Uint8Array<ArrayBuffer> {
   const to = new Uint16Array((range.count * BLOCK_BYTES[dtype]) / 2);
   const from = pairsOf(panels);
@@ -75,7 +69,7 @@ interface Place {
 /** Calls back with every block: where it begins among the blocks of the range, and its place in the panels. */
 function eachBlock(
   dtype: BlockDType,
-  { rows, columns, first, count }: Range & { readonly count: number },
+  { rows, columns, first, count }: MatrixRange & { readonly count: number },
   move: (block: number, place: Place) => void,
 ): void {
   const perRow = columns / BLOCK;

@@ -4,6 +4,7 @@
 import { isBlocked } from '../blocks.ts';
 import type { Call, OpParams, Value } from '../plan.ts';
 import type { Work } from './expand.ts';
+import { columnsOf } from './tape.ts';
 
 /** Marks beside the op of an instruction, as assembly/index.ts has them: worker 0 does it alone; all meet before it. */
 const ALONE = 1 << 16;
@@ -92,7 +93,6 @@ function touches(a: Item, b: Item): boolean {
 /** Nanoseconds of one worker, roughly: what counts is whether they are many times a meeting. */
 function costNs(work: Work, extents: Call['extents']): number {
   const rowsOf = ({ extent, shape }: Value) => (extent ? extents[extent] : (shape[0] ?? 1));
-  const columnsOf = ({ shape }: Value) => shape.slice(1).reduce((size, side) => size * side, 1);
   if (work.kind !== 'step') {
     const { weight, step } = work;
     const [outer, inner] = weight.shape;

@@ -3,6 +3,7 @@
 import { isBlocked } from '../blocks.ts';
 import { bytesPerElement } from '../dtype.ts';
 import type { OpName, OpParams, Plan, Step, Value } from '../plan.ts';
+import { sizeOf } from '../size.ts';
 import { PANEL } from './block-panels.ts';
 import type { Work } from './expand.ts';
 import { inPanels, isNative, TYPES } from './native.ts';
@@ -123,7 +124,8 @@ export function scratchBytes({ steps }: Plan): number {
   return Math.max(0, ...needs);
 }
 
-const columnsOf = ({ shape }: Value) => shape.slice(1).reduce((size, extent) => size * extent, 1);
+/** Elements of a row. */
+export const columnsOf = ({ shape }: Value) => sizeOf(shape.slice(1));
 
 const float = new Float32Array(1);
 const word = new Int32Array(float.buffer);

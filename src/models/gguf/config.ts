@@ -5,11 +5,11 @@ import type { Gguf } from '../../tensor/gguf.ts';
 import type { Architecture } from '../architecture.ts';
 import { architectures } from '../architectures.ts';
 import type { DecoderConfig } from '../config.ts';
-import { parse, size } from '../schema.ts';
+import { parse, size, yarnAttention } from '../schema.ts';
 import { ROPE_FACTORS } from './tensors.ts';
 
 /** The architectures that are read; files of Mistral models say llama. */
-export const GGUF_ARCHITECTURES = ['llama', 'qwen2', 'qwen3'] as const;
+const GGUF_ARCHITECTURES = ['llama', 'qwen2', 'qwen3'] as const;
 type GgufArchitecture = (typeof GGUF_ARCHITECTURES)[number];
 
 const MAX_HEAD_DIM = 65_536;
@@ -170,7 +170,7 @@ function ropeScaling(fields: Fields): Record<string, unknown> | null {
     beta_slow: fields['rope.scaling.yarn_beta_slow'],
     // The file's factor comes on top of YaRN's own.
     ...(attention !== undefined && {
-      attention_factor: attention * (0.1 * Math.log(Math.max(1, factor ?? 1)) + 1),
+      attention_factor: attention * yarnAttention(factor ?? 1),
     }),
   };
 }

@@ -11,15 +11,13 @@ import type { DecoderConfig } from '../config.ts';
 import type { ModelFiles } from '../files.ts';
 import { withModel } from '../open.ts';
 import { named } from '../tokenizer.ts';
-import { checkWeights, keptDType, type LoadProgress, specsOf } from '../weights.ts';
+import { checkWeights, keptDType, type LoadProgress, specsOf, WEIGHT_DTYPES } from '../weights.ts';
 import { configFields, ggufArchitecture, ropeFactors, text, u32 } from './metadata.ts';
 import { ggufName, ggufRowOrder, ROPE_FACTORS } from './tensors.ts';
 import { tokenizerFields } from './vocabulary.ts';
 
-const TYPES = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0'] as const;
-
 const ExportSchema = z.strictObject({
-  type: z.enum(TYPES),
+  type: z.enum(WEIGHT_DTYPES),
   onProgress: z.custom<(progress: LoadProgress) => void>().optional(),
   signal: z.custom<AbortSignal>().optional(),
 });

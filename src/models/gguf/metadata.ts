@@ -4,8 +4,10 @@ import { UnsupportedError } from '../../kernels/errors.ts';
 import type { GgufField } from '../../tensor/gguf-types.ts';
 import type { DecoderConfig, RopeConfig } from '../config.ts';
 import { inverseFrequencies } from '../rope.ts';
+import { yarnAttention } from '../schema.ts';
 
-type Entry = readonly [string, GgufField];
+/** A key with its value. */
+export type Entry = readonly [string, GgufField];
 
 export const u32 = (value: number): GgufField => ({ type: 'u32', value });
 export const text = (value: string): GgufField => ({ type: 'string', value });
@@ -59,7 +61,7 @@ function ropeFields(rope: RopeConfig, where: string): Entry[] {
   if (!rope.truncate)
     throw new UnsupportedError(`${where}: truncate: expected true for YaRN in a GGUF, got false`);
   // The file's factor comes on top of YaRN's own.
-  const attention = rope.attentionFactor / (0.1 * Math.log(Math.max(1, rope.factor)) + 1);
+  const attention = rope.attentionFactor / yarnAttention(rope.factor);
   return [
     ['rope.scaling.type', text('yarn')],
     ['rope.scaling.factor', f32(rope.factor)],

@@ -1,16 +1,13 @@
 // A tokenizer.json as the metadata of a GGUF file: byte-level vocabularies as `gpt2`, those of SentencePiece as `llama`,
 // with scores that give the merges back.
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
-import type { GgufField } from '../../tensor/gguf-types.ts';
 import type { DecoderConfig } from '../config.ts';
 import { createTokenizer, type Tokenizer, type TokenizerFiles } from '../tokenizer.ts';
 import { mergeAddedTokens, parseTokenizerConfig, parseTokenizerJson } from '../vocabulary.ts';
 import { mergesOfScores } from './merges.ts';
-import { flag, text, u32 } from './metadata.ts';
+import { type Entry, flag, text, u32 } from './metadata.ts';
 import { preTokenizerName } from './pretokenizers.ts';
 import { TOKEN_TYPES } from './tokenizer.ts';
-
-type Entry = readonly [string, GgufField];
 
 /** A token and its kind. */
 interface Token {
@@ -21,13 +18,14 @@ interface Token {
 /** What the tokenizer becomes; throws UnsupportedErrors for what a file cannot say. */
 export function tokenizerFields(files: TokenizerFiles, config: DecoderConfig): Entry[] {
   const json = parseTokenizerJson(files.tokenizerJson);
+  const tokenizerConfig = parseTokenizerConfig(files.tokenizerConfig);
   const tokenizer = createTokenizer(files);
   const model = json.model as unknown as Model;
   if (json.model.type !== 'BPE')
     throw new UnsupportedError(
       `tokenizer.json: model: expected BPE, which a GGUF can say, got ${json.model.type}`,
     );
-  const tokens = tokensOf(files, config.vocab, model);
+  const tokens = tokensOf(mergeAddedTokens(json, tokenizerConfig), config.vocab, model);
   const pairs = (model.merges ?? []).map((merge) =>
     typeof merge === 'string' ? (merge.split(' ') as [string, string]) : merge,
   );
@@ -46,7 +44,7 @@ export function tokenizerFields(files: TokenizerFiles, config: DecoderConfig): E
       { type: 'array', of: 'i32', value: Int32Array.from(tokens, ({ type }) => type) },
     ],
     ...specialFields(tokenizer, config),
-    ...templateFields(files),
+    ...templateFields(files.chatTemplate ?? tokenizerConfig.chat_template ?? []),
   ];
 }
 
@@ -59,8 +57,7 @@ interface Model {
 }
 
 /** One for each row of the embedding; rows without a token get a name that no text has. */
-function tokensOf(files: TokenizerFiles, rows: number, model: Model): Token[] {
-  const json = parseTokenizerJson(files.tokenizerJson);
+function tokensOf(added: ReturnType<typeof mergeAddedTokens>, rows: number, model: Model): Token[] {
   const tokens: Token[] = Array.from({ length: rows }, (_, id) => ({
     content: `[PAD${id}]`,
     type: TOKEN_TYPES.unused,
@@ -80,10 +77,7 @@ function tokensOf(files: TokenizerFiles, rows: number, model: Model): Token[] {
           ? TOKEN_TYPES.byte
           : TOKEN_TYPES.normal,
     });
-  for (const { id, content, special } of mergeAddedTokens(
-    json,
-    parseTokenizerConfig(files.tokenizerConfig),
-  )) {
+  for (const { id, content, special } of added) {
     const kind = special ? TOKEN_TYPES.control : TOKEN_TYPES.user;
     put(id, { content, type: content === model.unk_token ? TOKEN_TYPES.unknown : kind });
   }
@@ -190,9 +184,9 @@ function specialFields(tokenizer: Tokenizer, config: DecoderConfig): Entry[] {
   ];
 }
 
-function templateFields(files: TokenizerFiles): Entry[] {
-  const template =
-    files.chatTemplate ?? parseTokenizerConfig(files.tokenizerConfig).chat_template ?? [];
+function templateFields(
+  template: NonNullable<ReturnType<typeof parseTokenizerConfig>['chat_template']>,
+): Entry[] {
   const named = typeof template === 'string' ? [{ name: 'default', template }] : template;
   return named.map(({ name, template: source }) => [
     name === 'default' ? 'tokenizer.chat_template' : `tokenizer.chat_template.${name}`,

@@ -1,7 +1,7 @@
 // y = x·Wᵀ + b for weights in blocks of 32 with one scale (q8_0, q4_0), in whole numbers: within a block
 // Σ w·x = d_w·d_x·Σ q_w·q_x, and the inner sum is exact. So every tile gives the same bits, with or without relaxed SIMD.
 //
-// Weights lie in panels of eight rows (panels.ts has the layout). Four lanes are four outputs, so a sum needs no adding
+// Weights lie in panels of eight rows (block-panels.ts has the layout). Four lanes are four outputs, so a sum needs no adding
 // across lanes, and an input is broadcast: 2.3x over dot products along the rows. Rows of x are quantised beforehand
 // (quantise.ts), four rows to a tile.
 //

@@ -1,4 +1,4 @@
-// Rows by index: the embedding. Weights of every type come out as f32, from rows or from panels (panels.ts).
+// Rows by index: the embedding. Weights of every type come out as f32, from rows or from panels.
 import { share } from './pointwise';
 
 /**
@@ -48,7 +48,7 @@ function floatRow(x: usize, rows: i32, row: i32, out: usize, columns: i32, type:
   }
 }
 
-/** One row of a panel of eight (panels.ts has the layout): its scale and bytes in every block. */
+/** One row of a panel of eight (block-panels.ts has the layout): its scale and bytes in every block. */
 function blockRow(x: usize, rows: i32, row: i32, out: usize, blocks: i32, bytes: bool): void {
   const size: usize = bytes ? 272 : 144;
   const lane = <usize>(row & 7);

@@ -1,5 +1,5 @@
-// y = x·Wᵀ + b for weights in f32, bf16 and f16. Weights lie in panels of four rows, cut into chunks (panels.ts has the
-// layout), so that a worker reads one stream: 1.7x over four rows of a matrix at once, which the memory serves badly.
+// y = x·Wᵀ + b for weights in f32, bf16 and f16. Weights lie in panels of four rows, cut into chunks (float-panels.ts
+// has the layout), so that a worker reads one stream: 1.7x over four rows of a matrix at once, which the memory serves badly.
 // Every output has one accumulator of four lanes that takes four products at a time in ascending order; at the end of a
 // chunk its lanes are added to y. So in every tile, a row has the same bits whatever rows are computed beside it and
 // whichever worker computes it. Functions take plain numbers: objects would live in the memory that all workers share.
