@@ -78,9 +78,9 @@ describe('a lost thread', () => {
     backend.dispose();
   });
 
-  // A matrix that ends past the memory, so that the last rows or all are not there.
+  // A matrix of two chunks that ends past the memory, so that the last rows of the second or all are not there.
   it.each([
-    ['another thread', 0.4],
+    ['another thread', 0.2],
     ['the caller', 4],
   ])('is one that traps: %s', async (_, past) => {
     const { backend } = await withThreads(2);

@@ -1,13 +1,13 @@
 // How weights in f32, bf16 and f16 lie in memory: panels of four rows. A panel has four columns of row 0, the same four of
 // rows 1, 2 and 3, then the next four columns; of 16 bits, the columns of rows 0 and 1 alternate, and those of 2 and 3.
-// Panels are cut into chunks of 512 columns, and the first chunks of all panels come before the second ones, in the order in
+// Panels are cut into chunks of 256 columns, and the first chunks of all panels come before the second ones, in the order in
 // which they are read. What is missing in the last panel, or of the last four columns, is zero.
 import type { TypedArray } from '../plan.ts';
 
 /** Rows of a panel, and columns that lie together. */
 const ROWS = 4;
 const STEP = 4;
-const CHUNK = 512;
+const CHUNK = 256;
 
 const upToFour = (count: number) => Math.ceil(count / 4) * 4;
 

@@ -1,4 +1,5 @@
 // Rows by index: the embedding. Weights of every type come out as f32, from rows or from panels.
+import { CHUNK } from './linear';
 import { share } from './pointwise';
 
 /**
@@ -37,8 +38,8 @@ function widen(from: usize, apart: usize, out: usize, count: i32, type: i32): vo
 function floatRow(x: usize, rows: i32, row: i32, out: usize, columns: i32, type: i32): void {
   const panels = (rows + 3) >> 2;
   for (let c = 0; c < columns; c += 4) {
-    const chunk = c & ~511;
-    const padded = (min(512, columns - chunk) + 3) & ~3;
+    const chunk = c & ~(CHUNK - 1);
+    const padded = (min(CHUNK, columns - chunk) + 3) & ~3;
     const step = (chunk * panels + (row >> 2) * padded + c - chunk) * 4;
     const lane = row & 3;
     const to = out + (<usize>c << 2);
