@@ -1,7 +1,7 @@
 // A plan made ready: values placed in memory, instructions written, and what stays with the host between them.
 import { checkIndices, INDEX_INPUTS } from '../indices.ts';
 import type { Kernel } from '../operand.ts';
-import type { Call, OpName, Plan, Step, Value } from '../plan.ts';
+import type { Call, OpName, Plan, Step, TypedArray, Value } from '../plan.ts';
 import { referenceKernels } from '../reference/index.ts';
 import { sizeOf } from '../size.ts';
 import { type Areas, placeAreas } from './areas.ts';
@@ -107,7 +107,7 @@ function place(
   const runOn = (team: Team) => (from: number, to: number, workers: number) =>
     team.run({ tape: at(from), end: at(to), scratch, stride, workers });
   const setInputs = inputSetter(plan, values);
-  const check = indexChecker(plan, values);
+  const check = indexChecker(plan, values, extents);
 
   return {
     outputs: plan.outputs.map((value) => ({
@@ -119,7 +119,7 @@ function place(
     })),
     run(call, team) {
       Object.assign(extents, call.extents);
-      memory.view('i32', base, 2).set([extents.T, extents.K]);
+      values.begin();
       setInputs(call);
       const shares = marks(extents);
       const runTape = runOn(team);
@@ -211,20 +211,32 @@ function inputSetter({ steps }: Plan, { view }: Values): (call: Call) => void {
   };
 }
 
-/** Checks the indices that the steps of a stretch read. */
-function indexChecker(plan: Plan, { shape, view }: Values): (stretch: Stretch) => void {
-  const checked = needsCheck(plan);
-  return ({ first, last }) => {
-    for (let index = first; index <= last; index++) {
-      if (!checked[index]) continue;
-      const { op, inputs, params } = plan.steps[index];
-      const indices = INDEX_INPUTS[op] ?? [];
-      const sides = inputs.map((value, side) => ({
-        shape: shape(value),
-        data: indices.includes(side) ? view(value) : NOTHING,
-      }));
+/** Checks the indices that the steps of a stretch read; their sides are made once, for a short plan feels every object. */
+function indexChecker(
+  plan: Plan,
+  { view }: Values,
+  extents: Call['extents'],
+): (stretch: Stretch) => void {
+  const needed = needsCheck(plan);
+  const checks = plan.steps.map(({ op, inputs, params }, index) => {
+    if (!needed[index]) return null;
+    const indices = INDEX_INPUTS[op] ?? [];
+    const sides = inputs.map((value, side) => ({
+      value: indices.includes(side) ? value : null,
+      extent: value.extent,
+      shape: [...value.shape],
+      data: NOTHING as TypedArray,
+    }));
+    return () => {
+      for (const side of sides) {
+        if (side.extent) side.shape[0] = extents[side.extent];
+        if (side.value !== null) side.data = view(side.value);
+      }
       checkIndices(op, sides, params);
-    }
+    };
+  });
+  return ({ first, last }) => {
+    for (let index = first; index <= last; index++) checks[index]?.();
   };
 }
 

@@ -204,7 +204,12 @@ export function createTeam(
       check();
       const view = words();
       const count = Math.min(workers, ready());
-      view.set([tape, end, scratch, stride, count], TAPE);
+      // What stays as it was is not written: the others have the line in their caches.
+      put(view, TAPE, tape);
+      put(view, TAPE + 1, end);
+      put(view, TAPE + 2, scratch);
+      put(view, TAPE + 3, stride);
+      put(view, TAPE + 4, count);
       try {
         kernels.run(control);
       } catch (error) {
@@ -232,6 +237,10 @@ export function createTeam(
       for (const worker of workers) worker.terminate();
     },
   };
+}
+
+function put(words: Int32Array, at: number, word: number): void {
+  if (words[at] !== (word | 0)) words[at] = word;
 }
 
 /** How often a sleeping caller looks whether it has waited long enough. */

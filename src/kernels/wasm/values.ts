@@ -13,8 +13,8 @@ import type { Places } from './tape.ts';
 export interface Values extends Places {
   /** The bytes of memory 0 that a step touches. */
   range(value: Value): Range;
-  /** With the rows in use. */
-  shape(value: Value): readonly number[];
+  /** Before a run: looks whether the memory has grown, and puts the numbers of rows in use where the kernels read them. */
+  begin(): void;
   /** The elements; not of a matrix in panels. */
   view(value: Value): TypedArray;
   /** What the kernels of the reference take; of a matrix in panels a copy in the order of its elements. */
@@ -28,9 +28,9 @@ export function createValues(
 ): Values {
   const memory = storage.main;
   const bufferOf = (value: Value) => ('buffer' in value ? (value.buffer as WasmBuffer) : null);
-  // Made once until the memory grows: a short plan would spend a tenth of its time on new ones.
+  // Made once until the memory grows, and asked for once a run: a short plan would spend a tenth of its time on them.
   const views = new Map<Value, TypedArray>();
-  let seen: unknown;
+  let words: TypedArray | undefined;
   const values: Values = {
     address(value) {
       const buffer = bufferOf(value);
@@ -45,21 +45,26 @@ export function createValues(
       const from = values.address(value);
       return { from, to: from + sizeOf(value.shape) * bytesPerElement[value.dtype] };
     },
-    shape: ({ shape, extent }) => (extent ? shape.with(0, extents[extent]) : shape),
+    begin() {
+      if (words?.buffer !== memory.memory.buffer) {
+        views.clear();
+        words = memory.view('i32', base, 2);
+      }
+      words[0] = extents.T;
+      words[1] = extents.K;
+    },
     view(value) {
-      const { buffer } = memory.memory;
-      if (buffer !== seen) views.clear();
-      seen = buffer;
-      const known = views.get(value);
-      if (known !== undefined) return known;
-      const made = memory.view(value.dtype, values.address(value), sizeOf(value.shape));
-      views.set(value, made);
-      return made;
+      let view = views.get(value);
+      if (view === undefined) {
+        view = memory.view(value.dtype, values.address(value), sizeOf(value.shape));
+        views.set(value, view);
+      }
+      return view;
     },
     operand(value) {
-      const { dtype } = value;
+      const { dtype, extent } = value;
       const data = inOrder(storage, value) ?? values.view(value);
-      const shape = values.shape(value);
+      const shape = extent ? value.shape.with(0, extents[extent]) : value.shape;
       return { dtype, data, shape, at: reader(data, dtype), put: writer(data, dtype) };
     },
   };

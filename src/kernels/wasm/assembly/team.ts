@@ -52,7 +52,7 @@ declare function sleep(word: usize, old: i32, worker: i32, times: i32): void;
 export function start(control: usize, workers: i32): void {
   const patience = load<i32>(control, PATIENCE);
   const more = patience === 0 ? SPINS : max(LEAST_SPINS, patience + (patience >> 3));
-  store<i32>(control, min(SPINS, more), PATIENCE);
+  if (patience !== min(SPINS, more)) store<i32>(control, min(SPINS, more), PATIENCE);
   for (let worker = 1; worker < workers; worker++) {
     const told = toldOf(control, worker);
     atomic.add<i32>(told, 1);
