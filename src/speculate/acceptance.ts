@@ -30,7 +30,8 @@ export function createAcceptance(levels: number) {
     });
   }
 
-  let estimates = estimate();
+  // Of the memories as they are; made when somebody asks.
+  let estimates: number[] | undefined;
   return {
     /** A draft of `depth` levels of which the first `length` were accepted: the next one, if drafted, was not. */
     add(depth: number, length: number): void {
@@ -41,18 +42,21 @@ export function createAcceptance(levels: number) {
         long.add(index, index < length);
         short.add(index, index < length);
       }
-      estimates = estimate();
+      estimates = undefined;
     },
     /** A round in which nothing was drafted: what was seen last grows old. */
     idle(): void {
       for (let index = 0; index < levels; index++)
         short.fade(index, Math.max(1 - 1 / IDLE, Math.min(1, KEPT_TRIES / short.tries(index))));
-      estimates = estimate();
+      estimates = undefined;
     },
     /** Probability of level `depth`, given the levels before. */
-    at: (depth: number): number => estimates[depth - 1],
+    at(depth: number): number {
+      estimates ??= estimate();
+      return estimates[depth - 1];
+    },
     /** Estimates of the depths that were tried. */
-    tried: (): number[] => estimates.filter((_, index) => long.tries(index) > 0),
+    tried: (): number[] => estimate().filter((_, index) => long.tries(index) > 0),
   };
 }
 

@@ -148,12 +148,12 @@ async function* run(
     while (output.finishReason === null && !left()) {
       signal?.throwIfAborted();
       const position = tokens.length;
-      const allowance = await pace.next({ position, left: limit - output.count });
+      const choice = await pace.next({ position, left: limit - output.count });
       const draftStart = performance.now();
       const draft = await draftFrom(drafter, {
         tokens,
-        maxTokens: allowance.maxTokens,
-        maxDepth: allowance.maxDepth,
+        maxTokens: choice.maxTokens,
+        maxDepth: choice.levels,
         hidden,
         law: lawOf,
         draw: (law, at, count) => verifier.draw(law, at, count, noise),
@@ -165,7 +165,7 @@ async function* run(
       const law = lawsOf(draft, tokens, fed.logits, lawOf);
       const verdict = verifier.verify({ draft, law, position, noise });
       session.commit(fed, verdict.path);
-      if (allowance.maxDepth > 0) hidden = [];
+      if (choice.levels > 0) hidden = [];
       const textRows = fed.computedRows - draft.tokens.length;
       for (const state of committedHidden(fed.hidden, textRows, verdict.path)) hidden.push(state);
 
@@ -180,10 +180,10 @@ async function* run(
       const depth = depthOf(draft);
       const nodes = draft.tokens.length;
       const accepted = verdict.path.length;
-      pace.add({ allowance, depth, nodes, accepted, draftMs, targetMs, position });
+      pace.add({ choice, depth, nodes, accepted, draftMs, targetMs, position });
       stats.add({
-        trial: allowance.trial,
-        asked: allowance.maxDepth > 0,
+        trial: choice.trial,
+        asked: choice.levels > 0,
         draftedTokens: nodes,
         draftedDepth: depth,
         acceptedTokens: shown.filter(({ drafted }) => drafted).length,

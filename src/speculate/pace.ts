@@ -2,18 +2,19 @@
 // before the round's draft exists, from rounds that are over and from times, so that no drawn token decides on its own fate.
 import { measureLadder } from '../models/ladder.ts';
 import type { Ladder } from '../models/model.ts';
-import { type Controller, createController, type Knowledge, type Outcome } from './controller.ts';
+import {
+  type Choice,
+  type Controller,
+  createController,
+  type Knowledge,
+  type Outcome,
+} from './controller.ts';
 import type { Drafter } from './drafter.ts';
 import type { Session } from './session.ts';
 
 /** What one round may draft. */
-export interface Allowance {
+export interface Allowance extends Choice {
   readonly maxTokens: number;
-  readonly maxDepth: number;
-  /** Drafted to see whether it would pay, not because it is expected to. */
-  readonly trial: boolean;
-  /** Committed tokens the drafter has not seen beyond the last one, where that is kept count of. */
-  readonly missed: number;
 }
 
 /** What the statistics say about the choices. */
@@ -30,11 +31,11 @@ export interface PaceReport {
 export interface Pace {
   /** For a text of `position` tokens that may get `left` more. */
   next(state: { readonly position: number; readonly left: number }): Promise<Allowance>;
-  add(outcome: Omit<Outcome, 'choice'> & { readonly allowance: Allowance }): void;
+  add(outcome: Outcome): void;
   report(): PaceReport;
 }
 
-const NOTHING: Allowance = { maxTokens: 0, maxDepth: 0, trial: false, missed: 0 };
+const NOTHING: Allowance = { levels: 0, trial: false, missed: 0, maxTokens: 0 };
 
 /** The pace of a generation. */
 export function createPace(
@@ -52,8 +53,8 @@ export function createPace(
 function fixed(draftLength: number, { drafter, session }: Parameters<typeof createPace>[1]): Pace {
   return {
     async next({ position, left }) {
-      const maxDepth = Math.min(draftLength, roomFor(drafter, position, left));
-      return { ...NOTHING, maxTokens: draftLength, maxDepth };
+      const levels = Math.min(draftLength, roomFor(drafter, position, left));
+      return { ...NOTHING, maxTokens: draftLength, levels };
     },
     add() {},
     report: () => ({
@@ -92,12 +93,10 @@ function automatic({ drafter, session, signal }: Parameters<typeof createPace>[1
       begun = true;
       if (first || room < 1) return NOTHING;
       controller ??= await open();
-      const { levels, ...choice } = controller.choose({ position, left, room });
-      return { ...choice, maxDepth: levels, maxTokens: levels > 0 ? nodesAt(levels) : 0 };
+      const { levels, trial, missed } = controller.choose({ position, left, room });
+      return { levels, trial, missed, maxTokens: levels > 0 ? nodesAt(levels) : 0 };
     },
-    add({ allowance: { maxDepth, trial, missed }, ...outcome }) {
-      controller?.add({ ...outcome, choice: { levels: maxDepth, trial, missed } });
-    },
+    add: (outcome) => controller?.add(outcome),
     report: () => ({
       drafter: drafter.name,
       draftLength: 'auto',
