@@ -206,7 +206,8 @@ function inputSetter({ steps }: Plan, { view }: Values): (call: Call) => void {
       const data = call.inputs[value.name];
       if (data === undefined)
         throw new Error(`internal: the plan has an input ${value.name}, the call does not`);
-      view(value).set(data);
+      const place = view(value);
+      for (let i = 0; i < data.length; i++) if (place[i] !== data[i]) place[i] = data[i];
     }
   };
 }
