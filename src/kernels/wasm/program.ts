@@ -107,7 +107,7 @@ function place(
   const runOn = (team: Team) => (from: number, to: number, workers: number) =>
     team.run({ tape: at(from), end: at(to), scratch, stride, workers });
   const setInputs = inputSetter(plan, values);
-  const check = indexChecker(plan, values, extents);
+  const checks = indexChecks(plan, values, extents, stretches);
 
   return {
     outputs: plan.outputs.map((value) => ({
@@ -118,14 +118,15 @@ function place(
       address: values.address(value),
     })),
     run(call, team) {
-      Object.assign(extents, call.extents);
+      extents.T = call.extents.T;
+      extents.K = call.extents.K;
       values.begin();
       setInputs(call);
       const shares = marks(extents);
       const runTape = runOn(team);
-      for (const [index, stretch] of stretches.entries()) {
-        check(stretch);
-        runStretch(stretch, shares[index], call.timings, runTape);
+      for (let index = 0; index < stretches.length; index++) {
+        for (const check of checks[index]) check();
+        runStretch(stretches[index], shares[index], call.timings, runTape);
       }
     },
   };
@@ -212,15 +213,15 @@ function inputSetter({ steps }: Plan, { view }: Values): (call: Call) => void {
   };
 }
 
-/** Checks the indices that the steps of a stretch read; their sides are made once, for a short plan feels every object. */
-function indexChecker(
+/** For each stretch what checks the indices that its steps read; made once, for a short plan feels every object. */
+function indexChecks(
   plan: Plan,
   { view }: Values,
   extents: Call['extents'],
-): (stretch: Stretch) => void {
+  stretches: readonly Stretch[],
+): (() => void)[][] {
   const needed = needsCheck(plan);
-  const checks = plan.steps.map(({ op, inputs, params }, index) => {
-    if (!needed[index]) return null;
+  const checkOf = ({ op, inputs, params }: Step) => {
     const indices = INDEX_INPUTS[op] ?? [];
     const sides = inputs.map((value, side) => ({
       value: indices.includes(side) ? value : null,
@@ -235,10 +236,10 @@ function indexChecker(
       }
       checkIndices(op, sides, params);
     };
-  });
-  return ({ first, last }) => {
-    for (let index = first; index <= last; index++) checks[index]?.();
   };
+  return stretches.map(({ first, last }) =>
+    plan.steps.filter((_, index) => first <= index && index <= last && needed[index]).map(checkOf),
+  );
 }
 
 const NOTHING = new Int32Array(0);
