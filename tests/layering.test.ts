@@ -130,11 +130,10 @@ describe('the import graph', () => {
   });
 
   it('uses modules of Node only where a browser never comes', () => {
-    // Statically; `tensor/source.ts` imports node:fs when a folder is opened.
     const node = imports.filter(
       ({ to, from }) => to.startsWith('node:') && !from.startsWith('cli/'),
     );
-    expect([...new Set(node.map(({ from }) => from))]).toEqual(['tensor/source.ts']);
+    expect(node).toEqual([]);
   });
 });
 

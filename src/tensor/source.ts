@@ -1,6 +1,6 @@
 // A folder of files that can be read in ranges, wherever it is: on disk, in memory, later behind a URL. Paths are relative,
 // with forward slashes, and never leave the folder.
-import { FormatError } from '../kernels/errors.ts';
+import { FormatError, UnsupportedError } from '../kernels/errors.ts';
 
 /** Options of `FolderSource.read`. */
 export interface ReadOptions {
@@ -27,8 +27,7 @@ export interface FolderSource {
 
 /** A folder on disk. Throws a FormatError unless `path` is one. Files are opened once and closed by `close`. */
 export async function openFolder(path: string): Promise<FolderSource> {
-  // Imported here, so that the module also loads where there is no file system.
-  const fs = await import('node:fs/promises');
+  const fs = fileSystem();
   const stats = await fs.stat(path).catch(() => null);
   if (!stats?.isDirectory())
     throw new FormatError(
@@ -86,6 +85,16 @@ export async function openFolder(path: string): Promise<FolderSource> {
   };
 }
 
+/** The file system of Node, asked for by name, so that the module loads and bundles where there is none. */
+function fileSystem() {
+  const fs = globalThis.process?.getBuiltinModule?.('node:fs/promises');
+  if (fs === undefined)
+    throw new UnsupportedError(
+      'expected a file system to read a path from, got a browser; give a FolderSource (urlSource, fileSource, …)',
+    );
+  return fs;
+}
+
 /** Where the bytes of a new file go, in order. */
 export interface ByteSink {
   write(bytes: Uint8Array): Promise<void>;
@@ -93,7 +102,7 @@ export interface ByteSink {
 
 /** A new file on disk; one that exists is emptied. `write` ends when the bytes are with the system. */
 export async function createFile(path: string): Promise<ByteSink & { close(): Promise<void> }> {
-  const fs = await import('node:fs/promises');
+  const fs = fileSystem();
   const handle = await fs.open(path, 'w').catch((error: Error) => {
     throw new FormatError(`${path}: expected a file that can be written, got ${error.message}`);
   });

@@ -31,7 +31,7 @@ describe('what runs', () => {
     expect(backend.report.notes).toContain('one thread: the memory is not shared, as asked');
     backend.dispose();
     expect(() => wasm({ shared: false, threads: 2 })).toThrow(
-      'wasm: threads: expected 1 where there is no shared memory or no worker_threads, got 2',
+      'wasm: threads: expected 1 where there is no shared memory or no worker, got 2',
     );
   });
 

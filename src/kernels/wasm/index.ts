@@ -49,7 +49,7 @@ export function wasm(options: WasmOptions = {}): Backend {
     throw new OptionError(`wasm: threads: expected a whole number from 1, got ${threads}`);
   if (threads > 1 && !(shared && canStartThreads()))
     throw new UnsupportedError(
-      `wasm: threads: expected 1 where there is no shared memory or no worker_threads, got ${threads}`,
+      `wasm: threads: expected 1 where there is no shared memory or no worker, got ${threads}`,
     );
   if (!Number.isInteger(memoryLimit) || memoryLimit < 2 ** 18 || memoryLimit > MAXIMUM_BYTES)
     throw new OptionError(
@@ -77,6 +77,7 @@ export function wasm(options: WasmOptions = {}): Backend {
         notes: [
           "by the reference's definition: unary, compare, where, cast, reduce, softmax, matmul, transpose, concat, slice, binary but add, gather of f16 or of other axes",
           ...notes,
+          ...team.notes,
           ...(annexes > 0 ? [`matrices in ${annexes + 1} memories, for want of room in one`] : []),
         ],
       };

@@ -33,8 +33,6 @@ export function chooseModule(wanted: {
         ? 'one thread: the memory is not shared, as asked'
         : 'one thread: shared memory is missing; a page has it when it is cross-origin isolated',
     );
-  else if (globalThis.process?.getBuiltinModule === undefined)
-    notes.push('one thread: worker threads are started in Node only');
   const bytesOf = (base64: string) => {
     const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
     return shared ? bytes : withoutSharing(bytes);

@@ -1,6 +1,7 @@
 // The threads of a backend: the caller is worker 0, the others are worker threads that wait inside WebAssembly. They join
 // when they have started; a run uses those that are there, which changes its speed and never its bits.
 import type { Memory } from './engine.ts';
+import { hostOf } from './host.ts';
 import type { WasmMemory } from './memory.ts';
 
 /** Words of the control block; assembly/team.ts has the same offsets in bytes. */
@@ -59,67 +60,12 @@ export interface Team {
   run(run: Run): number;
   /** Throws an Error when a worker has ended. */
   check(): void;
+  /** What a user should know about the threads. */
+  readonly notes: readonly string[];
   /** Makes an instance for another memory, on every thread; annexes are numbered from 1 in this order. */
   addAnnex(annex: WasmMemory): void;
   close(): void;
 }
-
-/** The part of node:worker_threads and node:os that is used. */
-interface Host {
-  readonly cores: number;
-  /** `ended` is called with the reason when the thread is gone, whatever ended it. */
-  startWorker(source: string, data: unknown, ended: (reason: string) => void): Thread;
-}
-
-interface Thread {
-  postMessage(message: unknown): void;
-  terminate(): unknown;
-}
-
-/**
- * What a worker does: everything until the team is closed, and a mark for the others where it cannot go on. It never returns
- * to its event loop, so it fetches the messages about annexes when it meets a new one. Growing by nothing makes it see how
- * far another thread has grown a memory, also while this thread was starting.
- */
-const WORKER = `
-const { parentPort, receiveMessageOnPort, workerData } = require('node:worker_threads');
-const { module, memory, control, reason } = workerData;
-const words = new Int32Array(memory.buffer);
-const sleep = (address, old) => void Atomics.wait(words, address >> 2, old);
-const annexes = [];
-const annexOf = (number) => {
-  while (annexes.length < number) {
-    const { message } = receiveMessageOnPort(parentPort);
-    const env = { memory: message, sleep, move, call };
-    annexes.push({ memory: message, kernels: new WebAssembly.Instance(module, { env }).exports });
-  }
-  return annexes[number - 1];
-};
-const bytesOf = (memory, from, count) => {
-  if ((from >>> 0) + count > memory.buffer.byteLength) memory.grow(0);
-  return new Uint8Array(memory.buffer, from >>> 0, count);
-};
-const move = (annex, there, here, bytes, back) => {
-  const outside = bytesOf(annexOf(annex).memory, there, bytes);
-  const inside = bytesOf(memory, here, bytes);
-  if (back) inside.set(outside);
-  else outside.set(inside);
-};
-const call = (annex, ...args) => annexOf(annex).kernels.step(...args);
-try {
-  const env = { memory, sleep, move, call };
-  const kernels = new WebAssembly.Instance(module, { env }).exports;
-  memory.grow(0);
-  kernels.work(control);
-} catch (error) {
-  const why = String(error.message).slice(0, ${REASON});
-  for (let i = 0; i < why.length; i++) words[(control >> 2) + reason + i] = why.charCodeAt(i);
-  Atomics.store(words, (control >> 2) + ${FAILED}, 1);
-  Atomics.add(words, (control >> 2) + ${PHASE}, 1);
-  Atomics.notify(words, (control >> 2) + ${PHASE});
-  throw error;
-}
-`;
 
 /** One thread per core, at most eight; one where there are no other threads. */
 export function defaultThreads(): number {
@@ -188,22 +134,33 @@ export function createTeam(
     },
   };
   const kernels = instantiate(memory.memory, imports);
-  const data = { module, memory: memory.memory, control, reason: reasonAt };
-  const workers = Array.from({ length: others }, () => host!.startWorker(WORKER, data, fail));
+  const last = { control, failed: FAILED, phase: PHASE, reason: reasonAt, characters: REASON };
+  const data = { module, memory: memory.memory, last };
+  const notes: string[] = [];
+  const missing = (why: string) => {
+    notes.push(`a thread less than asked for: ${why}`);
+  };
+  const workers = Array.from({ length: others }, () =>
+    host!.startWorker(data, { ended: fail, missing }),
+  );
 
   const ready = () => Atomics.load(words(), READY) + 1;
   return {
     threads: others + 1,
     ready,
     check,
+    notes,
     addAnnex(annex) {
       annexes.push({ memory: annex, kernels: instantiate(annex.memory, imports) });
-      for (const worker of workers) worker.postMessage(annex.memory);
+      if (host?.annexes) for (const worker of workers) worker.postMessage(annex.memory);
+      else if (others > 0 && annexes.length === 1)
+        notes.push('one thread: those of a browser cannot be given another memory');
     },
     run({ tape, end, scratch, stride, workers }) {
       check();
       const view = words();
-      const count = Math.min(workers, ready());
+      const alone = annexes.length > 0 && host?.annexes === false;
+      const count = alone ? 1 : Math.min(workers, ready());
       // What stays as it was is not written: the others have the line in their caches.
       put(view, TAPE, tape);
       put(view, TAPE + 1, end);
@@ -245,33 +202,23 @@ function put(words: Int32Array, at: number, word: number): void {
 
 /** How often a sleeping caller looks whether it has waited long enough. */
 const NAP_MS = 100;
+/** Looks of a caller that may not sleep between two looks at the clock. */
+const LOOKS = 1 << 12;
 
 /** Sleep of worker 0, which may not last: calls `lost` when a wait takes longer than `patienceMs`. */
 function sleeper(memory: Memory, patienceMs: number, lost: () => void): Imports['sleep'] {
   let startMs = 0;
+  // The main thread of a page may not: it looks again and again, until the clock says that it is too late.
+  let maySleep = true;
   return (address, old, _worker, times) => {
+    if (!maySleep && times % LOOKS > 0) return;
     const now = performance.now();
     if (times === 0) startMs = now;
     if (now - startMs > patienceMs) return lost();
-    Atomics.wait(new Int32Array(memory.buffer), address >> 2, old, NAP_MS);
-  };
-}
-
-/** Node's threads; null in browsers. */
-function hostOf(): Host | null {
-  const builtin = globalThis.process?.getBuiltinModule;
-  if (builtin === undefined) return null;
-  const { Worker } = builtin('node:worker_threads');
-  return {
-    cores: builtin('node:os').availableParallelism(),
-    startWorker(source, workerData, ended) {
-      // Without the caller's flags: a loader for every thread would only cost time.
-      const worker = new Worker(source, { eval: true, workerData, execArgv: [] });
-      worker.on('error', (error) => ended((error as Error).message));
-      worker.on('exit', (code) => ended(`exit status ${code}`));
-      // Waiting for work is no reason to keep the process.
-      worker.unref();
-      return worker;
-    },
+    try {
+      if (maySleep) Atomics.wait(new Int32Array(memory.buffer), address >> 2, old, NAP_MS);
+    } catch {
+      maySleep = false;
+    }
   };
 }
