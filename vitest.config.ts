@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig } from 'vitest/config';
@@ -28,6 +28,34 @@ const flags = [
   '--disable-component-update',
 ];
 
+/** A model of the checkout and its golden values, as paths of the server. */
+export interface ServedFixture {
+  readonly name: string;
+  readonly folder: string;
+  readonly golden: string;
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    readonly fixtures: readonly ServedFixture[];
+  }
+}
+
+const fixtures: readonly ServedFixture[] = [
+  ...readdirSync(source('tests/golden'))
+    .filter((name) => name.startsWith('tiny-random-'))
+    .map((name) => ({
+      name,
+      folder: `/tests/golden/${name}`,
+      golden: `/tests/golden/${name}/golden.json`,
+    })),
+  ...['target', 'draft'].map((name) => ({
+    name: `demo ${name}`,
+    folder: `/models/${name}`,
+    golden: `/tests/golden/demo-${name}.json`,
+  })),
+];
+
 export default defineConfig({
   test: {
     projects: [
@@ -44,10 +72,21 @@ export default defineConfig({
       {
         resolve: { alias },
         server: { headers: isolation },
+        // Named, because Vite reloads the page when it meets a dependency that it has not prepared.
+        optimizeDeps: {
+          include: [
+            '@huggingface/jinja',
+            '@huggingface/tokenizers',
+            '@petamoriken/float16',
+            'gpu.js',
+            'zod',
+          ],
+        },
         test: {
           name: 'chromium',
           include: ['tests/browser/**/*.test.ts'],
           testTimeout: 60_000,
+          provide: { fixtures },
           browser: {
             enabled: true,
             headless: true,

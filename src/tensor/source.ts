@@ -1,4 +1,5 @@
-// A folder of files that can be read in ranges, wherever it is: on disk, in memory, later behind a URL. Paths are relative,
+// A folder of files that can be read in ranges, wherever it is: on disk or in memory, here; behind a URL (url-source.ts) or given
+// to a page (file-source.ts). Paths are relative,
 // with forward slashes, and never leave the folder.
 import { FormatError, UnsupportedError } from '../kernels/errors.ts';
 
@@ -156,7 +157,7 @@ export function memorySource(
 }
 
 /** Refuses absolute paths, drive letters, backslashes, NUL, and any step upwards. */
-function checkPath(folder: string, path: string): string {
+export function checkPath(folder: string, path: string): string {
   const parts = path.split('/');
   const bad = parts.some(
     (part) => part === '' || part === '.' || part === '..' || /[\\:\0]/.test(part),
@@ -168,7 +169,8 @@ function checkPath(folder: string, path: string): string {
   return path;
 }
 
-function truncated(file: string, wanted: number, got: number): FormatError {
+/** A file that ends before the bytes that were wanted. */
+export function truncated(file: string, wanted: number, got: number): FormatError {
   return new FormatError(`${file}: expected ${wanted} bytes, got ${got}; the file is truncated`);
 }
 
@@ -183,7 +185,8 @@ export function parseJson(text: string, file: string): unknown {
   }
 }
 
-function decode(file: string, bytes: Uint8Array): string {
+/** UTF-8 as text; throws a FormatError for other bytes. */
+export function decode(file: string, bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {

@@ -6,4 +6,6 @@ import { backendConformance } from '../kernels/conformance.ts';
 backendConformance('cpu in a page', cpu);
 for (const relaxed of [true, false])
   for (const threads of [1, 2])
-    backendConformance(`wasm in a page, relaxed ${relaxed}, ${threads} threads`, () => wasm({ relaxed, threads }));
+    backendConformance(`wasm in a page, relaxed ${relaxed}, ${threads} threads`, () =>
+      wasm({ relaxed, threads }),
+    );

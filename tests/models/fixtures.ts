@@ -8,19 +8,7 @@ import { reference } from '../../src/kernels/reference/index.ts';
 import { wasm } from '../../src/kernels/wasm/index.ts';
 import type { LoadOptions } from '../../src/models/load.ts';
 import { loadModel } from '../../src/models/load.ts';
-
-/** One input of a golden file and what transformers computes from it. */
-export interface GoldenCase {
-  readonly name: string;
-  readonly prompt?: string;
-  readonly input_ids: readonly number[];
-  readonly last_logits?: readonly number[];
-  readonly all_logits?: readonly (readonly number[])[];
-  readonly greedy_ids?: readonly number[];
-  readonly greedy_logprobs?: readonly number[];
-  readonly greedy_text?: string;
-  readonly hidden_state_l2_last_position?: readonly number[];
-}
+import type { GoldenCase } from './golden-case.ts';
 
 export interface Fixture {
   readonly name: string;
@@ -78,11 +66,4 @@ export const BACKENDS: readonly {
 /** A tiny model on the default backend unless told otherwise. */
 export function loadTiny(name: string, options: LoadOptions = {}) {
   return loadModel(tiny(name).folder, options);
-}
-
-/** Largest |a - b|. */
-export function worstDifference(a: ArrayLike<number>, b: readonly number[]): number {
-  let worst = a.length === b.length ? 0 : Number.POSITIVE_INFINITY;
-  for (const [index, value] of b.entries()) worst = Math.max(worst, Math.abs(value - a[index]));
-  return worst;
 }

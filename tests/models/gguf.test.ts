@@ -20,7 +20,8 @@ import type { GgufDType, GgufField } from '../../src/tensor/gguf-types.ts';
 import { writeGguf } from '../../src/tensor/gguf-writer.ts';
 import { writeSafetensors } from '../../src/tensor/safetensors.ts';
 import { type FolderSource, memorySource, openFolder } from '../../src/tensor/source.ts';
-import { demoFixtures, type GoldenCase, tinyFixtures, worstDifference } from './fixtures.ts';
+import { demoFixtures, tinyFixtures } from './fixtures.ts';
+import { type GoldenCase, worstDifference } from './golden-case.ts';
 
 const path = (relative: string) => new URL(relative, import.meta.url).pathname;
 const readJson = (file: string) => JSON.parse(readFileSync(file, 'utf8'));

@@ -18,7 +18,8 @@ import { byteLength } from '../../src/tensor/header.ts';
 import { openCheckpoint } from '../../src/tensor/safetensors.ts';
 import { sizeOf } from '../../src/tensor/shape.ts';
 import { openFolder } from '../../src/tensor/source.ts';
-import { demoFixtures, tiny, tinyFixtures, worstDifference } from './fixtures.ts';
+import { demoFixtures, tiny, tinyFixtures } from './fixtures.ts';
+import { worstDifference } from './golden-case.ts';
 
 const [demoTarget, demoDraft] = demoFixtures;
 const TOLERANCE = 1e-4;

@@ -6,7 +6,7 @@ import { UnsupportedError } from '../errors.ts';
 export const GPUJS_VERSION = '2.24.1';
 
 /** The modes this backend runs. */
-export type GpuMode = 'cpu' | 'webasm';
+export type GpuMode = 'cpu' | 'webasm' | 'webgpu';
 
 /** A flat array with its width and height. */
 export type GpuArray = { readonly size: readonly number[] };

@@ -28,6 +28,7 @@ const SCALARS: readonly Scalar[] = ['T', 'K', 'first'];
 const EXECUTORS: Readonly<Record<GpuMode, readonly string[]>> = {
   cpu: ['generic'],
   webasm: ['fused-sync', 'fused-threaded'],
+  webgpu: ['fused-encoder'],
 };
 
 /** Shape of the array an argument carries. */
