@@ -1,14 +1,17 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-/** Where Debian's package and others put Chromium; `CHROMIUM` says another place. */
-const chromium = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser'].find(
-  (path) => path !== undefined && existsSync(path),
-);
+/** Where Debian and others put Chromium. */
+const places = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const chromium = [process.env.CHROMIUM ?? '', ...places].find((path) => existsSync(path));
+if (chromium === undefined && !process.argv.includes('--project'))
+  console.warn(
+    `tests/browser is skipped: no Chromium in ${places.join(', ')}; the variable CHROMIUM names another`,
+  );
 
 const alias = [
   { find: /^foretoken$/, replacement: source('src/index.ts') },
@@ -56,46 +59,46 @@ const fixtures: readonly ServedFixture[] = [
   })),
 ];
 
-export default defineConfig({
+const node = {
+  resolve: { alias },
   test: {
-    projects: [
-      {
-        resolve: { alias },
-        test: {
-          name: 'node',
-          include: ['tests/**/*.test.ts'],
-          exclude: ['tests/browser/**'],
-          testTimeout: 30_000,
-          pool: 'threads',
-        },
-      },
-      {
-        resolve: { alias },
-        server: { headers: isolation },
-        // Named, because Vite reloads the page when it meets a dependency that it has not prepared.
-        optimizeDeps: {
-          include: [
-            '@huggingface/jinja',
-            '@huggingface/tokenizers',
-            '@petamoriken/float16',
-            'gpu.js',
-            'zod',
-          ],
-        },
-        test: {
-          name: 'chromium',
-          include: ['tests/browser/**/*.test.ts'],
-          testTimeout: 60_000,
-          provide: { fixtures },
-          browser: {
-            enabled: true,
-            headless: true,
-            screenshotFailures: false,
-            provider: playwright({ launchOptions: { executablePath: chromium, args: flags } }),
-            instances: [{ browser: 'chromium' }],
-          },
-        },
-      },
+    name: 'node',
+    include: ['tests/**/*.test.ts'],
+    exclude: ['tests/browser/**'],
+    testTimeout: 30_000,
+    pool: 'threads',
+  },
+} satisfies TestProjectConfiguration;
+
+/** Tests in pages. */
+const pages = {
+  resolve: { alias },
+  server: { headers: isolation },
+  // Named, because Vite reloads the page when it meets a dependency that it has not prepared.
+  optimizeDeps: {
+    include: [
+      '@huggingface/jinja',
+      '@huggingface/tokenizers',
+      '@petamoriken/float16',
+      'gpu.js',
+      'zod',
     ],
   },
+  test: {
+    name: 'chromium',
+    include: ['tests/browser/**/*.test.ts'],
+    testTimeout: 240_000,
+    provide: { fixtures },
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: playwright({ launchOptions: { executablePath: chromium, args: flags } }),
+      instances: [{ browser: 'chromium' }],
+    },
+  },
+} satisfies TestProjectConfiguration;
+
+export default defineConfig({
+  test: { projects: chromium === undefined ? [node] : [node, pages] },
 });

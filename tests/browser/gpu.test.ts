@@ -3,3 +3,4 @@ import { gpuMode } from '../kernels/gpu-mode.ts';
 
 gpuMode({ mode: 'webasm' }, 'webasm fused-sync');
 gpuMode({ mode: 'webgpu' }, 'webgpu fused-encoder');
+gpuMode({ mode: 'webgl2' }, 'webgl2 chained');

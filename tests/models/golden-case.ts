@@ -20,8 +20,12 @@ export interface GoldenCase {
 /** Also for the 16-bit files: their golden values were made in f32 from the widened weights. */
 const TOLERANCE = 1e-4;
 
-/** All logits, hidden states and greedy tokens of the case. */
-export async function checkCase(model: Decoder, golden: GoldenCase): Promise<void> {
+/** All logits, hidden states and greedy tokens of the case, of these as many as asked for. */
+export async function checkCase(
+  model: Decoder,
+  golden: GoldenCase,
+  greedyTokens = Number.POSITIVE_INFINITY,
+): Promise<void> {
   const taps = Array.from({ length: model.config.layers + 1 }, (_, state) => state);
   const cache = model.createCache({ taps });
   const sequence = cache.sequence();
@@ -40,7 +44,8 @@ export async function checkCase(model: Decoder, golden: GoldenCase): Promise<voi
       3,
     );
   }
-  await checkGreedy(model, cache, sequence, logits[last], golden);
+  const greedyIds = golden.greedy_ids?.slice(0, greedyTokens);
+  await checkGreedy(model, cache, sequence, logits[last], { ...golden, greedy_ids: greedyIds });
   cache.dispose();
 }
 

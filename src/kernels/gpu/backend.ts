@@ -9,6 +9,7 @@ import { sizeOf } from '../size.ts';
 import type { GpuModule } from './gpujs.ts';
 import { argumentData, checkStepIndices, takeInputs } from './inputs.ts';
 import { type Lowered, lower } from './lower.ts';
+import { compileChain } from './chain.ts';
 import { type CompiledPlan, compilePlan, type PipelineOptions } from './pipeline.ts';
 import {
   allocBuffer,
@@ -37,6 +38,8 @@ export function createGpuBackend(
   options: PipelineOptions,
   notes: readonly string[],
 ): Backend {
+  // Cells that a kernel does not return hold garbage in GL modes.
+  const inPlace = options.mode !== 'webgl2';
   const executors = new Set<string>();
   const programs = new Set<GpuProgram>();
   let queue: Promise<void> = Promise.resolve();
@@ -63,7 +66,8 @@ export function createGpuBackend(
       checkStepIndices(lowered, extents, (value) =>
         value.kind === 'input' ? inputs.get(value.name) : 'buffer' in value && floatsOf(value),
       );
-      program.compiled ??= compilePlan(module, lowered, options, (index) =>
+      const compile = inPlace ? compilePlan : compileChain;
+      program.compiled ??= compile(module, lowered, options, (index) =>
         floatsOf(lowered.constants[index]),
       );
       const arrays = lowered.arguments.map((source) => argumentData(source, inputs));
@@ -125,8 +129,9 @@ export function createGpuBackend(
       }
     },
     prepare(plan) {
-      const held = (value: Value) => bufferOf(value).owner !== null || bufferOf(value).version > 0;
-      const lowered = lower(plan, held);
+      const hasData = (value: Value) =>
+        bufferOf(value).owner !== null || bufferOf(value).version > 0;
+      const lowered = lower(plan, { hasData, inPlace });
       const states = new Set(lowered.states.map(({ value }) => bufferOf(value)));
       for (const value of lowered.constants) checkPresent('prepare', bufferOf(value));
       for (const state of states) checkPresent('prepare', state);

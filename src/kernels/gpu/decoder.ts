@@ -76,26 +76,35 @@ export function writerOf(emit: Emit, slots: Grid): Grid {
 }
 
 /**
- * state[s] = rows[writer[s]] where there is one. Nothing is returned for the other slots, and gpu.js then leaves the cell
- * of the buffer as it was: that is what makes the state live in place. `initial` fills them in the first run.
+ * state[s] = rows[writer[s]] where there is one. In place nothing is returned for the other slots, and gpu.js then leaves the
+ * cell of the buffer as it was: that is what makes the state live there. `initial` fills them in the first run. Where a device
+ * gives garbage for such cells, `previous` is the state of the run before, and is copied.
  */
 export function scatter(
   emit: Emit,
-  parts: { readonly rows: Grid; readonly writer: Grid; readonly initial: Grid | null },
+  parts: {
+    readonly rows: Grid;
+    readonly writer: Grid;
+    readonly initial?: Grid | undefined;
+    readonly previous?: Grid | undefined;
+  },
   output: Output,
 ): Grid {
-  const { rows, writer, initial } = parts;
-  const inputs = initial === null ? [rows, writer] : [rows, writer, initial];
-  return emit(output, inputs, ({ y, x, reads: [row, slot, start], scalar }) => {
-    const fill = `
-    if (t < 0 && ${scalar('first')} > 0 && ${y} < ${output.shape[0]}) {
-      return ${start?.(y, x)};
-    }`;
-    return `
+  const { rows, writer, initial, previous } = parts;
+  const kept = previous ?? initial;
+  const inputs = kept === undefined ? [rows, writer] : [rows, writer, kept];
+  return emit(output, inputs, ({ y, x, reads: [row, slot, old], scalar }) => {
+    const write = `
     const t = ${slot('0', y)};
     if (t >= 0) {
       return ${row('t', x)};
-    }${initial === null ? '' : fill}`;
+    }`;
+    if (previous !== undefined) return `${write}\n    return ${old(y, x)};`;
+    if (initial === undefined) return write;
+    return `${write}
+    if (t < 0 && ${scalar('first')} > 0 && ${y} < ${output.shape[0]}) {
+      return ${old(y, x)};
+    }`;
   });
 }
 

@@ -6,7 +6,7 @@ import { UnsupportedError } from '../errors.ts';
 export const GPUJS_VERSION = '2.24.1';
 
 /** The modes this backend runs. */
-export type GpuMode = 'cpu' | 'webasm' | 'webgpu';
+export type GpuMode = 'cpu' | 'webasm' | 'webgpu' | 'webgl2';
 
 /** A flat array with its width and height. */
 export type GpuArray = { readonly size: readonly number[] };
@@ -14,14 +14,31 @@ export type GpuArray = { readonly size: readonly number[] };
 /** What a kernel call gives while a pipeline is traced. */
 export type GpuHandle = { readonly handle: never };
 
-export type GpuArgument = GpuArray | GpuHandle | number;
+/** What a kernel call gives outside a pipeline, where its settings say `pipeline`: the texture that it wrote. */
+export interface GpuTexture {
+  toArray(): readonly Float32Array[];
+}
 
-export type GpuKernel = (...args: readonly GpuArgument[]) => GpuHandle;
+export type GpuArgument = GpuArray | GpuHandle | GpuTexture | number;
+
+/** A kernel: called while a pipeline is traced it gives a handle, outside one its result. */
+export interface GpuKernel<Result = GpuHandle> {
+  (...args: readonly GpuArgument[]): Result;
+  /** What was compiled for it; known after the first call. */
+  readonly kernel: {
+    readonly constructor: { readonly mode?: string };
+    readonly fallbackReason?: string | null;
+  };
+}
 
 export interface GpuKernelSettings {
   readonly output: readonly [number, number];
   readonly constants: Readonly<Record<string, GpuArray>>;
   readonly loopMaxIterations: number;
+  /** Keep the result on the device. */
+  readonly pipeline?: boolean;
+  /** Numbers of 32 bits, which GL modes would otherwise pack into bytes. */
+  readonly precision?: 'single';
 }
 
 /** A compiled pipeline: rows of every result, in order. */
@@ -35,7 +52,7 @@ export interface GpuPipeline {
 
 /** One engine with its kernels and pipelines. */
 export interface GpuInstance {
-  createKernel(source: string, settings: GpuKernelSettings): GpuKernel;
+  createKernel<Result = GpuHandle>(source: string, settings: GpuKernelSettings): GpuKernel<Result>;
   createPipeline(
     trace: (...args: readonly GpuHandle[]) => readonly GpuHandle[],
     settings: { readonly threads: boolean },

@@ -20,8 +20,8 @@ export interface GpuOptions {
 /** The gpu backend over the optional package gpu.js. The mode is always said: GPU.js would choose one in silence. */
 export async function gpu(options: GpuOptions): Promise<Backend> {
   const { mode, threads = false } = options;
-  if (mode !== 'cpu' && mode !== 'webasm' && mode !== 'webgpu')
-    throw new OptionError(`gpu: mode: expected cpu, webasm or webgpu, got ${JSON.stringify(mode)}`);
+  if (!['cpu', 'webasm', 'webgpu', 'webgl2'].includes(mode))
+    throw new OptionError(`gpu: mode: expected cpu, webasm, webgpu or webgl2, got ${JSON.stringify(mode)}`);
   if (threads && mode === 'cpu')
     throw new OptionError('gpu: threads: expected mode webasm, got cpu, which has one thread');
   const { module, version } = await loadGpujs();

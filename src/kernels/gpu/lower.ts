@@ -42,8 +42,12 @@ export interface Lowered {
   readonly constants: readonly Constant[];
   readonly arguments: readonly ArgumentSource[];
   readonly results: readonly Result[];
-  /** The states the plan writes, with the call that holds each. */
-  readonly states: readonly { readonly value: Constant; readonly call: number }[];
+  /** The states the plan writes, with the call that holds each, and what it starts with: a constant, or zeros. */
+  readonly states: readonly {
+    readonly value: Constant;
+    readonly call: number;
+    readonly initial: number | null;
+  }[];
   /** Steps whose indices are known before the run. */
   readonly indexed: readonly Step[];
   /** More than any loop takes; gpu.js cuts loops at 1000 without a word. */
@@ -70,12 +74,18 @@ const TEMPLATES: { readonly [Op in Exclude<OpName, 'scatter'>]: Template<Op> } =
   slice: general.slice,
 };
 
-/** The kernel calls of a plan. `hasData` tells the states that do not start at zero. */
-export function lower(plan: Plan, hasData: (state: Constant) => boolean): Lowered {
+/**
+ * The kernel calls of a plan. `hasData` tells the states that do not start at zero; `inPlace` says that a call may leave cells
+ * of its buffer as they were.
+ */
+export function lower(
+  plan: Plan,
+  { hasData, inPlace }: { readonly hasData: (state: Constant) => boolean; readonly inPlace: boolean },
+): Lowered {
   const calls: KernelCall[] = [];
   const constants: Constant[] = [];
   const sources: ArgumentSource[] = [];
-  const states: { value: Constant; call: number }[] = [];
+  const states: { value: Constant; call: number; initial: number | null }[] = [];
   const grids = new Map<Value, Grid>();
   const writers = new Map<Value, Grid>();
   const written = new Set(
@@ -139,9 +149,17 @@ export function lower(plan: Plan, hasData: (state: Constant) => boolean): Lowere
       writer = decoder.writerOf(emit, gridOf(slots));
       writers.set(slots, writer);
     }
-    const initial = hasData(state) ? constant(state) : null;
-    const grid = decoder.scatter(emit, { rows: gridOf(rows), writer, initial }, output);
-    states.push({ value: state, call: calls.length - 1 });
+    const initial = hasData(state) ? constant(state) : undefined;
+    const source = gridOf(rows);
+    const previous: Grid | undefined = inPlace
+      ? undefined
+      : { source: { kind: 'previous', index: calls.length }, shape: state.shape };
+    const grid = decoder.scatter(emit, { rows: source, writer, initial, previous }, output);
+    states.push({
+      value: state,
+      call: calls.length - 1,
+      initial: initial === undefined ? null : initial.source.index,
+    });
     return grid;
   };
 

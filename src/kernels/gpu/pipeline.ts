@@ -25,7 +25,18 @@ export interface CompiledPlan {
 
 const SCALARS: readonly Scalar[] = ['T', 'K', 'first'];
 
-const EXECUTORS: Readonly<Record<GpuMode, readonly string[]>> = {
+/** A flat array as the grid of a shape, padded with zeros. */
+export function gridArray(
+  module: GpuModule,
+  data: Float32Array,
+  shape: readonly number[],
+): GpuArray {
+  const { width, height } = gridSize(shape);
+  const size = width * height;
+  return module.input(data.length === size ? data : new Float32Array(size), [width, height]);
+}
+
+const EXECUTORS: Readonly<Record<Exclude<GpuMode, 'webgl2'>, readonly string[]>> = {
   cpu: ['generic'],
   webasm: ['fused-sync', 'fused-threaded'],
   webgpu: ['fused-encoder'],
@@ -44,11 +55,7 @@ export function compilePlan(
 ): CompiledPlan {
   // An instance of its own: gpu.js forgets kernels of mode cpu only together with their instance.
   const gpu = new module.GPU({ mode: options.mode });
-  const arrayOf = (data: Float32Array, shape: readonly number[]): GpuArray => {
-    const { width, height } = gridSize(shape);
-    const size = width * height;
-    return module.input(data.length === size ? data : new Float32Array(size), [width, height]);
-  };
+  const arrayOf = (data: Float32Array, shape: readonly number[]) => gridArray(module, data, shape);
   const constants = lowered.constants.map(({ shape }, index) => arrayOf(dataOf(index), shape));
   const kernels = new Map<string, GpuKernel>();
   // Layers of one model share kernels: equal text, shape and constants are one kernel.
@@ -109,6 +116,7 @@ function checkExecutor(
   { backend, executorKind, fallbackReason }: GpuPipeline,
   mode: GpuMode,
 ): void {
+  if (mode === 'webgl2') throw new Error('internal: webgl2 has no pipeline');
   // Mode cpu has one executor and always gives a reason for it.
   const reason = mode === 'cpu' ? null : fallbackReason;
   if (backend !== mode || !EXECUTORS[mode].includes(executorKind) || reason !== null)

@@ -8,7 +8,9 @@ import { sizeOf } from '../size.ts';
 export type GridSource =
   | { readonly kind: 'constant'; readonly index: number }
   | { readonly kind: 'argument'; readonly index: number }
-  | { readonly kind: 'call'; readonly index: number };
+  | { readonly kind: 'call'; readonly index: number }
+  /** What call `index` gave in the run before. */
+  | { readonly kind: 'previous'; readonly index: number };
 
 /** A tensor as kernels see it. */
 export interface Grid {
