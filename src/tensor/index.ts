@@ -14,6 +14,7 @@ export {
   groupRows,
   type PlanRow,
 } from './explain.ts';
+export { fileSource, type PageFile } from './file-source.ts';
 export { type Gguf, openGguf } from './gguf.ts';
 export type {
   GgufDType,
@@ -38,3 +39,4 @@ export {
   type ReadOptions,
 } from './source.ts';
 export { Tensor } from './tensor.ts';
+export { type UrlSourceOptions, urlSource } from './url-source.ts';

@@ -6,10 +6,10 @@ import { arrayFor } from '../dtype.ts';
 import { ShapeError, UnsupportedError } from '../errors.ts';
 import type { Call, TypedArray, Value } from '../plan.ts';
 import { sizeOf } from '../size.ts';
+import { compileChain } from './chain.ts';
 import type { GpuModule } from './gpujs.ts';
 import { argumentData, checkStepIndices, takeInputs } from './inputs.ts';
 import { type Lowered, lower } from './lower.ts';
-import { compileChain } from './chain.ts';
 import { type CompiledPlan, compilePlan, type PipelineOptions } from './pipeline.ts';
 import {
   allocBuffer,
@@ -134,6 +134,7 @@ export function createGpuBackend(
       const lowered = lower(plan, { hasData, inPlace });
       const states = new Set(lowered.states.map(({ value }) => bufferOf(value)));
       for (const value of lowered.constants) checkPresent('prepare', bufferOf(value));
+      checkSizes(lowered, options.maxBytes);
       for (const state of states) checkPresent('prepare', state);
       const outputs = plan.outputs.map((value) =>
         'buffer' in value && states.has(bufferOf(value))
@@ -186,6 +187,19 @@ export function createGpuBackend(
       for (const program of programs) program.dispose();
     },
   });
+}
+
+/** Every array is one buffer of the device. */
+function checkSizes({ constants, calls }: Lowered, maxBytes: number): void {
+  const check = (what: string, shape: readonly number[]) => {
+    const bytes = 4 * sizeOf(shape);
+    if (bytes > maxBytes)
+      throw new UnsupportedError(
+        `gpu: expected arrays of at most ${maxBytes} bytes, which is what the device takes, got ${what} [${shape.join(', ')}] of ${bytes} bytes as f32`,
+      );
+  };
+  for (const { kind, shape } of constants) check(`a ${kind}`, shape);
+  for (const { size } of calls) check('a result', size);
 }
 
 /** Resident copies of constants are made once; a change after that would not be seen. */

@@ -39,7 +39,8 @@ export function compileChain(
     const textures: GpuTexture[] = [];
     for (const { call, initial: index } of lowered.states) {
       const { size } = lowered.calls[call];
-      const element = index === null ? '0' : `this.constants.c${index}[this.thread.y][this.thread.x]`;
+      const element =
+        index === null ? '0' : `this.constants.c${index}[this.thread.y][this.thread.x]`;
       const kernel = kernelOf(
         `function () { return ${element}; }`,
         size,

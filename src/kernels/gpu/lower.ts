@@ -80,7 +80,10 @@ const TEMPLATES: { readonly [Op in Exclude<OpName, 'scatter'>]: Template<Op> } =
  */
 export function lower(
   plan: Plan,
-  { hasData, inPlace }: { readonly hasData: (state: Constant) => boolean; readonly inPlace: boolean },
+  {
+    hasData,
+    inPlace,
+  }: { readonly hasData: (state: Constant) => boolean; readonly inPlace: boolean },
 ): Lowered {
   const calls: KernelCall[] = [];
   const constants: Constant[] = [];

@@ -9,6 +9,8 @@ import { type GridSource, gridSize, type Scalar } from './programs.ts';
 export interface PipelineOptions {
   readonly mode: GpuMode;
   readonly threads: boolean;
+  /** Bytes an array may have on the device. */
+  readonly maxBytes: number;
 }
 
 /** A pipeline that has been traced; the first run compiles it. */

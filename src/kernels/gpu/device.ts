@@ -1,0 +1,79 @@
+// What gpu.js needs of a device, looked at before it is asked: an error that says what is missing is worth more than its own.
+import { UnsupportedError } from '../errors.ts';
+
+/** The part of WebGPU's adapters that is used. */
+interface Adapter {
+  readonly info?: {
+    readonly vendor?: string;
+    readonly architecture?: string;
+    readonly description?: string;
+    readonly isFallbackAdapter?: boolean;
+  };
+  readonly isFallbackAdapter?: boolean;
+  readonly limits: { readonly maxStorageBufferBindingSize: number };
+}
+
+interface WebgpuScope {
+  readonly navigator?: { readonly gpu?: { requestAdapter(): Promise<Adapter | null> } };
+}
+
+/** The package `webgpu` (Dawn) for Node, version 0.6: what `await import('webgpu')` gives. */
+export interface WebgpuPackage {
+  create(options: readonly string[]): object;
+  readonly globals: Readonly<Record<string, unknown>>;
+}
+
+/** The device of a mode. */
+export interface DeviceInfo {
+  /** For the report. */
+  readonly name: string;
+  /** A software adapter: correct, and slower than WebAssembly. */
+  readonly software: boolean;
+  /** Bytes an array may have. */
+  readonly maxBytes: number;
+}
+
+/** The adapter gpu.js will get; throws an UnsupportedError where there is none. `given` is installed where WebGPU is missing. */
+export async function webgpuDevice(given?: WebgpuPackage): Promise<DeviceInfo> {
+  const scope = globalThis as WebgpuScope;
+  if (scope.navigator?.gpu === undefined && given !== undefined) install(given);
+  const { gpu } = scope.navigator ?? {};
+  if (gpu === undefined)
+    throw new UnsupportedError(
+      'gpu: mode webgpu: expected navigator.gpu, got none; in Node install webgpu@0.6.2 and give it: ' +
+        "gpu({ mode: 'webgpu', webgpu: await import('webgpu') })",
+    );
+  const adapter = await gpu.requestAdapter();
+  if (adapter === null)
+    throw new UnsupportedError(
+      'gpu: mode webgpu: expected an adapter, got null; there is no usable graphics device or driver',
+    );
+  const { vendor = '', architecture = '', description = '' } = adapter.info ?? {};
+  const fallback = adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter ?? false;
+  return {
+    name: [vendor, architecture, description].filter((word) => word !== '').join(' ') || 'unnamed',
+    software:
+      fallback || /software|swiftshader|llvmpipe|lavapipe/i.test(architecture + description),
+    maxBytes: adapter.limits.maxStorageBufferBindingSize,
+  };
+}
+
+/** Gives this process WebGPU; once, because a second instance would not know the devices of the first. */
+function install({ create, globals }: WebgpuPackage): void {
+  Object.assign(globalThis, globals);
+  const known = (globalThis as { readonly navigator?: object }).navigator;
+  const gpu = create([]);
+  if (known !== undefined) Object.defineProperty(known, 'gpu', { value: gpu, configurable: true });
+  else
+    Object.defineProperty(globalThis, 'navigator', {
+      value: { gpu },
+      configurable: true,
+      writable: true,
+    });
+}
+
+/** Throws an UnsupportedError where WebGL 2 is missing. */
+export function checkWebgl2(): void {
+  if (!('WebGL2RenderingContext' in globalThis))
+    throw new UnsupportedError('gpu: mode webgl2: expected a browser with WebGL 2, got none');
+}

@@ -1,0 +1,61 @@
+// Opens the gpu backend: its options, the device, the package.
+import type { Backend } from '../backend.ts';
+import { OptionError } from '../errors.ts';
+import { createGpuBackend } from './backend.ts';
+import { checkWebgl2, type WebgpuPackage, webgpuDevice } from './device.ts';
+import { GPUJS_VERSION, type GpuMode, loadGpujs } from './gpujs.ts';
+
+/** How GPU.js runs. */
+export interface GpuOptions {
+  /**
+   * - `webgpu`: a graphics device, in browsers and, with the package `webgpu`, in Node.
+   * - `webgl2`: a graphics device of a browser without WebGPU; every step is a draw call.
+   * - `webasm`: WebAssembly that GPU.js makes.
+   * - `cpu`: the same kernels as plain JavaScript with float64 arithmetic, to compare.
+   */
+  readonly mode: GpuMode;
+  /**
+   * Workers for mode webasm (default false). GPU.js starts them only for plans with more than 4096 elements in a step,
+   * and a step then costs a barrier: measure before turning it on.
+   */
+  readonly threads?: boolean;
+  /** The package `webgpu` for mode webgpu in Node; used where `navigator.gpu` is missing. */
+  readonly webgpu?: WebgpuPackage;
+}
+
+const MODES: readonly string[] = ['cpu', 'webasm', 'webgpu', 'webgl2'] satisfies readonly GpuMode[];
+
+/**
+ * The gpu backend over the optional package gpu.js. The mode is always said: GPU.js would choose one in silence. Throws an
+ * UnsupportedError where the package or the device is missing.
+ */
+export async function gpu(options: GpuOptions): Promise<Backend> {
+  const { mode, threads = false, webgpu } = options;
+  if (!MODES.includes(mode))
+    throw new OptionError(
+      `gpu: mode: expected ${MODES.slice(0, -1).join(', ')} or ${MODES.at(-1)}, got ${JSON.stringify(mode)}`,
+    );
+  if (threads && mode !== 'webasm')
+    throw new OptionError(
+      `gpu: threads: expected mode webasm, got ${mode}, which has one thread of its own`,
+    );
+  if (webgpu !== undefined && mode !== 'webgpu')
+    throw new OptionError(`gpu: webgpu: expected mode webgpu, got ${mode}`);
+  const device = mode === 'webgpu' ? await webgpuDevice(webgpu) : null;
+  if (mode === 'webgl2') checkWebgl2();
+  const { module, version } = await loadGpujs();
+  const notes = [
+    'every value is f32: weights in f16 and bf16 are widened, integers are exact up to 2^24',
+    ...(device === null
+      ? []
+      : [`device: ${device.name}${device.software ? ', which is software' : ''}`]),
+    ...(threads
+      ? ['plans whose steps are small run on one thread although threads were asked for']
+      : []),
+    ...(version === null
+      ? [`the version of gpu.js could not be read; ${GPUJS_VERSION} is expected`]
+      : []),
+  ];
+  const maxBytes = device?.maxBytes ?? Number.POSITIVE_INFINITY;
+  return createGpuBackend(module, { mode, threads, maxBytes }, notes);
+}
