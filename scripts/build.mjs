@@ -1,4 +1,5 @@
-// Builds dist/ from src/: compiles the WebAssembly kernels, writes the version, then compiles with declarations.
+// Builds dist/ from src/: compiles the WebAssembly kernels, writes the version, bundles the worker for pages, compiles with
+// declarations, and bundles the entry for pages.
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import './assembly.mjs';
@@ -6,5 +7,7 @@ import { compile, node, root } from './compile.mjs';
 
 compile(['-p', 'tsconfig.scripts.json']);
 node(['.build/scripts/version.js', 'src/version.ts']);
+node(['scripts/browser.mjs', 'worker']);
 rmSync(fileURLToPath(new URL('dist', root)), { recursive: true, force: true });
 compile(['-p', 'tsconfig.build.json']);
+node(['scripts/browser.mjs', 'entry']);

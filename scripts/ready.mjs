@@ -10,7 +10,7 @@ const at = (...parts) => join(root, ...parts);
 const manifest = JSON.parse(readFileSync(at('package.json'), 'utf8'));
 
 /** What the build writes among the sources. */
-const GENERATED = ['version.ts', 'binaries.ts'];
+const GENERATED = ['version.ts', 'binaries.ts', 'worker-source.ts'];
 
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19)) {

@@ -1,0 +1,25 @@
+// Models in a page, off its main thread: one file with nothing to import, the worker and the WebAssembly inside.
+import { connect, type Engine, type EngineWorker } from './engine.ts';
+import { workerSource } from './worker-source.ts';
+
+export { FormatError, OptionError, ShapeError, UnsupportedError } from '../kernels/errors.ts';
+export {
+  connect,
+  type Engine,
+  type EngineGenerateOptions,
+  type EngineWorker,
+  type RemoteModel,
+} from './engine.ts';
+export type { BackendChoice, DrafterChoice, Origin, RemoteLoadOptions } from './protocol.ts';
+
+/**
+ * Starts a worker for models. The page must allow workers from `blob:` URLs; for a page that does not, or for backends of
+ * GPU.js, write a worker file of your own (`serve` of `foretoken/browser/worker`) and give it to `connect`.
+ */
+export function createEngine(): Engine {
+  const url = URL.createObjectURL(new Blob([workerSource], { type: 'text/javascript' }));
+  const { Worker } = globalThis as unknown as {
+    readonly Worker: new (url: string, options: object) => EngineWorker;
+  };
+  return connect(new Worker(url, { name: 'foretoken' }));
+}

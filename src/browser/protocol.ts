@@ -1,0 +1,111 @@
+// What a page and its worker say to each other. Types only; everything here survives a structured clone.
+import type { BackendReport } from '../kernels/backend.ts';
+import type { LoadOptions } from '../models/load.ts';
+import type { DraftModelOptions } from '../speculate/drafters/model.ts';
+import type { NgramOptions } from '../speculate/drafters/ngram.ts';
+import type { GenerateResult, Prompt, Token } from '../speculate/generate.ts';
+import type { GenerateOptions } from '../speculate/options.ts';
+import type { PageFile } from '../tensor/file-source.ts';
+
+/** Where a model comes from: a folder behind a URL, files given to the page, or files in memory. */
+export type Origin =
+  | { readonly url: string; readonly headers?: Readonly<Record<string, string>> }
+  | { readonly files: readonly PageFile[]; readonly name?: string }
+  | { readonly memory: Readonly<Record<string, Uint8Array | string>>; readonly name?: string };
+
+/** Options of a load in the worker; `backend` names one that the worker has, by default the fastest. */
+export type RemoteLoadOptions = Omit<LoadOptions, 'backend' | 'onProgress' | 'signal'> & {
+  readonly backend?: BackendChoice;
+};
+
+/** A backend by its name among those of the worker, with options of its own. */
+export interface BackendChoice {
+  readonly name: string;
+  readonly options?: object;
+}
+
+/** Who drafts; a model by its number. */
+export type DrafterChoice =
+  | { readonly kind: 'none' }
+  | ({ readonly kind: 'ngram' } & NgramOptions)
+  | ({ readonly kind: 'model'; readonly model: number } & DraftModelOptions);
+
+/** Options of a generation in the worker. */
+export type RemoteGenerateOptions = Omit<
+  GenerateOptions,
+  'drafter' | 'verifier' | 'session' | 'signal'
+> & {
+  readonly drafter?: DrafterChoice;
+  readonly verifier?: 'greedy' | 'match' | 'rejection';
+};
+
+/** What the page knows of a model in the worker. */
+export interface LoadedInfo {
+  readonly model: number;
+  readonly loadMs: number;
+  readonly report: BackendReport;
+  readonly parameters: { readonly vocab: number; readonly width: number; readonly layers: number };
+  readonly contextLength: number;
+}
+
+/** A result without its function, and what the function says. */
+export interface ResultData extends Omit<GenerateResult, 'stats'> {
+  readonly stats: Omit<GenerateResult['stats'], 'explain'>;
+  readonly explanation: string;
+}
+
+/** What can be asked of the worker: parameters, events on the way, and the answer. */
+export interface Calls {
+  load: {
+    readonly params: { readonly origin: Origin; readonly options: RemoteLoadOptions };
+    readonly event: {
+      readonly loadedBytes: number;
+      readonly totalBytes: number;
+      readonly tensor: string;
+    };
+    readonly value: LoadedInfo;
+  };
+  generate: {
+    readonly params: {
+      readonly model: number;
+      readonly prompt: Prompt;
+      readonly options: RemoteGenerateOptions;
+    };
+    readonly event: Token;
+    readonly value: ResultData;
+  };
+  encode: {
+    readonly params: { readonly model: number; readonly text: string };
+    readonly event: never;
+    readonly value: readonly number[];
+  };
+  report: {
+    readonly params: { readonly model: number };
+    readonly event: never;
+    readonly value: BackendReport;
+  };
+  dispose: {
+    readonly params: { readonly model: number };
+    readonly event: never;
+    readonly value: null;
+  };
+}
+
+export type CallName = keyof Calls;
+
+/** From the page. */
+export type Request =
+  | { readonly id: number; readonly call: CallName; readonly params: unknown }
+  | { readonly id: number; readonly abort: unknown };
+
+/** From the worker. */
+export type Answer =
+  | { readonly id: number; readonly event: unknown }
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: ErrorData };
+
+/** An error as it crosses; its class is found by name. */
+export interface ErrorData {
+  readonly name: string;
+  readonly message: string;
+}
