@@ -16,6 +16,7 @@ import type {
   Request,
   ResultData,
 } from './protocol.ts';
+import type { StoredModel, StoreProgress } from './store.ts';
 
 /** The part of a `Worker` that is used. */
 export interface EngineWorker {
@@ -59,6 +60,18 @@ export interface Engine {
       readonly signal?: AbortSignal;
     },
   ): Promise<RemoteModel>;
+  /** Copies a model into the browser's storage under a name, from where `{ stored: name }` loads it. */
+  store(
+    name: string,
+    origin: Origin,
+    options?: {
+      readonly onProgress?: (progress: StoreProgress) => void;
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<StoredModel>;
+  /** What is stored. */
+  stored(): Promise<readonly StoredModel[]>;
+  removeStored(name: string): Promise<void>;
   /** Ends the worker and whatever it is doing. */
   dispose(): void;
   [Symbol.dispose](): void;
@@ -90,6 +103,12 @@ export function connect(worker: EngineWorker): Engine {
       const params = { origin: resolved(origin), options };
       const info = await ask('load', params, { onEvent: onProgress, signal });
       return remoteModel(ask, info);
+    },
+    store: (name, origin, { onProgress, signal } = {}) =>
+      ask('store', { name, origin: resolved(origin) }, { onEvent: onProgress, signal }),
+    stored: () => ask('stored', null),
+    async removeStored(name) {
+      await ask('removeStored', { name });
     },
     dispose: close,
     [Symbol.dispose]: close,

@@ -11,6 +11,7 @@ export {
   type RemoteModel,
 } from './engine.ts';
 export type { BackendChoice, DrafterChoice, Origin, RemoteLoadOptions } from './protocol.ts';
+export type { StoredModel, StoreProgress } from './store.ts';
 
 /**
  * Starts a worker for models. The page must allow workers from `blob:` URLs; for a page that does not, or for backends of

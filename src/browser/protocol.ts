@@ -6,11 +6,13 @@ import type { NgramOptions } from '../speculate/drafters/ngram.ts';
 import type { GenerateResult, Prompt, Token } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
 import type { PageFile } from '../tensor/file-source.ts';
+import type { StoredModel, StoreProgress } from './store.ts';
 
-/** Where a model comes from: a folder behind a URL, files given to the page, or files in memory. */
+/** Where a model comes from: a folder behind a URL, files given to the page, the browser's storage, or files in memory. */
 export type Origin =
   | { readonly url: string; readonly headers?: Readonly<Record<string, string>> }
   | { readonly files: readonly PageFile[]; readonly name?: string }
+  | { readonly stored: string }
   | { readonly memory: Readonly<Record<string, Uint8Array | string>>; readonly name?: string };
 
 /** Options of a load in the worker; `backend` names one that the worker has, by default the fastest. */
@@ -73,6 +75,21 @@ export interface Calls {
     };
     readonly event: Token;
     readonly value: ResultData;
+  };
+  store: {
+    readonly params: { readonly name: string; readonly origin: Origin };
+    readonly event: StoreProgress;
+    readonly value: StoredModel;
+  };
+  stored: {
+    readonly params: null;
+    readonly event: never;
+    readonly value: readonly StoredModel[];
+  };
+  removeStored: {
+    readonly params: { readonly name: string };
+    readonly event: never;
+    readonly value: null;
   };
   encode: {
     readonly params: { readonly model: number; readonly text: string };

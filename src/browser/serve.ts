@@ -17,6 +17,7 @@ import { type FolderSource, memorySource } from '../tensor/source.ts';
 import { urlSource } from '../tensor/url-source.ts';
 import { packError } from './errors.ts';
 import type { Answer, CallName, Calls, DrafterChoice, Origin, Request } from './protocol.ts';
+import { removeStored, storedModels, storedSource, storeModel } from './store.ts';
 
 /** Opens a backend with the options that the page gave. */
 export type OpenBackend = (options: object) => Backend | Promise<Backend>;
@@ -108,7 +109,7 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
       const { backend: choice, ...rest } = options;
       const backend = choice === undefined ? undefined : await openBackend(backends, choice);
       try {
-        const loaded = await load(sourceOf(origin), {
+        const loaded = await load(await sourceOf(origin), {
           ...rest,
           signal,
           ...(backend && { backend }),
@@ -154,6 +155,14 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
       return { ...result, stats: figures, explanation: explain() };
     },
 
+    store: async ({ name, origin }, { signal, send }) =>
+      storeModel(name, await sourceOf(origin), { signal, onProgress: send }),
+    stored: () => storedModels(),
+    async removeStored({ name }) {
+      await removeStored(name);
+      return null;
+    },
+
     encode: ({ model, text }) => find(model).loaded.tokenizer.encode(text),
     report: ({ model }) => find(model).loaded.model.report,
 
@@ -165,9 +174,10 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
   };
 }
 
-function sourceOf(origin: Origin): FolderSource {
+async function sourceOf(origin: Origin): Promise<FolderSource> {
   if ('url' in origin)
     return urlSource(origin.url, origin.headers ? { headers: origin.headers } : {});
+  if ('stored' in origin) return storedSource(origin.stored);
   if ('files' in origin) return fileSource(origin.files, origin.name);
   return memorySource(origin.memory, origin.name);
 }

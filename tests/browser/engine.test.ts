@@ -84,6 +84,39 @@ describe('an engine', () => {
     }
   });
 
+  it('keeps models in the storage of the browser', async () => {
+    expect(await engine.stored()).toEqual([]);
+    await expect(engine.load({ stored: 'draft' })).rejects.toThrow(
+      'expected a stored model "draft"',
+    );
+    const seen: number[] = [];
+    const { bytes } = await engine.store('draft', DRAFT, {
+      onProgress: ({ storedBytes, totalBytes }) => seen.push(storedBytes / totalBytes),
+    });
+    expect(seen.at(-1)).toBe(1);
+    expect(await engine.stored()).toEqual([{ name: 'draft', bytes }]);
+    const model = await engine.load({ stored: 'draft' });
+    const expected = await draft.generate(PROMPT, { maxTokens: 8 });
+    expect((await model.generate(PROMPT, { maxTokens: 8 })).tokens).toEqual(expected.tokens);
+    await model.dispose();
+    await engine.store('shards', { url: '/tests/golden/tiny-random-llama-sharded' });
+    expect((await engine.stored()).map(({ name }) => name)).toEqual(['draft', 'shards']);
+    for (const name of ['draft', 'shards', 'nothing']) await engine.removeStored(name);
+    expect(await engine.stored()).toEqual([]);
+  });
+
+  it('leaves nothing of a copy that was stopped or that failed, and takes no name of a path', async () => {
+    const controller = new AbortController();
+    const stopped = engine.store('half', TARGET, {
+      signal: controller.signal,
+      onProgress: () => controller.abort(new Error('enough')),
+    });
+    await expect(stopped).rejects.toThrow('enough');
+    await expect(engine.store('none', { url: '/nowhere' })).rejects.toThrow(FormatError);
+    await expect(engine.store('../up', DRAFT)).rejects.toThrow(OptionError);
+    expect(await engine.stored()).toEqual([]);
+  });
+
   it('reports progress, and stops loading when told to', async () => {
     const seen: number[] = [];
     const model = await engine.load(DRAFT, {
