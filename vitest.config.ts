@@ -1,34 +1,19 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { playwright } from '@vitest/browser-playwright';
 import { defineConfig, type TestProjectConfiguration } from 'vitest/config';
+import { chromiumPath, FLAGS, ISOLATION, PLACES } from './tests/pages/chromium.ts';
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
-/** Where Debian and others put Chromium. */
-const places = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
-const chromium = [process.env.CHROMIUM ?? '', ...places].find((path) => existsSync(path));
-if (chromium === undefined && !process.argv.includes('--project'))
+if (chromiumPath === undefined && !process.argv.includes('--project'))
   console.warn(
-    `tests/browser is skipped: no Chromium in ${places.join(', ')}; the variable CHROMIUM names another`,
+    `tests in pages are skipped: no Chromium in ${PLACES.join(', ')}; the variable CHROMIUM names another`,
   );
 
 const alias = [
   { find: /^foretoken$/, replacement: source('src/index.ts') },
   { find: /^foretoken\/(.+)$/, replacement: `${source('src')}/$1/index.ts` },
-];
-
-/** Pages that may share memory among threads. */
-const isolation = {
-  'Cross-Origin-Opener-Policy': 'same-origin',
-  'Cross-Origin-Embedder-Policy': 'require-corp',
-};
-
-const flags = [
-  '--no-sandbox',
-  '--enable-unsafe-webgpu',
-  '--disable-background-networking',
-  '--disable-component-update',
 ];
 
 /** A model of the checkout and its golden values, as paths of the server. */
@@ -73,7 +58,7 @@ const node = {
 /** Tests in pages. */
 const pages = {
   resolve: { alias },
-  server: { headers: isolation },
+  server: { headers: ISOLATION },
   // Named, because Vite reloads the page when it meets a dependency that it has not prepared.
   optimizeDeps: {
     include: [
@@ -93,12 +78,12 @@ const pages = {
       enabled: true,
       headless: true,
       screenshotFailures: false,
-      provider: playwright({ launchOptions: { executablePath: chromium, args: flags } }),
+      provider: playwright({ launchOptions: { executablePath: chromiumPath, args: FLAGS } }),
       instances: [{ browser: 'chromium' }],
     },
   },
 } satisfies TestProjectConfiguration;
 
 export default defineConfig({
-  test: { projects: chromium === undefined ? [node] : [node, pages] },
+  test: { projects: chromiumPath === undefined ? [node] : [node, pages] },
 });

@@ -1,0 +1,24 @@
+// Where Chromium is on this machine, and how the tests start it.
+import { existsSync } from 'node:fs';
+
+/** Where Debian and others put it. */
+export const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+
+/** The executable, or undefined; the variable CHROMIUM names another place. */
+export const chromiumPath = [process.env.CHROMIUM ?? '', ...PLACES].find((path) =>
+  existsSync(path),
+);
+
+/** WebGPU on a software adapter, and no requests of the browser's own. */
+export const FLAGS = [
+  '--no-sandbox',
+  '--enable-unsafe-webgpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+];
+
+/** Headers of pages that may share memory among threads. */
+export const ISOLATION = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+};
