@@ -13,6 +13,7 @@ import { committedHidden, depthOf, draftFrom, emitted, lawsOf } from './round.ts
 import { logSoftmaxAt } from './sample.ts';
 import { Session } from './session.ts';
 import { createStats } from './stats.ts';
+import { type ChanceChoice, witnessed } from './witness.ts';
 
 /** A model with the tokenizer of its text. */
 export interface Target {
@@ -124,8 +125,11 @@ async function* run(
   settings: Settings,
   { settle, fail, left }: Ends,
 ): AsyncGenerator<Token, void, void> {
-  const { drafter, verifier, signal } = settings;
-  const noise = createNoise(settings.seed);
+  const { drafter, verifier, signal, onRound } = settings;
+  const seeded = createNoise(settings.seed);
+  const choices: ChanceChoice[] = [];
+  const noise = onRound ? witnessed(seeded, (choice) => choices.push(choice)) : seeded;
+  let index = 0;
   const limit = Math.min(
     settings.maxTokens ?? Number.POSITIVE_INFINITY,
     model.contextLength - prompt.length,
@@ -177,6 +181,17 @@ async function* run(
         shown.push({ id, text, logprob: logSoftmaxAt(fed.logits[row], id), drafted, blockIndex });
       }
       const draftMs = feedStart - draftStart;
+      onRound?.({
+        index: index++,
+        position,
+        draft,
+        verdict,
+        emitted: shown.map(({ id }) => id),
+        law,
+        choices: choices.splice(0),
+        draftMs,
+        targetMs,
+      });
       const depth = depthOf(draft);
       const nodes = draft.tokens.length;
       const accepted = verdict.path.length;

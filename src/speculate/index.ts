@@ -54,3 +54,4 @@ export { greedy } from './verifiers/greedy.ts';
 export { match } from './verifiers/match.ts';
 export { rejection } from './verifiers/rejection.ts';
 export { acceptEqual, type Judge, type Judgement, walk } from './verifiers/walk.ts';
+export type { ChanceChoice, Round } from './witness.ts';

@@ -8,6 +8,7 @@ import type { Session } from './session.ts';
 import type { Verifier } from './verifier.ts';
 import { greedy } from './verifiers/greedy.ts';
 import { match } from './verifiers/match.ts';
+import type { Round } from './witness.ts';
 
 const GenerateSchema = z.strictObject({
   ...SamplingOptions.shape,
@@ -22,6 +23,9 @@ const GenerateSchema = z.strictObject({
   verifier: z.custom<Verifier>(isObject, 'expected a verifier').optional(),
   session: z.custom<Session>(isObject, 'expected a Session').optional(),
   signal: z.custom<AbortSignal>(isObject, 'expected an AbortSignal').optional(),
+  onRound: z
+    .custom<(round: Round) => void>((value) => typeof value === 'function', 'expected a function')
+    .optional(),
 });
 
 /**
@@ -35,6 +39,7 @@ const GenerateSchema = z.strictObject({
  *   The length then depends on the clock; the text does not, unless the verifier promises no more than the same law.
  * - `verifier`: default `greedy` at temperature 0, else `match`.
  * - `session`: goes on with the cache of an earlier call; by default a new one is made and given back.
+ * - `onRound`: called after every round with what happened in it, chance included; changes nothing but the time.
  * - `signal`, `onAbort`: an abort throws the signal's reason (default), or returns what there is.
  */
 export type GenerateOptions = z.input<typeof GenerateSchema>;
