@@ -16,6 +16,7 @@ import type {
   Request,
   ResultData,
 } from './protocol.ts';
+import type { RoundData } from './round.ts';
 import type { StoredModel, StoreProgress } from './store.ts';
 
 /** The part of a `Worker` that is used. */
@@ -36,6 +37,9 @@ export type EngineGenerateOptions = Omit<RemoteGenerateOptions, 'drafter'> & {
         readonly branching?: readonly number[];
       };
   readonly signal?: AbortSignal;
+  /** Called after every round with what happened in it, before its tokens; `candidates` (default 8) of every law. */
+  readonly onRound?: (round: RoundData) => void;
+  readonly candidates?: number;
 };
 
 /** A model in the worker. */
@@ -185,16 +189,23 @@ function reasonOf(signal: AbortSignal | undefined): string {
 function remoteModel(ask: Ask, { model, ...info }: LoadedInfo): RemoteModel {
   const remote: RemoteModel = {
     ...info,
-    generate: (prompt, { signal, drafter, ...options } = {}) =>
-      remoteGeneration((onEvent, stop) =>
+    generate: (prompt, { signal, drafter, onRound, candidates = 8, ...options } = {}) =>
+      remoteGeneration((onToken, stop) =>
         ask(
           'generate',
           {
             model,
             prompt,
             options: { ...options, ...(drafter && { drafter: choiceOf(drafter) }) },
+            candidates: onRound === undefined ? null : candidates,
           },
-          { onEvent, signal: signal ? AbortSignal.any([signal, stop]) : stop },
+          {
+            onEvent(event) {
+              if ('token' in event) onToken(event.token);
+              else onRound?.(event.round);
+            },
+            signal: signal ? AbortSignal.any([signal, stop]) : stop,
+          },
         ),
       ),
     encode: (text) => ask('encode', { model, text }),

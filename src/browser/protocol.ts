@@ -6,6 +6,7 @@ import type { NgramOptions } from '../speculate/drafters/ngram.ts';
 import type { GenerateResult, Prompt, Token } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
 import type { PageFile } from '../tensor/file-source.ts';
+import type { RoundData } from './round.ts';
 import type { StoredModel, StoreProgress } from './store.ts';
 
 /** Where a model comes from: a folder behind a URL, files given to the page, the browser's storage, or files in memory. */
@@ -35,7 +36,7 @@ export type DrafterChoice =
 /** Options of a generation in the worker. */
 export type RemoteGenerateOptions = Omit<
   GenerateOptions,
-  'drafter' | 'verifier' | 'session' | 'signal'
+  'drafter' | 'verifier' | 'session' | 'signal' | 'onRound'
 > & {
   readonly drafter?: DrafterChoice;
   readonly verifier?: 'greedy' | 'match' | 'rejection';
@@ -72,8 +73,10 @@ export interface Calls {
       readonly model: number;
       readonly prompt: Prompt;
       readonly options: RemoteGenerateOptions;
+      /** Candidates of every law in the rounds that are sent; null sends none. */
+      readonly candidates: number | null;
     };
-    readonly event: Token;
+    readonly event: { readonly token: Token } | { readonly round: RoundData };
     readonly value: ResultData;
   };
   store: {

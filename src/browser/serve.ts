@@ -17,6 +17,7 @@ import { type FolderSource, memorySource } from '../tensor/source.ts';
 import { urlSource } from '../tensor/url-source.ts';
 import { packError } from './errors.ts';
 import type { Answer, CallName, Calls, DrafterChoice, Origin, Request } from './protocol.ts';
+import { packRound } from './round.ts';
 import { removeStored, storedModels, storedSource, storeModel } from './store.ts';
 
 /** Opens a backend with the options that the page gave. */
@@ -136,7 +137,7 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
       }
     },
 
-    async generate({ model, prompt, options }, { signal, send }) {
+    async generate({ model, prompt, options, candidates }, { signal, send }) {
       const { drafter, verifier, ...rest } = options;
       if (verifier !== undefined && !(verifier in VERIFIERS))
         throw new OptionError(
@@ -148,8 +149,11 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
         signal,
         ...(drafter && { drafter: drafterOf(model, drafter) }),
         ...(verifier && { verifier: VERIFIERS[verifier] }),
+        ...(candidates !== null && {
+          onRound: (round) => send({ round: packRound(round, loaded.tokenizer, candidates) }),
+        }),
       });
-      for await (const token of generation) send(token);
+      for await (const token of generation) send({ token });
       const { stats, ...result } = await generation.result;
       const { explain, ...figures } = stats;
       return { ...result, stats: figures, explanation: explain() };

@@ -1,7 +1,7 @@
 // Models in a worker of the page: the same tokens as on the page itself, errors of the same classes, and a page that stays free.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connect, type EngineWorker, type RemoteModel } from '../../src/browser/engine.ts';
-import { createEngine, type Engine } from '../../src/browser/index.ts';
+import { createEngine, type Engine, type RoundData } from '../../src/browser/index.ts';
 import { FormatError, OptionError, UnsupportedError } from '../../src/kernels/errors.ts';
 import { wasm } from '../../src/kernels/wasm/index.ts';
 import { load } from '../../src/models/load.ts';
@@ -61,6 +61,31 @@ describe('an engine', () => {
       expect(drafted.tokens).toEqual(plain.tokens);
       expect(drafted.stats.draftedTokens).toBeGreaterThan(0);
     }
+  });
+
+  it('shows its rounds: what was drafted, both laws, the coins and the verdict', async () => {
+    const rounds: RoundData[] = [];
+    const result = await target.generate(PROMPT, {
+      drafter: { kind: 'model', model: draft },
+      draftLength: 3,
+      verifier: 'rejection',
+      temperature: 1,
+      maxTokens: 24,
+      ignoreEos: true,
+      candidates: 5,
+      onRound: (round) => rounds.push(round),
+    });
+    expect(rounds.flatMap(({ emitted }) => emitted)).toEqual(result.tokens);
+    const drafted = rounds.filter(({ nodes }) => nodes.length > 0);
+    expect(drafted.length).toBeGreaterThan(2);
+    for (const { nodes, rows, path, choices } of drafted) {
+      expect(rows.map((row) => row.length)).toEqual([...nodes, null].map(() => 5));
+      expect(nodes.map(({ parent }) => parent)).toEqual(nodes.map((_, node) => node - 1));
+      expect(nodes.flatMap(({ accepted }, node) => (accepted ? [node] : []))).toEqual(path);
+      const [coin] = choices.filter((choice) => choice.kind === 'coin');
+      expect(coin.probability).toBeCloseTo(nodes[0].p / nodes[0].q, 12);
+    }
+    await expect(target.generate(PROMPT, { maxTokens: 2 })).resolves.toBeDefined();
   });
 
   it('loads from files and from memory', async () => {
