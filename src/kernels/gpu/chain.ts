@@ -78,7 +78,11 @@ export function compileChain(
       turn++;
       before = done;
       executor = `${mode} chained`;
-      return lowered.results.map(({ call }) => done[call].toArray());
+      const results = lowered.results.map(({ call }) => done[call].toArray());
+      // Draw calls on a lost context do nothing, and what is read back then is no result.
+      if (kernels[0]?.[0].kernel.context?.isContextLost?.())
+        throw new Error('gpu: the WebGL context is lost');
+      return results;
     },
     destroy() {
       gpu.destroy().catch(() => {});

@@ -28,6 +28,8 @@ export interface GpuKernel<Result = GpuHandle> {
   readonly kernel: {
     readonly constructor: { readonly mode?: string };
     readonly fallbackReason?: string | null;
+    /** In GL modes. */
+    readonly context?: { isContextLost?(): boolean };
   };
 }
 
