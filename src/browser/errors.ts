@@ -2,7 +2,9 @@
 import { FormatError, OptionError, ShapeError, UnsupportedError } from '../kernels/errors.ts';
 import type { ErrorData } from './protocol.ts';
 
-const CLASSES: Readonly<Record<string, new (message: string) => Error>> = {
+type ErrorClass = new (message: string, options?: { readonly cause: unknown }) => Error;
+
+const CLASSES: Readonly<Record<string, ErrorClass>> = {
   FormatError,
   OptionError,
   ShapeError,
@@ -11,15 +13,17 @@ const CLASSES: Readonly<Record<string, new (message: string) => Error>> = {
   TypeError,
 };
 
-/** What crosses of an error, or of whatever else was thrown. */
+/** What crosses of an error and its causes, or of whatever else was thrown. */
 export function packError(error: unknown): ErrorData {
-  if (error instanceof Error) return { name: error.name, message: error.message };
-  return { name: 'Error', message: String(error) };
+  if (!(error instanceof Error)) return { name: 'Error', message: String(error) };
+  const { name, message, cause } = error;
+  return cause === undefined ? { name, message } : { name, message, cause: packError(cause) };
 }
 
-/** The error again, of its own class where it is one of ours. */
-export function unpackError({ name, message }: ErrorData): Error {
-  const Known = CLASSES[name];
-  if (Known !== undefined) return new Known(message);
-  return Object.assign(new Error(message), { name });
+/** The error again with its causes, of its own class where it is one of ours. */
+export function unpackError({ name, message, cause }: ErrorData): Error {
+  const options = cause === undefined ? undefined : { cause: unpackError(cause) };
+  const Known = Object.hasOwn(CLASSES, name) ? CLASSES[name] : undefined;
+  if (Known !== undefined) return new Known(message, options);
+  return Object.assign(new Error(message, options), { name });
 }

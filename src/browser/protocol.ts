@@ -128,4 +128,5 @@ export type Answer =
 export interface ErrorData {
   readonly name: string;
   readonly message: string;
+  readonly cause?: ErrorData;
 }

@@ -77,6 +77,19 @@ describe('mode webgl2', () => {
   it('says that it needs a browser', async () => {
     await expect(gpu({ mode: 'webgl2' })).rejects.toThrow(UnsupportedError);
   });
+
+  it('says that the browser gives no context', async () => {
+    vi.stubGlobal('WebGL2RenderingContext', class {});
+    vi.stubGlobal(
+      'OffscreenCanvas',
+      class {
+        getContext = () => null;
+      },
+    );
+    const opened = gpu({ mode: 'webgl2' });
+    await expect(opened).rejects.toThrow('mode webgl2: expected a context, got null');
+    await expect(opened).rejects.toThrow(UnsupportedError);
+  });
 });
 
 describe('auto', () => {

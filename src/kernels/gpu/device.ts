@@ -40,7 +40,7 @@ export async function webgpuDevice(given?: WebgpuPackage): Promise<DeviceInfo> {
   const { gpu } = scope.navigator ?? {};
   if (gpu === undefined)
     throw new UnsupportedError(
-      'gpu: mode webgpu: expected navigator.gpu, got none; in Node install webgpu@0.6.2 and give it: ' +
+      'gpu: mode webgpu: expected navigator.gpu, got none; take a browser that has it, or in Node install webgpu@0.6.2 and give it: ' +
         "gpu({ mode: 'webgpu', webgpu: await import('webgpu') })",
     );
   const adapter = await gpu.requestAdapter();
@@ -72,8 +72,25 @@ function install({ create, globals }: WebgpuPackage): void {
     });
 }
 
-/** Throws an UnsupportedError where WebGL 2 is missing. */
+/** Throws an UnsupportedError where WebGL 2 is missing, or where the browser gives no context of it. */
 export function checkWebgl2(): void {
-  if (!('WebGL2RenderingContext' in globalThis))
+  const { OffscreenCanvas } = globalThis as {
+    readonly OffscreenCanvas?: new (
+      width: number,
+      height: number,
+    ) => {
+      getContext(
+        kind: string,
+      ): { getExtension(name: string): { loseContext(): void } | null } | null;
+    };
+  };
+  if (!('WebGL2RenderingContext' in globalThis) || OffscreenCanvas === undefined)
     throw new UnsupportedError('gpu: mode webgl2: expected a browser with WebGL 2, got none');
+  const context = new OffscreenCanvas(1, 1).getContext('webgl2');
+  if (context === null)
+    throw new UnsupportedError(
+      'gpu: mode webgl2: expected a context, got null; there is no usable graphics device or driver',
+    );
+  // Browsers give a page a few contexts only.
+  context.getExtension('WEBGL_lose_context')?.loseContext();
 }
