@@ -9,12 +9,16 @@ export const chromiumPath = [process.env.CHROMIUM ?? '', ...PLACES].find((path) 
   existsSync(path),
 );
 
-/** WebGPU on a software adapter, and no requests of the browser's own. */
+/**
+ * WebGPU on a software adapter, no requests of the browser's own, and `gc`: every plan of GPU.js on WebAssembly has a memory of its
+ * own, for which V8 reserves gigabytes of addresses, and a hundred plans in a row run out of them before it collects any.
+ */
 export const FLAGS = [
   '--no-sandbox',
   '--enable-unsafe-webgpu',
   '--disable-background-networking',
   '--disable-component-update',
+  '--js-flags=--expose-gc',
 ];
 
 /** Headers of pages that may share memory among threads. */

@@ -1,21 +1,24 @@
 // Runs of the gpu backend. Everything that touches data waits its turn in one queue, so a program may use the results of
 // another before they are there, and `run` never waits. States live inside the pipeline that writes them.
 import type { Backend, BackendReport, Program } from '../backend.ts';
+import { BLOCK, BLOCK_BYTES, type BlockDType, isBlocked } from '../blocks.ts';
 import { closing } from '../closing.ts';
-import { arrayFor } from '../dtype.ts';
+import { arrayFor, elements, entriesOf } from '../dtype.ts';
 import { ShapeError, UnsupportedError } from '../errors.ts';
-import type { Call, TypedArray, Value } from '../plan.ts';
+import type { Call, DType, TypedArray, Value } from '../plan.ts';
 import { sizeOf } from '../size.ts';
 import { compileChain } from './chain.ts';
 import type { GpuModule } from './gpujs.ts';
 import { argumentData, checkStepIndices, takeInputs } from './inputs.ts';
-import { type Lowered, lower } from './lower.ts';
+import { type Lowered, lower, type Resident } from './lower.ts';
+import { packScales, packWords } from './packed.ts';
 import { type CompiledPlan, compilePlan, type PipelineOptions } from './pipeline.ts';
 import {
   allocBuffer,
   bufferOf,
   checkIntegers,
   checkPresent,
+  contentOf,
   floatsOf,
   type GpuBuffer,
   type Owner,
@@ -68,7 +71,7 @@ export function createGpuBackend(
       );
       const compile = inPlace ? compilePlan : compileChain;
       program.compiled ??= compile(module, lowered, options, (index) =>
-        floatsOf(lowered.constants[index]),
+        residentOf(lowered.constants[index]),
       );
       const arrays = lowered.arguments.map((source) => argumentData(source, inputs));
       const results = await program.compiled.run(arrays, scalars);
@@ -110,16 +113,17 @@ export function createGpuBackend(
     write(buffer, data, at = 0) {
       const target = buffer as GpuBuffer;
       checkIntegers('write', target.dtype, data);
-      if (at < 0 || at + data.length > target.length)
+      const from = entriesOf(target.dtype, at);
+      if (at < 0 || from + data.length > target.data.length)
         throw new ShapeError(
-          `gpu: write: expected elements up to ${target.length}, got ${at} + ${data.length}`,
+          `gpu: write: expected elements up to ${target.length}, got ${at} + ${elementsIn(data, target.dtype)}`,
         );
       if (target.owner !== null)
         throw new UnsupportedError(
           'gpu: write: expected a buffer that no program writes, got a state or a result',
         );
       const set = (source: TypedArray) => {
-        target.data.set(source, at);
+        target.data.set(source, from);
         target.version++;
       };
       if (waiting === 0) set(data);
@@ -133,7 +137,7 @@ export function createGpuBackend(
         bufferOf(value).owner !== null || bufferOf(value).version > 0;
       const lowered = lower(plan, { hasData, inPlace });
       const states = new Set(lowered.states.map(({ value }) => bufferOf(value)));
-      for (const value of lowered.constants) checkPresent('prepare', bufferOf(value));
+      for (const { value } of lowered.constants) checkPresent('prepare', bufferOf(value));
       checkSizes(lowered, options.maxBytes);
       for (const state of states) checkPresent('prepare', state);
       const outputs = plan.outputs.map((value) =>
@@ -152,7 +156,11 @@ export function createGpuBackend(
         dispose() {
           programs.delete(program);
           program.retired ??= new Error('gpu: run: expected a program, got a disposed one');
-          enqueue(() => program.compiled?.destroy());
+          enqueue(() => {
+            program.compiled?.destroy();
+            // Results that are still held must not hold its memory.
+            program.compiled = null;
+          });
         },
       };
       for (const state of states) claim(state, program);
@@ -173,7 +181,7 @@ export function createGpuBackend(
       return queue.then(() => {
         if (source.owner?.failure) throw source.owner.failure;
         checkPresent('read', source);
-        const copy = source.data.slice(from, to);
+        const copy = elements(source.data, source.dtype, from, to).slice();
         checkIntegers('read', source.dtype, copy);
         return copy;
       });
@@ -189,6 +197,17 @@ export function createGpuBackend(
   });
 }
 
+/** What is put on the device of a constant. */
+function residentOf({ value, part }: Resident): Float32Array {
+  if (part === 'elements') return floatsOf(value);
+  const pack = part === 'words' ? packWords : packScales;
+  return pack(contentOf(value) as Uint8Array, value.dtype as BlockDType);
+}
+
+/** Elements of an array of a dtype. */
+const elementsIn = ({ length }: TypedArray, dtype: DType): number =>
+  isBlocked(dtype) ? (length / BLOCK_BYTES[dtype]) * BLOCK : length;
+
 /** Every array is one buffer of the device. */
 function checkSizes({ constants, calls }: Lowered, maxBytes: number): void {
   const check = (what: string, shape: readonly number[]) => {
@@ -198,15 +217,15 @@ function checkSizes({ constants, calls }: Lowered, maxBytes: number): void {
         `gpu: expected arrays of at most ${maxBytes} bytes, which is what the device takes, got ${what} [${shape.join(', ')}] of ${bytes} bytes as f32`,
       );
   };
-  for (const { kind, shape } of constants) check(`a ${kind}`, shape);
+  for (const { value, shape } of constants) check(`a ${value.kind}`, shape);
   for (const { size } of calls) check('a result', size);
 }
 
 /** Resident copies of constants are made once; a change after that would not be seen. */
 function checkConstants(program: GpuProgram): void {
   // What a state held before the first run is used once.
-  const kept = program.lowered.constants.filter((value) => bufferOf(value).owner !== program);
-  const versions = kept.map((value) => bufferOf(value).version);
+  const kept = program.lowered.constants.filter(({ value }) => bufferOf(value).owner !== program);
+  const versions = kept.map(({ value }) => bufferOf(value).version);
   if (program.compiled === null) program.versions = versions;
   else if (versions.some((version, index) => version !== program.versions[index]))
     throw new UnsupportedError(

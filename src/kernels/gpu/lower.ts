@@ -1,15 +1,24 @@
 // Turns a plan into kernel calls over grids: which arrays are resident, which come with every run, and which text runs.
 // Nothing here needs gpu.js or data; pipeline.ts compiles the result.
+import { BLOCK, type BlockDType, isBlocked } from '../blocks.ts';
 import { UnsupportedError } from '../errors.ts';
 import { INDEX_INPUTS } from '../indices.ts';
 import type { Extent, OpName, Plan, Step, Value } from '../plan.ts';
 import { sizeOf } from '../size.ts';
 import * as decoder from './decoder.ts';
 import * as general from './general.ts';
+import { wordsOf } from './packed.ts';
 import { type Emit, type Grid, gridSize, type Scalar, type Template } from './programs.ts';
 
 type Constant = Extract<Value, { readonly kind: 'constant' | 'state' }>;
 type Input = Extract<Value, { readonly kind: 'input' }>;
+
+/** What is made resident of a constant: its elements as f32, or of blocks their words or their scales. */
+export interface Resident {
+  readonly value: Constant;
+  readonly part: 'elements' | 'words' | 'scales';
+  readonly shape: readonly number[];
+}
 
 /** An array that comes with every run: an input, or rows of a table that stays on the host. */
 export type ArgumentSource =
@@ -39,7 +48,7 @@ export interface Result {
 
 export interface Lowered {
   readonly calls: readonly KernelCall[];
-  readonly constants: readonly Constant[];
+  readonly constants: readonly Resident[];
   readonly arguments: readonly ArgumentSource[];
   readonly results: readonly Result[];
   /** The states the plan writes, with the call that holds each, and what it starts with: a constant, or zeros. */
@@ -86,7 +95,7 @@ export function lower(
   }: { readonly hasData: (state: Constant) => boolean; readonly inPlace: boolean },
 ): Lowered {
   const calls: KernelCall[] = [];
-  const constants: Constant[] = [];
+  const constants: Resident[] = [];
   const sources: ArgumentSource[] = [];
   const states: { value: Constant; call: number; initial: number | null }[] = [];
   const grids = new Map<Value, Grid>();
@@ -115,10 +124,29 @@ export function lower(
     };
   };
 
-  const constant = (value: Constant): Grid => {
-    let index = constants.findIndex((other) => sameData(other, value));
-    if (index < 0) index = constants.push(value) - 1;
-    return { source: { kind: 'constant', index }, shape: value.shape };
+  const constant = (
+    value: Constant,
+    part: Resident['part'] = 'elements',
+    shape = value.shape,
+  ): Grid => {
+    let index = constants.findIndex((other) => other.part === part && sameData(other.value, value));
+    if (index < 0) index = constants.push({ value, part, shape }) - 1;
+    return { source: { kind: 'constant', index }, shape };
+  };
+
+  /** Weights in blocks stay packed. */
+  const linearBlocks = ({ inputs, output }: Step, weight: Constant, dtype: BlockDType): Grid => {
+    const [x, , bias] = inputs;
+    const [rows, inner] = weight.shape;
+    const blocks = inner / BLOCK;
+    const parts = {
+      dtype,
+      x: gridOf(x),
+      words: constant(weight, 'words', [rows, blocks * wordsOf(dtype)]),
+      scales: constant(weight, 'scales', [rows, blocks]),
+      bias: bias === undefined ? undefined : gridOf(bias),
+    };
+    return decoder.linearBlocks(emit, parts, output);
   };
 
   const gridOf = (value: Value): Grid => {
@@ -176,6 +204,10 @@ export function lower(
     const [source, index] = inputs;
     if (isEmbedding(step) && source.kind === 'constant' && index.kind === 'input') {
       grids.set(output, argument({ kind: 'rows', table: source, index }, output));
+      continue;
+    }
+    if (step.op === 'linear' && index.kind === 'constant' && isBlocked(index.dtype)) {
+      grids.set(output, linearBlocks(step, index, index.dtype));
       continue;
     }
     const template = TEMPLATES[step.op] as Template<typeof step.op>;

@@ -45,7 +45,7 @@ export async function gpu(options: GpuOptions): Promise<Backend> {
   if (mode === 'webgl2') checkWebgl2();
   const { module, version } = await loadGpujs();
   const notes = [
-    'every value is f32: weights in f16 and bf16 are widened, integers are exact up to 2^24',
+    'every value is f32: weights in f16 and bf16 are widened, of blocks three bytes or six halves share one; integers are exact up to 2^24',
     ...(device === null
       ? []
       : [`device: ${device.name}${device.software ? ', which is software' : ''}`]),

@@ -1,6 +1,5 @@
 // Buffers of the gpu backend: host arrays with a note of who else holds the content, and what f32 storage refuses.
-import { isBlocked } from '../blocks.ts';
-import { arrayFor, fromFloat32, toFloat32 } from '../dtype.ts';
+import { arrayFor, elements, fromFloat32, toFloat32 } from '../dtype.ts';
 import { UnsupportedError } from '../errors.ts';
 import type { Buffer, DType, TypedArray, Value } from '../plan.ts';
 import { sizeOf } from '../size.ts';
@@ -27,19 +26,15 @@ export interface GpuBuffer extends Buffer {
   away: string | null;
 }
 
-/** Zeros. Throws an UnsupportedError for block dtypes. */
-export const allocBuffer = (dtype: DType, length: number): GpuBuffer => {
-  if (isBlocked(dtype))
-    throw new UnsupportedError(`gpu: alloc: expected f32, f16, bf16 or integers, got ${dtype}`);
-  return {
-    dtype,
-    length,
-    data: arrayFor(dtype, length),
-    version: 0,
-    owner: null,
-    away: null,
-  };
-};
+/** Zeros. */
+export const allocBuffer = (dtype: DType, length: number): GpuBuffer => ({
+  dtype,
+  length,
+  data: arrayFor(dtype, length),
+  version: 0,
+  owner: null,
+  away: null,
+});
 
 /** The buffer of a constant or state. */
 export const bufferOf = (value: Value): GpuBuffer => {
@@ -49,9 +44,14 @@ export const bufferOf = (value: Value): GpuBuffer => {
 
 /** The elements of a value as f32; f32 data is not copied. */
 export function floatsOf(value: Value & { readonly offset: number }): Float32Array {
+  return widen(contentOf(value), value.dtype);
+}
+
+/** The elements of a value as they are on the host; bytes for blocks. */
+export function contentOf(value: Value & { readonly offset: number }): TypedArray {
   const { data, owner, dtype } = bufferOf(value);
   if (owner?.failure) throw owner.failure;
-  return widen(data.subarray(value.offset, value.offset + sizeOf(value.shape)), dtype);
+  return elements(data, dtype, value.offset, value.offset + sizeOf(value.shape));
 }
 
 /** Any host array as f32; f32 is not copied. */
