@@ -1,5 +1,5 @@
 // The public API. Everything most programs need; the layers below have entries of their own (`foretoken/kernels`,
-// `/kernels/gpu`, `/tensor`, `/models`, `/speculate`).
+// `/kernels/gpu`, `/tensor`, `/models`, `/speculate`), pages `foretoken/browser`.
 
 export type { Backend, BackendReport } from './kernels/backend.ts';
 export { cpu } from './kernels/cpu/index.ts';

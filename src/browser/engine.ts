@@ -2,6 +2,7 @@
 import type { BackendReport } from '../kernels/backend.ts';
 import { OptionError } from '../kernels/errors.ts';
 import type { LoadProgress } from '../models/load.ts';
+import { deferred } from '../speculate/deferred.ts';
 import type { GenerateResult, Generation, Prompt, Token } from '../speculate/generate.ts';
 import { unpackError } from './errors.ts';
 import type {
@@ -173,7 +174,7 @@ function createLine(worker: EngineWorker): { readonly ask: Ask; close(): void } 
         reject(error) {
           finish();
           // The reason itself, not a copy.
-          reject(signal?.aborted && !(error === gone) ? signal.reason : error);
+          reject(signal?.aborted && error !== gone ? signal.reason : error);
         },
         onEvent,
       });
@@ -233,14 +234,7 @@ function remoteGeneration(
   const stop = new AbortController();
   const tokens: Token[] = [];
   let wake = () => {};
-  let settle: (result: GenerateResult) => void = () => {};
-  let fail: (error: unknown) => void = () => {};
-  const result = new Promise<GenerateResult>((resolve, reject) => {
-    settle = resolve;
-    fail = reject;
-  });
-  // Whoever iterates sees the error there.
-  result.catch(() => {});
+  const { promise: result, resolve: settle, reject: fail } = deferred<GenerateResult>();
   let over = false;
   let begun = false;
   const begin = () => {

@@ -23,5 +23,8 @@ export function createEngine(): Engine {
   const { Worker } = globalThis as unknown as {
     readonly Worker: new (url: string, options: object) => EngineWorker;
   };
-  return connect(new Worker(url, { name: 'foretoken' }));
+  const worker = new Worker(url, { name: 'foretoken' });
+  // The worker has its program; the URL would keep half a megabyte.
+  URL.revokeObjectURL(url);
+  return connect(worker);
 }

@@ -3,6 +3,7 @@
 import { OptionError } from '../kernels/errors.ts';
 import type { Model } from '../models/model.ts';
 import type { Tokenizer } from '../models/tokenizer.ts';
+import { deferred } from './deferred.ts';
 import type { GenerateStats } from './figures.ts';
 import { createNoise } from './noise.ts';
 import { type GenerateOptions, readOptions, type Settings } from './options.ts';
@@ -74,14 +75,7 @@ export function generate(
   const settings = readOptions(options);
   const tokens = tokenize(target.tokenizer, prompt);
   checkPrompt(target.model, tokens, settings);
-  let settle: (result: GenerateResult) => void = () => {};
-  let fail: (error: unknown) => void = () => {};
-  const result = new Promise<GenerateResult>((resolve, reject) => {
-    settle = resolve;
-    fail = reject;
-  });
-  // Somebody who iterates sees the error there; the promise must not raise it a second time.
-  result.catch(() => {});
+  const { promise: result, resolve: settle, reject: fail } = deferred<GenerateResult>();
   const events = run(target, tokens, settings, { settle, fail, left: () => left });
   let started = false;
   let left = false;

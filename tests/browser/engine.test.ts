@@ -166,7 +166,8 @@ describe('an engine', () => {
     await expect(unknown.then()).rejects.toThrow(OptionError);
     const uncloneable = target.generate(PROMPT, { seed: (() => 1) as unknown as number });
     await expect(uncloneable.then()).rejects.toThrow(/sent to a worker/);
-    expect(new UnsupportedError('x')).toBeInstanceOf(Error);
+    const memory = { 'config.json': '{"model_type":"bert"}' };
+    await expect(engine.load({ memory })).rejects.toThrow(UnsupportedError);
   });
 
   it('stops a generation with the reason it is given, and goes on with the next', async () => {

@@ -10,7 +10,8 @@ import { sizeOf } from '../size.ts';
 import { compileChain } from './chain.ts';
 import type { GpuModule } from './gpujs.ts';
 import { argumentData, checkStepIndices, takeInputs } from './inputs.ts';
-import { type Lowered, lower, type Resident } from './lower.ts';
+import { lower } from './lower.ts';
+import type { Lowered, Resident } from './lowered.ts';
 import { packScales, packWords } from './packed.ts';
 import { type CompiledPlan, compilePlan, type PipelineOptions } from './pipeline.ts';
 import {

@@ -3,7 +3,7 @@
 // texture cannot be read while it is written: a state has two kernels that take turns.
 import { UnsupportedError } from '../errors.ts';
 import type { GpuKernel, GpuModule, GpuTexture } from './gpujs.ts';
-import type { KernelCall, Lowered } from './lower.ts';
+import type { KernelCall, Lowered } from './lowered.ts';
 import { argumentShape, type CompiledPlan, gridArray, type PipelineOptions } from './pipeline.ts';
 import type { GridSource } from './programs.ts';
 

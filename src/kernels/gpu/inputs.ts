@@ -3,7 +3,7 @@ import { ShapeError } from '../errors.ts';
 import { checkIndices, INDEX_INPUTS, type IndexedInput } from '../indices.ts';
 import type { Call, TypedArray, Value } from '../plan.ts';
 import { sizeOf } from '../size.ts';
-import type { ArgumentSource, Lowered } from './lower.ts';
+import type { ArgumentSource, Lowered } from './lowered.ts';
 import { argumentShape } from './pipeline.ts';
 import { checkIntegers, floatsOf, widen } from './storage.ts';
 

@@ -2,7 +2,7 @@
 // is taken on trust: after every run the pipeline must say that what was asked for is what ran.
 import { UnsupportedError } from '../errors.ts';
 import type { GpuArray, GpuHandle, GpuKernel, GpuMode, GpuModule, GpuPipeline } from './gpujs.ts';
-import type { ArgumentSource, KernelCall, Lowered } from './lower.ts';
+import type { ArgumentSource, KernelCall, Lowered } from './lowered.ts';
 import { type GridSource, gridSize, type Scalar } from './programs.ts';
 
 /** Which executor, and how. */
