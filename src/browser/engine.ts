@@ -2,6 +2,7 @@
 import type { BackendReport } from '../kernels/backend.ts';
 import { OptionError } from '../kernels/errors.ts';
 import type { LoadProgress } from '../models/load.ts';
+import type { LadderPoint } from '../models/model.ts';
 import { deferred } from '../speculate/deferred.ts';
 import type { GenerateResult, Generation, Prompt, Token } from '../speculate/generate.ts';
 import { unpackError } from './errors.ts';
@@ -51,6 +52,11 @@ export interface RemoteModel extends Omit<LoadedInfo, 'model'> {
   encode(text: string): Promise<readonly number[]>;
   /** What really runs, as it is now. */
   currentReport(): Promise<BackendReport>;
+  /** Medians of the times of forwards of so many rows each, measured now in `turns` (default 7) turns: what checking costs. */
+  ladder(
+    rows: readonly number[],
+    options?: { readonly turns?: number; readonly signal?: AbortSignal },
+  ): Promise<readonly LadderPoint[]>;
   /** Frees it. Models that draft for others have to outlive them. */
   dispose(): Promise<void>;
 }
@@ -211,6 +217,7 @@ function remoteModel(ask: Ask, { model, ...info }: LoadedInfo): RemoteModel {
       ),
     encode: (text) => ask('encode', { model, text }),
     currentReport: () => ask('report', { model }),
+    ladder: (rows, { turns, signal } = {}) => ask('ladder', { model, rows, turns }, { signal }),
     async dispose() {
       await ask('dispose', { model });
     },

@@ -11,7 +11,7 @@ export {
   type RemoteModel,
 } from './engine.ts';
 export type { BackendChoice, DrafterChoice, Origin, RemoteLoadOptions } from './protocol.ts';
-export type { Candidate, ChoiceData, NodeData, RoundData } from './round.ts';
+export type { Candidate, ChoiceData, NodeData, Outcome, RoundData, Runner } from './round.ts';
 export type { StoredModel, StoreProgress } from './store.ts';
 
 /**

@@ -1,6 +1,7 @@
 // What a page and its worker say to each other. Types only; everything here survives a structured clone.
 import type { BackendReport } from '../kernels/backend.ts';
 import type { LoadOptions } from '../models/load.ts';
+import type { LadderPoint } from '../models/model.ts';
 import type { DraftModelOptions } from '../speculate/drafters/model.ts';
 import type { NgramOptions } from '../speculate/drafters/ngram.ts';
 import type { GenerateResult, Prompt, Token } from '../speculate/generate.ts';
@@ -103,6 +104,15 @@ export interface Calls {
     readonly params: { readonly model: number };
     readonly event: never;
     readonly value: BackendReport;
+  };
+  ladder: {
+    readonly params: {
+      readonly model: number;
+      readonly rows: readonly number[];
+      readonly turns?: number | undefined;
+    };
+    readonly event: never;
+    readonly value: readonly LadderPoint[];
   };
   dispose: {
     readonly params: { readonly model: number };

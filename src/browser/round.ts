@@ -4,11 +4,26 @@ import type { Law } from '../speculate/law.ts';
 import { massOf, mostProbable } from '../speculate/sample.ts';
 import type { ChanceChoice, Round } from '../speculate/witness.ts';
 
-/** A token with its text and a probability. */
+/** A token that could stand somewhere, with its probabilities there. */
 export interface Candidate {
   readonly token: number;
   readonly text: string;
+  /** Under the target's law. */
+  readonly p: number;
+  /** Under the drafter's law; null where nothing was drafted. */
+  readonly q: number | null;
+}
+
+/** A token that could be chosen, with its probability. */
+export interface Outcome {
+  readonly token: number;
+  readonly text: string;
   readonly probability: number;
+}
+
+/** A token in a race: it arrives after -ln(number) / probability. */
+export interface Runner extends Outcome {
+  readonly number: number;
 }
 
 /** A drafted token. */
@@ -24,21 +39,23 @@ export interface NodeData {
   readonly p: number;
 }
 
-/** A choice of chance without its law. */
+type Choice<Kind extends ChanceChoice['kind']> = Extract<ChanceChoice, { readonly kind: Kind }>;
+
+/** A choice of chance: of its law the most probable tokens, and those that were chosen. */
 export type ChoiceData =
-  | Extract<ChanceChoice, { readonly kind: 'coin' }>
-  | (Omit<Extract<ChanceChoice, { readonly kind: 'pick' | 'race' }>, 'law' | 'result'> & {
-      readonly result: readonly number[];
-      /** The most probable tokens of the law it was drawn from. */
-      readonly candidates: readonly Candidate[];
-    });
+  | Choice<'coin'>
+  | (Omit<Choice<'pick'>, 'law'> & { readonly candidates: readonly Outcome[] })
+  | (Omit<Choice<'race'>, 'law' | 'number'> & { readonly candidates: readonly Runner[] });
 
 /** A round that survives a structured clone. */
 export interface RoundData {
   readonly index: number;
   readonly position: number;
   readonly nodes: readonly NodeData[];
-  /** The target's law after the text (row 0) and after node i (row 1 + i): its most probable tokens. */
+  /**
+   * After the text (row 0) and after node i (row 1 + i): the most probable tokens of the target and of the drafter, and those
+   * that were drafted there, in falling order of p, then of q.
+   */
   readonly rows: readonly (readonly Candidate[])[];
   readonly choices: readonly ChoiceData[];
   readonly path: readonly number[];
@@ -49,35 +66,66 @@ export interface RoundData {
   readonly targetMs: number;
 }
 
-/** The round with `top` candidates of every law. Computes the target's laws of all rows, also of those nobody judged. */
+/** The round with `top` tokens of every law, and a few more. Computes the target's laws of all rows, also of those nobody judged. */
 export function packRound(round: Round, tokenizer: Tokenizer, top: number): RoundData {
-  const { draft, verdict, choices, index, position, emitted, draftMs, targetMs } = round;
+  const { draft, verdict, index, position, emitted, draftMs, targetMs } = round;
   const text = (token: number) => tokenizer.decode([token]);
-  const candidates = (law: Law): Candidate[] =>
-    mostProbable(law, top).map((token) => ({
+  const accepted = new Set(verdict.path);
+  const parentOf = (node: number) => (draft.parents ? draft.parents[node] : node - 1);
+  const nodes = draft.tokens.map(({ token, law }, node) => ({
+    token,
+    text: text(token),
+    parent: parentOf(node),
+    accepted: accepted.has(node),
+    q: massOf(law, token),
+    p: massOf(round.law(1 + parentOf(node)), token),
+  }));
+
+  const row = (at: number): Candidate[] => {
+    const law = round.law(at);
+    const children = nodes.flatMap(({ parent }, node) => (parent === at - 1 ? [node] : []));
+    const draftLaw = children.length > 0 ? round.draftLaw(children[0]) : null;
+    const drafted = children.map((node) => nodes[node].token);
+    const tokens = new Set([
+      ...mostProbable(law, top),
+      ...(draftLaw ? mostProbable(draftLaw, top) : []),
+      ...drafted,
+    ]);
+    const all = [...tokens].map((token) => ({
+      token,
+      text: text(token),
+      p: massOf(law, token),
+      q: draftLaw && massOf(draftLaw, token),
+    }));
+    return all.sort((a, b) => b.p - a.p || (b.q ?? 0) - (a.q ?? 0));
+  };
+
+  const outcomes = (law: Law, chosen: readonly number[]): Outcome[] =>
+    [...new Set([...mostProbable(law, top), ...chosen])].map((token) => ({
       token,
       text: text(token),
       probability: massOf(law, token),
     }));
-  const accepted = new Set(verdict.path);
-  const parentOf = (node: number) => (draft.parents ? draft.parents[node] : node - 1);
+  const choice = (made: ChanceChoice): ChoiceData => {
+    if (made.kind === 'coin') return made;
+    if (made.kind === 'pick') {
+      const { law, ...rest } = made;
+      return { ...rest, candidates: outcomes(law, [made.result]) };
+    }
+    const { law, number, ...rest } = made;
+    const candidates = outcomes(law, made.result).map((each) => ({
+      ...each,
+      number: number(each.token),
+    }));
+    return { ...rest, candidates };
+  };
+
   return {
     index,
     position,
-    nodes: draft.tokens.map(({ token, law }, node) => ({
-      token,
-      text: text(token),
-      parent: parentOf(node),
-      accepted: accepted.has(node),
-      q: massOf(law, token),
-      p: massOf(round.law(1 + parentOf(node)), token),
-    })),
-    rows: [...draft.tokens, null].map((_, row) => candidates(round.law(row))),
-    choices: choices.map((choice): ChoiceData => {
-      if (choice.kind === 'coin') return choice;
-      const { law, result, ...rest } = choice;
-      return { ...rest, result: [result].flat(), candidates: candidates(law) };
-    }),
+    nodes,
+    rows: [...nodes, null].map((_, at) => row(at)),
+    choices: round.choices.map(choice),
     path: verdict.path,
     next: { token: verdict.next, text: text(verdict.next) },
     kind: verdict.kind,

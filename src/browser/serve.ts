@@ -3,6 +3,7 @@ import type { Backend } from '../kernels/backend.ts';
 import { cpu } from '../kernels/cpu/index.ts';
 import { OptionError } from '../kernels/errors.ts';
 import { type WasmOptions, wasm } from '../kernels/wasm/index.ts';
+import { timeRows } from '../models/ladder.ts';
 import { type LoadedModel, load } from '../models/load.ts';
 import type { Drafter } from '../speculate/drafter.ts';
 import { draftModel } from '../speculate/drafters/model.ts';
@@ -169,6 +170,8 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
 
     encode: ({ model, text }) => find(model).loaded.tokenizer.encode(text),
     report: ({ model }) => find(model).loaded.model.report,
+    ladder: ({ model, ...options }, { signal }) =>
+      timeRows(find(model).loaded.model, { ...options, signal }),
 
     dispose({ model }) {
       models.get(model)?.dispose();

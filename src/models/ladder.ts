@@ -1,7 +1,8 @@
 // What a forward costs by its number of rows, on this machine, for these weights. Every forward that a model runs is a
 // measurement; `measureLadder` takes the first few. The logarithm of a time is a level, which all row counts share (code that
 // warms up, a longer text, a busy machine), plus a shape by rows, so that one count that is seen keeps the others current.
-import type { Cache, Ladder, LadderPoint, Model } from './model.ts';
+import { OptionError } from '../kernels/errors.ts';
+import type { Cache, Ladder, LadderPoint, Model, Sequence } from './model.ts';
 
 /** How much of a surprise goes to the level, and at least to the shape of the rows that were measured. */
 const LEVEL_GAIN = 0.1;
@@ -137,13 +138,67 @@ export async function measureLadder(
       if (turn === 1) await new Promise((done) => setTimeout(done, COMPILE_MS));
       for (const rows of MEASURED_ROWS) {
         if (rows > most) continue;
-        const draft = { tokens: Array.from({ length: rows - 1 }, () => 0) };
-        await model.forward(cache, [{ sequence, tokens: [0], draft }], { signal });
-        sequence.truncate(0);
+        await forwardRows(model, cache, { sequence, rows, signal });
         if (clock() - start >= budgetMs) return;
       }
     }
   } finally {
     sequence.free();
   }
+}
+
+/**
+ * The ladder as it is measured, for people: medians of `turns` (default 7) forwards of each of `rows`, in turns, after one of each
+ * that warms up. The estimates of the model learn from them as from every forward.
+ */
+export async function timeRows(
+  model: Model,
+  options: {
+    readonly rows: readonly number[];
+    readonly turns?: number | undefined;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<LadderPoint[]> {
+  const { rows: counts, turns = 7, signal } = options;
+  const most = Math.min(model.maxRows, model.contextLength);
+  for (const rows of counts)
+    if (!(Number.isInteger(rows) && rows >= 1 && rows <= most))
+      throw new OptionError(`ladder: rows: expected whole numbers from 1 to ${most}, got ${rows}`);
+  if (!(Number.isInteger(turns) && turns >= 1))
+    throw new OptionError(`ladder: turns: expected a whole number from 1, got ${turns}`);
+  const cache = model.createCache({ slots: Math.max(1, ...counts) });
+  const sequence = cache.sequence();
+  const times = counts.map((): number[] => []);
+  try {
+    for (let turn = 0; turn <= turns; turn++)
+      for (const [index, rows] of counts.entries()) {
+        const start = performance.now();
+        await forwardRows(model, cache, { sequence, rows, signal });
+        if (turn > 0) times[index].push(performance.now() - start);
+      }
+  } finally {
+    cache.dispose();
+  }
+  return counts.map((rows, index) => ({ rows, ms: median(times[index]), samples: turns }));
+}
+
+/** A forward of made-up rows, which leaves the sequence empty. */
+async function forwardRows(
+  model: Model,
+  cache: Cache,
+  given: {
+    readonly sequence: Sequence;
+    readonly rows: number;
+    readonly signal: AbortSignal | undefined;
+  },
+): Promise<void> {
+  const { sequence, rows, signal } = given;
+  const draft = { tokens: Array.from({ length: rows - 1 }, () => 0) };
+  await model.forward(cache, [{ sequence, tokens: [0], draft }], { signal });
+  sequence.truncate(0);
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 }

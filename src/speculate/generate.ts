@@ -5,6 +5,7 @@ import type { Model } from '../models/model.ts';
 import type { Tokenizer } from '../models/tokenizer.ts';
 import { deferred } from './deferred.ts';
 import type { GenerateStats } from './figures.ts';
+import type { Law } from './law.ts';
 import { createNoise } from './noise.ts';
 import { type GenerateOptions, readOptions, type Settings } from './options.ts';
 import { createOutput, type FinishReason } from './output.ts';
@@ -14,7 +15,7 @@ import { committedHidden, depthOf, draftFrom, emitted, lawsOf } from './round.ts
 import { logSoftmaxAt } from './sample.ts';
 import { Session } from './session.ts';
 import { createStats } from './stats.ts';
-import { type ChanceChoice, witnessed } from './witness.ts';
+import { createWitness } from './witness.ts';
 
 /** A model with the tokenizer of its text. */
 export interface Target {
@@ -121,8 +122,11 @@ async function* run(
 ): AsyncGenerator<Token, void, void> {
   const { drafter, verifier, signal, onRound } = settings;
   const seeded = createNoise(settings.seed);
-  const choices: ChanceChoice[] = [];
-  const noise = onRound ? witnessed(seeded, (choice) => choices.push(choice)) : seeded;
+  const witness = onRound && createWitness(seeded, verifier);
+  const noise = witness?.noise ?? seeded;
+  const draw =
+    witness?.draw ??
+    ((law: Law, at: number, count: number) => verifier.draw(law, at, count, noise));
   let index = 0;
   const limit = Math.min(
     settings.maxTokens ?? Number.POSITIVE_INFINITY,
@@ -154,7 +158,7 @@ async function* run(
         maxDepth: choice.levels,
         hidden,
         law: lawOf,
-        draw: (law, at, count) => verifier.draw(law, at, count, noise),
+        draw,
         signal,
       });
       const feedStart = performance.now();
@@ -182,7 +186,7 @@ async function* run(
         verdict,
         emitted: shown.map(({ id }) => id),
         law,
-        choices: choices.splice(0),
+        ...witness!.report(draft),
         draftMs,
         targetMs,
       });

@@ -1,8 +1,8 @@
-// What happened in a round, for those who want to see it: the draft, the target's laws, every choice of chance, the verdict.
-import type { Draft } from './drafter.ts';
+// What happened in a round, for those who want to see it: the draft, the laws of both models, every choice of chance, the verdict.
+import type { Draft, Drawn } from './drafter.ts';
 import type { Law } from './law.ts';
 import type { Noise, Purpose, SeededNoise } from './noise.ts';
-import type { Verdict } from './verifier.ts';
+import type { Verdict, Verifier } from './verifier.ts';
 
 /** A choice that chance has made, in the order in which it was asked for. */
 export type ChanceChoice = { readonly purpose: Purpose; readonly position: number } & (
@@ -24,6 +24,8 @@ export type ChanceChoice = { readonly purpose: Purpose; readonly position: numbe
       readonly kind: 'race';
       readonly law: Law;
       readonly result: readonly number[];
+      /** The number of a token: it arrives after -ln(number) / probability. */
+      number(token: number): number;
     }
 );
 
@@ -39,20 +41,57 @@ export interface Round {
   readonly emitted: readonly number[];
   /** The target's law after the text (row 0) and after node i (row 1 + i), as the verifier sees it. */
   law(row: number): Law;
+  /** The drafter's law at node i, also where the token is stated as a point; the stated law of a token that was not drawn. */
+  draftLaw(node: number): Law;
   readonly choices: readonly ChanceChoice[];
   readonly draftMs: number;
   readonly targetMs: number;
 }
 
+/** Sees what chance and drafter do in a round. */
+export interface Witness {
+  /** The same noise, watched. */
+  readonly noise: Noise;
+  /** As the verifier draws, watched. */
+  draw(law: Law, position: number, count: number): readonly Drawn[];
+  /** What was seen since it was asked last. */
+  report(draft: Draft): Pick<Round, 'choices' | 'draftLaw'>;
+}
+
+/** A witness of the choices that `verifier` makes with the noise of a seed. */
+export function createWitness(seeded: SeededNoise, verifier: Verifier): Witness {
+  let choices: ChanceChoice[] = [];
+  let laws = new Map<Drawn, Law>();
+  const noise = watched(seeded, (choice) => choices.push(choice));
+  return {
+    noise,
+    draw(law, position, count) {
+      const drawn = verifier.draw(law, position, count, noise);
+      for (const each of drawn) laws.set(each, law);
+      return drawn;
+    },
+    report({ tokens }) {
+      const [seen, drawnFrom] = [choices, laws];
+      choices = [];
+      laws = new Map();
+      return {
+        choices: seen,
+        draftLaw: (node) => drawnFrom.get(tokens[node]) ?? tokens[node].law,
+      };
+    },
+  };
+}
+
 /** The same noise, and `see` is told of every choice. */
-export function witnessed(
+function watched(
   { race, coin, pick, uniform }: SeededNoise,
   see: (choice: ChanceChoice) => void,
 ): Noise {
   return {
     race(purpose, position, law, count) {
       const result = race(purpose, position, law, count);
-      see({ kind: 'race', purpose, position, law, result });
+      const number = (token: number) => uniform(purpose, position, token);
+      see({ kind: 'race', purpose, position, law, result, number });
       return result;
     },
     coin(purpose, position, token, probability) {

@@ -1,7 +1,12 @@
 // Models in a worker of the page: the same tokens as on the page itself, errors of the same classes, and a page that stays free.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connect, type EngineWorker, type RemoteModel } from '../../src/browser/engine.ts';
-import { createEngine, type Engine, type RoundData } from '../../src/browser/index.ts';
+import {
+  createEngine,
+  type Engine,
+  type NodeData,
+  type RoundData,
+} from '../../src/browser/index.ts';
 import { FormatError, OptionError, UnsupportedError } from '../../src/kernels/errors.ts';
 import { wasm } from '../../src/kernels/wasm/index.ts';
 import { load } from '../../src/models/load.ts';
@@ -21,6 +26,8 @@ beforeAll(async () => {
   draft = await engine.load(DRAFT);
 });
 afterAll(() => engine.dispose());
+
+const pick = ({ token, p, q }: NodeData) => ({ token, p, q });
 
 const isolated = (globalThis as unknown as { readonly crossOriginIsolated: boolean })
   .crossOriginIsolated;
@@ -79,13 +86,54 @@ describe('an engine', () => {
     const drafted = rounds.filter(({ nodes }) => nodes.length > 0);
     expect(drafted.length).toBeGreaterThan(2);
     for (const { nodes, rows, path, choices } of drafted) {
-      expect(rows.map((row) => row.length)).toEqual([...nodes, null].map(() => 5));
+      expect(rows).toHaveLength(nodes.length + 1);
+      for (const [row, candidates] of rows.entries()) {
+        expect(candidates.length).toBeGreaterThanOrEqual(5);
+        expect(candidates.length).toBeLessThanOrEqual(11);
+        expect(candidates.every(({ q }) => (q === null) === (row === nodes.length))).toBe(true);
+        const at = candidates.find(({ token }) => token === nodes[row]?.token);
+        expect(at).toEqual(row < nodes.length ? { ...at, ...pick(nodes[row]) } : undefined);
+      }
       expect(nodes.map(({ parent }) => parent)).toEqual(nodes.map((_, node) => node - 1));
       expect(nodes.flatMap(({ accepted }, node) => (accepted ? [node] : []))).toEqual(path);
       const [coin] = choices.filter((choice) => choice.kind === 'coin');
       expect(coin.probability).toBeCloseTo(nodes[0].p / nodes[0].q, 12);
     }
     await expect(target.generate(PROMPT, { maxTokens: 2 })).resolves.toBeDefined();
+  });
+
+  it('shows the law of the drafter and the numbers of the race also where a draft is stated as a point', async () => {
+    const rounds: RoundData[] = [];
+    await target.generate(PROMPT, {
+      drafter: { kind: 'model', model: draft, branching: [2, 1] },
+      draftLength: 2,
+      temperature: 0.8,
+      maxTokens: 24,
+      ignoreEos: true,
+      onRound: (round) => rounds.push(round),
+    });
+    const drafted = rounds.filter(({ nodes }) => nodes.length > 0);
+    expect(drafted.length).toBeGreaterThan(2);
+    for (const { nodes, rows, choices } of drafted) {
+      expect(nodes.every(({ q }) => q === 1)).toBe(true);
+      expect(rows[0].filter(({ q }) => q! > 0 && q! < 1).length).toBeGreaterThan(1);
+      for (const choice of choices) {
+        if (choice.kind !== 'race') throw new Error(`expected a race, got a ${choice.kind}`);
+        const times = choice.candidates.map((each) => -Math.log(each.number) / each.probability);
+        expect(choice.candidates[times.indexOf(Math.min(...times))].token).toBe(choice.result[0]);
+      }
+    }
+  });
+
+  it('measures the ladder of a model', async () => {
+    const ladder = await target.ladder([1, 2, 5], { turns: 3 });
+    expect(ladder.map(({ rows, samples }) => [rows, samples])).toEqual([
+      [1, 3],
+      [2, 3],
+      [5, 3],
+    ]);
+    expect(ladder.every(({ ms }) => ms >= 0)).toBe(true);
+    await expect(target.ladder([0])).rejects.toThrow('ladder: rows: expected whole numbers from 1');
   });
 
   it('loads from files and from memory', async () => {

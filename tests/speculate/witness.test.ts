@@ -71,6 +71,7 @@ describe('onRound', () => {
       expect(flips.some(({ result }) => !result)).toBe(kind === 'recovered');
       for (const [depth, { token, probability }] of flips.entries()) {
         const { law, token: proposed } = round.draft.tokens[depth];
+        expect(round.draftLaw(depth)).toBe(law);
         expect(token).toBe(proposed);
         const ratio = massOf(round.law(depth), token) / massOf(law, token);
         expect(probability).toBeCloseTo(ratio, 12);
@@ -88,6 +89,18 @@ describe('onRound', () => {
       const races = round.choices.filter((choice) => choice.kind === 'race');
       expect(races).toHaveLength(round.choices.length);
       expect(races.every(({ purpose }) => purpose === 'shared')).toBe(true);
+      for (const { law, result, number } of races) {
+        const time = (token: number) => -Math.log(number(token)) / massOf(law, token);
+        if ('point' in law) continue;
+        const others = [...law.probs.keys()].filter((token) => !result.includes(token));
+        expect(Math.min(...others.map(time))).toBeGreaterThan(time(result.at(-1)!));
+      }
+      // Stated as points, drawn from laws.
+      for (const [node, { token, law }] of round.draft.tokens.entries()) {
+        expect(law).toEqual({ point: token });
+        const mass = massOf(round.draftLaw(node), token);
+        expect(mass > 0 && mass < 1).toBe(true);
+      }
       // The last races are the target's, one for each emitted token of the verdict.
       const tokens = [...nodeAt(round), round.verdict.next];
       expect(races.slice(-tokens.length).map(({ result }) => result[0])).toEqual(tokens);
