@@ -54,7 +54,7 @@ export interface RoundData {
   readonly nodes: readonly NodeData[];
   /**
    * After the text (row 0) and after node i (row 1 + i): the most probable tokens of the target and of the drafter, and those
-   * that were drafted there, in falling order of p, then of q.
+   * that were drafted or came next there, in falling order of p, then of q.
    */
   readonly rows: readonly (readonly Candidate[])[];
   readonly choices: readonly ChoiceData[];
@@ -81,6 +81,7 @@ export function packRound(round: Round, tokenizer: Tokenizer, top: number): Roun
     p: massOf(round.law(1 + parentOf(node)), token),
   }));
 
+  const lastRow = 1 + (verdict.path.at(-1) ?? -1);
   const row = (at: number): Candidate[] => {
     const law = round.law(at);
     const children = nodes.flatMap(({ parent }, node) => (parent === at - 1 ? [node] : []));
@@ -90,6 +91,7 @@ export function packRound(round: Round, tokenizer: Tokenizer, top: number): Roun
       ...mostProbable(law, top),
       ...(draftLaw ? mostProbable(draftLaw, top) : []),
       ...drafted,
+      ...(at === lastRow ? [verdict.next] : []),
     ]);
     const all = [...tokens].map((token) => ({
       token,

@@ -1,7 +1,7 @@
 // The worker's side: models live here, so that a page that shows their text never waits for them.
 import type { Backend } from '../kernels/backend.ts';
 import { cpu } from '../kernels/cpu/index.ts';
-import { OptionError } from '../kernels/errors.ts';
+import { OptionError, UnsupportedError } from '../kernels/errors.ts';
 import { type WasmOptions, wasm } from '../kernels/wasm/index.ts';
 import { timeRows } from '../models/ladder.ts';
 import { type LoadedModel, load } from '../models/load.ts';
@@ -17,7 +17,15 @@ import { fileSource } from '../tensor/file-source.ts';
 import { type FolderSource, memorySource } from '../tensor/source.ts';
 import { urlSource } from '../tensor/url-source.ts';
 import { packError } from './errors.ts';
-import type { Answer, CallName, Calls, DrafterChoice, Origin, Request } from './protocol.ts';
+import type {
+  Answer,
+  BackendChoice,
+  CallName,
+  Calls,
+  DrafterChoice,
+  Origin,
+  Request,
+} from './protocol.ts';
 import { packRound } from './round.ts';
 import { removeStored, storedModels, storedSource, storeModel } from './store.ts';
 
@@ -82,6 +90,7 @@ export function serve(port: Port, backends: Readonly<Record<string, OpenBackend>
 }
 
 function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handlers {
+  const pool = createPool(backends);
   const models = new Map<
     number,
     { readonly loaded: LoadedModel; readonly drafters: Map<string, Drafter>; dispose(): void }
@@ -109,12 +118,16 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
   return {
     async load({ origin, options }, { signal, send }) {
       const { backend: choice, ...rest } = options;
-      const backend = choice === undefined ? undefined : await openBackend(backends, choice);
+      const lease = await pool.lease(choice ?? { name: 'wasm' }).catch((error) => {
+        // `load` then has a backend for where there is no WebAssembly, and a note that says so.
+        if (choice === undefined && error instanceof UnsupportedError) return undefined;
+        throw error;
+      });
       try {
         const loaded = await load(await sourceOf(origin), {
           ...rest,
           signal,
-          ...(backend && { backend }),
+          ...(lease && { backend: lease.backend }),
           onProgress: send,
         });
         const { config, contextLength, report } = loaded.model;
@@ -126,14 +139,14 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
           dispose() {
             for (const drafter of drafters.values()) drafter.dispose?.();
             loaded.dispose();
-            backend?.dispose();
+            lease?.end();
           },
         });
         const { vocab, width, layers } = config;
         const parameters = { vocab, width, layers };
         return { model, loadMs: loaded.loadMs, report, parameters, contextLength };
       } catch (error) {
-        backend?.dispose();
+        lease?.end();
         throw error;
       }
     },
@@ -189,9 +202,51 @@ async function sourceOf(origin: Origin): Promise<FolderSource> {
   return memorySource(origin.memory, origin.name);
 }
 
+/** A backend that a model may use until it is disposed. */
+interface Lease {
+  readonly backend: Backend;
+  end(): void;
+}
+
+/**
+ * Models that ask for the same backend get the same one, so that a target and its drafter share their threads instead of
+ * waiting for each other's. It goes with its last model; a device that was lost is thus opened anew.
+ */
+function createPool(backends: Readonly<Record<string, OpenBackend>>): {
+  lease(choice: BackendChoice): Promise<Lease>;
+} {
+  const open = new Map<string, { readonly backend: Promise<Backend>; users: number }>();
+  return {
+    async lease(choice) {
+      const key = JSON.stringify(choice);
+      const entry = open.get(key) ?? { backend: openBackend(backends, choice), users: 0 };
+      open.set(key, entry);
+      entry.users += 1;
+      const leave = () => {
+        entry.users -= 1;
+        if (entry.users > 0) return false;
+        open.delete(key);
+        return true;
+      };
+      try {
+        const backend = await entry.backend;
+        return {
+          backend,
+          end() {
+            if (leave()) backend.dispose();
+          },
+        };
+      } catch (error) {
+        leave();
+        throw error;
+      }
+    },
+  };
+}
+
 async function openBackend(
   backends: Readonly<Record<string, OpenBackend>>,
-  { name, options = {} }: { readonly name: string; readonly options?: object },
+  { name, options = {} }: BackendChoice,
 ): Promise<Backend> {
   const open = Object.hasOwn(backends, name) ? backends[name] : undefined;
   if (open === undefined)

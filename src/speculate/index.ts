@@ -38,7 +38,7 @@ export {
   SamplingOptions,
   type SamplingSettings,
 } from './processors.ts';
-export { type Proof, type ProveOptions, prove, type SequenceLaw } from './prove.ts';
+export { emit, type Proof, type ProveOptions, prove, type SequenceLaw } from './prove.ts';
 export {
   argmax,
   logSoftmaxAt,

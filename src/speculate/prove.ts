@@ -66,6 +66,17 @@ export function prove(options: ProveOptions): Proof {
   return { emitted, target: wanted, maxError, blocks, expectedTokens };
 }
 
+/**
+ * One text of branching.length + 1 tokens as a generation with this noise would emit it, in as many rounds as it takes: what
+ * a test by counting needs beside the proof.
+ */
+export function emit(options: ProveOptions, noise: Noise): readonly number[] {
+  check(options);
+  const { branching, prompt = [0] } = options;
+  const length = branching.length + 1;
+  return play({ ...options, rounds: length }, prompt, length, noise).tokens.slice(0, length);
+}
+
 function check({ vocabulary, branching, rounds = 1, prompt = [0] }: ProveOptions): void {
   if (!Number.isInteger(vocabulary) || vocabulary < 1)
     throw new OptionError(`prove: vocabulary: expected a whole number from 1, got ${vocabulary}`);

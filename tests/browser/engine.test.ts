@@ -85,13 +85,14 @@ describe('an engine', () => {
     expect(rounds.flatMap(({ emitted }) => emitted)).toEqual(result.tokens);
     const drafted = rounds.filter(({ nodes }) => nodes.length > 0);
     expect(drafted.length).toBeGreaterThan(2);
-    for (const { nodes, rows, path, choices } of drafted) {
+    for (const { nodes, rows, path, choices, next } of drafted) {
       expect(rows).toHaveLength(nodes.length + 1);
       for (const [row, candidates] of rows.entries()) {
         expect(candidates.length).toBeGreaterThanOrEqual(5);
-        expect(candidates.length).toBeLessThanOrEqual(11);
+        expect(candidates.length).toBeLessThanOrEqual(12);
         expect(candidates.every(({ q }) => (q === null) === (row === nodes.length))).toBe(true);
         const at = candidates.find(({ token }) => token === nodes[row]?.token);
+        if (row === path.length) expect(candidates.map(({ token }) => token)).toContain(next.token);
         expect(at).toEqual(row < nodes.length ? { ...at, ...pick(nodes[row]) } : undefined);
       }
       expect(nodes.map(({ parent }) => parent)).toEqual(nodes.map((_, node) => node - 1));

@@ -1,0 +1,144 @@
+// The models in use: loaded when a run needs them and kept until it needs others. A worker that ended is replaced.
+import {
+  connect,
+  type Engine,
+  type EngineWorker,
+  type RemoteModel,
+} from '../src/browser/engine.ts';
+import type { Origin, RemoteLoadOptions } from '../src/browser/protocol.ts';
+import { OptionError } from '../src/kernels/errors.ts';
+import type { Settings } from './settings.ts';
+
+/** A short text after a load, so that the first run is not slowed by code that is compiled while it runs; and its longest time. */
+const WARM_UP = { maxTokens: 24, draftLength: 3, ignoreEos: true, onAbort: 'return' } as const;
+const WARM_UP_MS = 150;
+/** Parameters that the story model is inflated to: the cost of a real model, where checking several tokens at once pays. */
+const INFLATED = 100e6;
+
+/** A model of the user's own: files that were given, or a copy in the browser. */
+export interface OwnModel {
+  readonly name: string;
+  readonly origin: Origin;
+}
+
+/** A target and, where one drafts, its draft model. */
+export interface Pair {
+  readonly target: RemoteModel;
+  readonly draft: RemoteModel | null;
+}
+
+/** How far a load has come, in words and as a share. */
+export type Report = (what: string, share: number) => void;
+
+interface Slot {
+  key: string;
+  model: RemoteModel | null;
+}
+
+/** Models by what the form says. */
+export interface Models {
+  /** Own models by the value that the form has for them. */
+  readonly own: Map<string, OwnModel>;
+  /** The models for these settings, loaded where they are not. */
+  ensure(
+    settings: Settings,
+    options: { readonly report: Report; readonly signal: AbortSignal },
+  ): Promise<Pair>;
+  /** The draft model of the user's own, by its value; null is the one that belongs to the stories. */
+  draft: string | null;
+  engine(): Engine;
+  /** Lets go of the models, whose device or memory may be gone; the next run loads them again. */
+  reset(): void;
+}
+
+/** An engine over the site's worker; both slots are empty. */
+export function createModels(): Models {
+  let engine: Engine | undefined;
+  const slots = { target: emptySlot(), draft: emptySlot() };
+  const own = new Map<string, OwnModel>();
+
+  const start = (): Engine => {
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      type: 'module',
+      name: 'models',
+    });
+    return connect(worker as unknown as EngineWorker);
+  };
+
+  const reset = () => {
+    engine?.dispose();
+    engine = undefined;
+    slots.target = emptySlot();
+    slots.draft = emptySlot();
+  };
+
+  const fill = async (
+    slot: Slot,
+    {
+      origin,
+      options,
+      what,
+    }: { readonly origin: Origin; readonly options: RemoteLoadOptions; readonly what: string },
+    { report, signal }: { readonly report: Report; readonly signal: AbortSignal },
+  ): Promise<RemoteModel> => {
+    const key = JSON.stringify([what, options]);
+    if (slot.model !== null && slot.key === key) return slot.model;
+    await slot.model?.dispose();
+    slot.model = null;
+    slot.model = await models.engine().load(origin, {
+      ...options,
+      signal,
+      onProgress: ({ loadedBytes, totalBytes }) =>
+        report(`loading ${what}`, loadedBytes / totalBytes),
+    });
+    slot.key = key;
+    return slot.model;
+  };
+
+  const models: Models = {
+    own,
+    draft: null,
+    reset,
+    engine: () => (engine ??= start()),
+    async ensure({ backend, target, dtype, drafter }, line) {
+      const options = { backend: { name: backend }, dtype };
+      const found = own.get(target);
+      const inflate = target === 'inflated' ? { inflate: { parameters: INFLATED } } : {};
+      const wanted =
+        found === undefined
+          ? { origin: { url: './target' }, options: { ...options, ...inflate }, what: 'stories' }
+          : { origin: found.origin, options, what: found.name };
+      const ownDraft = models.draft === null ? undefined : own.get(models.draft);
+      const drafts = drafter === 'model' || drafter === 'tree';
+      if (drafts && found !== undefined && ownDraft === undefined)
+        throw new OptionError(
+          'Drafter: expected a draft model for a target of your own, got none; open one as draft model, or let n-grams draft',
+        );
+      const wantedDraft = ownDraft
+        ? { origin: ownDraft.origin, options, what: ownDraft.name }
+        : { origin: { url: './draft' }, options, what: 'the draft model of the stories' };
+      const before = [slots.target.model, slots.draft.model];
+      const pair = {
+        target: await fill(slots.target, wanted, line),
+        draft: drafts ? await fill(slots.draft, wantedDraft, line) : null,
+      };
+      const { target: model, draft } = pair;
+      if (!before.includes(model) || !before.includes(draft)) await warmUp(pair);
+      return pair;
+    },
+  };
+  return models;
+}
+
+async function warmUp({ target, draft }: Pair): Promise<void> {
+  const until = () => AbortSignal.timeout(WARM_UP_MS);
+  if (draft !== null) {
+    const drafter = { kind: 'model', model: draft } as const;
+    await target.generate('One day', { ...WARM_UP, drafter, signal: until() });
+  }
+  await target.generate('One day', { ...WARM_UP, signal: until() });
+}
+
+function emptySlot(): Slot {
+  return { key: '', model: null };
+}

@@ -1,0 +1,61 @@
+// The form as data. The browser has checked ranges and patterns before this is asked.
+import type { EngineGenerateOptions } from '../src/browser/engine.ts';
+import type { RemoteLoadOptions } from '../src/browser/protocol.ts';
+import { byId } from './dom.ts';
+
+/** What the form says, as it was when a run began. */
+export interface Settings {
+  readonly prompt: string;
+  readonly backend: string;
+  readonly target: string;
+  readonly dtype: NonNullable<RemoteLoadOptions['dtype']>;
+  readonly drafter: 'model' | 'tree' | 'ngram' | 'none';
+  readonly draftLength: number | 'auto';
+  readonly branching: readonly number[];
+  /** Of sampled texts; at temperature 0 it is greedy. */
+  readonly verifier: 'match' | 'rejection' | 'greedy';
+  readonly temperature: number;
+  readonly seed: number;
+  readonly maxTokens: number;
+  readonly slow: boolean;
+  readonly compare: boolean;
+}
+
+const select = (id: string) => byId(id, HTMLSelectElement).value;
+const input = (id: string) => byId(id, HTMLInputElement);
+
+/** Reads the form. */
+export function readSettings(): Settings {
+  const length = select('length');
+  const temperature = input('temperature').valueAsNumber;
+  return {
+    prompt: byId('prompt', HTMLTextAreaElement).value,
+    backend: select('backend'),
+    target: select('target'),
+    dtype: select('dtype') as Settings['dtype'],
+    drafter: select('drafter') as Settings['drafter'],
+    draftLength: length === 'auto' ? 'auto' : Number(length),
+    branching: input('branching').value.split(',').map(Number),
+    verifier: temperature === 0 ? 'greedy' : (select('verifier') as Settings['verifier']),
+    temperature,
+    seed: input('seed').valueAsNumber,
+    maxTokens: input('tokens').valueAsNumber,
+    slow: select('pace') === 'slow',
+    compare: input('compare').checked,
+  };
+}
+
+/** Shows what the other choices leave without meaning as not to be chosen. */
+export function settleForm(): void {
+  const drafter = select('drafter');
+  input('branching').disabled = drafter !== 'tree';
+  byId('length', HTMLSelectElement).disabled = drafter === 'none';
+  input('compare').disabled = drafter === 'none';
+  byId('verifier', HTMLSelectElement).disabled = input('temperature').valueAsNumber === 0;
+}
+
+/** Options of a generation, but for the drafter. */
+export function optionsOf(settings: Settings): EngineGenerateOptions {
+  const { draftLength, verifier, temperature, seed, maxTokens } = settings;
+  return { draftLength, verifier, temperature, seed, maxTokens };
+}
