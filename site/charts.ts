@@ -1,6 +1,7 @@
 // Charts of what is measured: tokens over time, acceptance by position, the ladder. Drawn at the width they have, so that their
 // letters keep their size on a phone.
 import { html, svg } from './dom.ts';
+import { ticks } from './ticks.ts';
 
 /** A line of a chart: points in units of the axes, in order of x. */
 export interface Line {
@@ -158,17 +159,4 @@ function grid(
       svg('text', { x: x(value), y: HEIGHT - BOTTOM + 14, 'text-anchor': 'middle' }, String(value)),
     ),
   ];
-}
-
-/** Round numbers from 0 to `max`, at most `count` steps of 1, 2 or 5 times a power of ten. */
-export function ticks(max: number, count: number): number[] {
-  const raw = max / count;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10]
-    .map((factor) => factor * power)
-    .find((each) => each >= raw * (1 - 1e-9))!;
-  const digits = Math.max(0, -Math.floor(Math.log10(step)));
-  return Array.from({ length: Math.floor(max / step + 1e-9) + 1 }, (_, index) =>
-    Number((index * step).toFixed(digits)),
-  );
 }

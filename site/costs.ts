@@ -16,7 +16,7 @@ export interface Measured {
 export function createCosts(): { show(measured: Measured): void } {
   const speed = createFigure('Tokens over time');
   const acceptance = createFigure('Acceptance by position');
-  const ladder = createFigure('The ladder: what checking costs');
+  const ladder = createFigure('The ladder');
   byId('charts', HTMLDivElement).replaceChildren(speed.element, acceptance.element, ladder.element);
   const show = (measured: Measured) => {
     speed.show(speeds(measured));
@@ -94,7 +94,9 @@ function ladders({ ladder, drafted, plain }: Measured): Shown {
   const points = ladder.length > 0 ? ladder : bestOf(runs);
   const one = points.find(({ rows }) => rows === 1)?.ms;
   if (one === undefined || points.length < 2)
-    return nothing('The time of a forward by its rows. Drafts pay where it is flat.');
+    return nothing(
+      'What checking costs: the time of a forward by its rows. Drafts pay where it is flat.',
+    );
   const v = points.map(({ rows, ms }) => ({ x: rows, y: ms / one }));
   const most = points.at(-1)!.rows;
   return shown(

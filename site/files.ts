@@ -16,6 +16,7 @@ export function createFiles(
   const role = byId('role', HTMLSelectElement);
   const keep = byId('keep', HTMLInputElement);
   const target = byId('target', HTMLSelectElement);
+  const drafter = byId('drafter', HTMLSelectElement);
   const progress = byId('progress', HTMLProgressElement);
   const stored = byId('stored', HTMLUListElement);
 
@@ -27,6 +28,9 @@ export function createFiles(
       if (![...target.options].some((option) => option.value === value))
         target.append(html('option', { value }, own.name));
       target.value = value;
+      // The draft model of the stories knows another vocabulary.
+      if (models.draft === null && ['model', 'tree'].includes(drafter.value))
+        drafter.value = 'ngram';
     }
     onChoice();
   };

@@ -76,6 +76,7 @@ export function createInspector(onMove: (index: number) => void): Inspector {
         ended: current.kind === 'next',
       }),
     );
+    bringIntoView(picture);
     words.replaceChildren(html('h3', {}, title), html('p', {}, text));
     coin.replaceChildren(
       ...(current.coin && current.coin.probability < 1 ? [drawCoin(current.coin)] : []),
@@ -109,6 +110,15 @@ export function createInspector(onMove: (index: number) => void): Inspector {
       panel.replaceChildren(empty);
     },
   };
+}
+
+/** Scrolls sideways to the node in question, and leaves the page where it is. */
+function bringIntoView(picture: HTMLElement): void {
+  const node = picture.querySelector('.current')?.getBoundingClientRect();
+  if (node === undefined) return;
+  const { left, right } = picture.getBoundingClientRect();
+  if (node.right > right) picture.scrollLeft += node.right - right;
+  else if (node.left < left) picture.scrollLeft -= left - node.left;
 }
 
 /** The number of a coin on the line from 0 to 1, of which the part that accepts is filled. */

@@ -86,6 +86,7 @@ function perform(task: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { signal } = controller;
     setBusy(true);
     errorLine.hidden = true;
+    errorLine.textContent = '';
     try {
       await task(signal);
     } catch (error) {
@@ -135,9 +136,11 @@ async function describe({ target }: Pair): Promise<string> {
   report = await target.currentReport();
   const { backend, executor, notes } = report;
   const told = notes.filter((note) => /^(inflated|passed over|device)|isolated/.test(note));
-  return [`Ready: ${backend}, ${executor}`, ...told]
-    .map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`)
-    .join(' ');
+  return [`Ready: ${backend}, ${executor}`, ...told].map(sentence).join(' ');
+}
+
+function sentence(text: string): string {
+  return `${text[0].toUpperCase()}${text.slice(1)}.`;
 }
 
 async function generate(signal: AbortSignal): Promise<void> {
@@ -152,7 +155,7 @@ async function generate(signal: AbortSignal): Promise<void> {
   costs.show({ drafted, plain, ladder });
   if (settings.drafter !== 'none') {
     drafted = await watch(pair, 'drafted', signal);
-    verdictLine.textContent = `${drafted.result!.stats.explain()}.`;
+    verdictLine.textContent = sentence(drafted.result!.stats.explain());
   }
   if (settings.drafter === 'none' || (settings.compare && !signal.aborted)) {
     plain = await watch(pair, 'plain', signal);

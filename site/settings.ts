@@ -21,21 +21,27 @@ export interface Settings {
   readonly compare: boolean;
 }
 
+/** Of a draft, in `generate`. */
+const MOST_NODES = 64;
+
 const select = (id: string) => byId(id, HTMLSelectElement).value;
 const input = (id: string) => byId(id, HTMLInputElement);
 
 /** Reads the form. */
 export function readSettings(): Settings {
   const length = select('length');
+  const drafter = select('drafter') as Settings['drafter'];
+  const branching = input('branching').value.split(',').map(Number);
   const temperature = input('temperature').valueAsNumber;
   return {
     prompt: byId('prompt', HTMLTextAreaElement).value,
     backend: select('backend'),
     target: select('target'),
     dtype: select('dtype') as Settings['dtype'],
-    drafter: select('drafter') as Settings['drafter'],
-    draftLength: length === 'auto' ? 'auto' : Number(length),
-    branching: input('branching').value.split(',').map(Number),
+    drafter,
+    draftLength:
+      drafter === 'tree' ? nodesOf(branching) : length === 'auto' ? 'auto' : Number(length),
+    branching,
     verifier: temperature === 0 ? 'greedy' : (select('verifier') as Settings['verifier']),
     temperature,
     seed: input('seed').valueAsNumber,
@@ -49,9 +55,19 @@ export function readSettings(): Settings {
 export function settleForm(): void {
   const drafter = select('drafter');
   input('branching').disabled = drafter !== 'tree';
-  byId('length', HTMLSelectElement).disabled = drafter === 'none';
+  byId('length', HTMLSelectElement).disabled = drafter === 'none' || drafter === 'tree';
   input('compare').disabled = drafter === 'none';
   byId('verifier', HTMLSelectElement).disabled = input('temperature').valueAsNumber === 0;
+}
+
+/** Nodes of a full tree, as far as a draft may go. */
+function nodesOf(branching: readonly number[]): number {
+  let [nodes, width] = [0, 1];
+  for (const count of branching) {
+    width *= count;
+    nodes += width;
+  }
+  return Math.min(nodes, MOST_NODES);
 }
 
 /** Options of a generation, but for the drafter. */

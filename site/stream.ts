@@ -106,10 +106,10 @@ export function createStream(onSelect: (index: number) => void): Stream {
       });
       const refused = nodes
         .filter((_, node) => !path.includes(node))
-        .map(({ text }) => html('span', { class: 'token rejected' }, text));
+        .map(({ text }) => html('span', { class: 'token rejected', 'aria-hidden': 'true' }, text));
       const before = tokens.filter((_, index) => round.tokens[index].drafted);
       block.replaceChildren(...before, ...refused, ...tokens.slice(before.length));
-      block.setAttribute('aria-label', labelOf(round));
+      block.setAttribute('aria-description', describe(round));
       showCounts();
       if (slow) await pause(JUDGED_MS, signal);
     },
@@ -118,14 +118,9 @@ export function createStream(onSelect: (index: number) => void): Stream {
 }
 
 /** A round for those who do not see its colours. */
-function labelOf({ data, tokens }: TracedRound): string {
-  const text = tokens.map((token) => token.text).join('');
-  const { nodes, path } = data;
-  const drafts =
-    nodes.length === 0
-      ? 'nothing drafted'
-      : `${path.length} of ${nodes.length} drafted tokens accepted`;
-  return `Round ${data.index}: “${text}”, ${drafts}`;
+function describe({ data: { index, nodes, path } }: TracedRound): string {
+  if (nodes.length === 0) return `round ${index}, nothing drafted`;
+  return `round ${index}, ${path.length} of ${nodes.length} drafted tokens accepted`;
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
