@@ -8,7 +8,7 @@ import { course, type Run, speedOf } from './run.ts';
 export interface Measured {
   readonly drafted: Run | null;
   readonly plain: Run | null;
-  /** Measured on request. */
+  /** Of the target in use; empty where it has not been measured. */
   readonly ladder: readonly LadderPoint[];
 }
 
@@ -89,16 +89,14 @@ function acceptances({ drafted }: Measured): Shown {
   );
 }
 
-function ladders({ ladder, drafted, plain }: Measured): Shown {
-  const runs = [plain, drafted].flatMap((run) => run?.result?.stats.drafting.ladder ?? []);
-  const points = ladder.length > 0 ? ladder : bestOf(runs);
-  const one = points.find(({ rows }) => rows === 1)?.ms;
-  if (one === undefined || points.length < 2)
+function ladders({ ladder }: Measured): Shown {
+  const one = ladder.find(({ rows }) => rows === 1)?.ms;
+  if (one === undefined)
     return nothing(
       'What checking costs: the time of a forward by its rows. Drafts pay where it is flat.',
     );
-  const v = points.map(({ rows, ms }) => ({ x: rows, y: ms / one }));
-  const most = points.at(-1)!.rows;
+  const v = ladder.map(({ rows, ms }) => ({ x: rows, y: ms / one }));
+  const most = ladder.at(-1)!.rows;
   return shown(
     lineChart(
       [
@@ -121,14 +119,6 @@ function ladders({ ladder, drafted, plain }: Measured): Shown {
         label: `The ladder: ${v.map(({ x, y }) => `${x} rows cost ${y.toFixed(2)}`).join(', ')}`,
       },
     ),
-    `One row takes ${one.toFixed(2)} ms here${ladder.length > 0 ? ', medians of a measurement' : ', estimates from the runs'}.`,
+    `One row takes ${one.toFixed(2)} ms here. Drafts pay where the line is flat.`,
   );
-}
-
-/** Of several estimates for a number of rows the one that rests on most forwards. */
-function bestOf(points: readonly LadderPoint[]): readonly LadderPoint[] {
-  const best = new Map<number, LadderPoint>();
-  for (const point of points)
-    if (point.samples > (best.get(point.rows)?.samples ?? 0)) best.set(point.rows, point);
-  return [...best.values()].sort((a, b) => a.rows - b.rows);
 }

@@ -20,9 +20,10 @@ export function createFiles(
   const progress = byId('progress', HTMLProgressElement);
   const stored = byId('stored', HTMLUListElement);
 
-  const offer = (own: OwnModel, as: string) => {
+  let offers = 0;
+  const offer = (own: Omit<OwnModel, 'version'>, as: string) => {
     const value = `own:${own.name}`;
-    models.own.set(value, own);
+    models.own.set(value, { ...own, version: ++offers });
     if (as === 'draft') models.draft = value;
     else {
       if (![...target.options].some((option) => option.value === value))

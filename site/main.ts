@@ -16,6 +16,10 @@ import { save, type Trace, traceJson, traceSvg } from './trace.ts';
 
 /** Rows that the ladder is measured at. */
 const LADDER_ROWS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16];
+const FIRST_ROWS = [1, 2, 4, 8];
+/** What is done after a load at most. */
+const WARM_UP = { maxTokens: 24, draftLength: 3, ignoreEos: true, onAbort: 'return' } as const;
+const WARM_UP_MS = 300;
 
 createTheme();
 createProve();
@@ -128,8 +132,26 @@ async function ensure(wanted: Settings, signal: AbortSignal): Promise<Pair> {
     },
   });
   progress.hidden = true;
+  if (pair.fresh) await warmUp(pair, signal);
   status.textContent = await describe(pair);
   return pair;
+}
+
+/** A first ladder and a short text, so that the first run is not slowed by code that is compiled while it runs. */
+async function warmUp({ target, draft }: Pair, signal: AbortSignal): Promise<void> {
+  status.textContent = 'Measuring what a forward costs here …';
+  const until = () => AbortSignal.any([signal, AbortSignal.timeout(WARM_UP_MS)]);
+  try {
+    ladder = await target.ladder(FIRST_ROWS, { turns: 3, signal: until() });
+  } catch (error) {
+    // A large model has no ladder until it is asked for.
+    if ((error as Error).name !== 'TimeoutError') throw error;
+    ladder = [];
+  }
+  costs.show({ drafted, plain, ladder });
+  if (draft === null) return;
+  const drafter = { kind: 'model', model: draft } as const;
+  await target.generate('One day', { ...WARM_UP, drafter, signal: until() });
 }
 
 async function describe({ target }: Pair): Promise<string> {
@@ -217,11 +239,11 @@ function compare(withDrafts: Run, without: Run): string {
 }
 
 async function measureLadder(signal: AbortSignal): Promise<void> {
-  const { target } = await ensure(readSettings(), signal);
+  const pair = await ensure(readSettings(), signal);
   status.textContent = 'Measuring forwards of 1 to 16 rows …';
-  ladder = await target.ladder(LADDER_ROWS, { signal });
+  ladder = await pair.target.ladder(LADDER_ROWS, { signal });
   costs.show({ drafted, plain, ladder });
-  status.textContent = await describe({ target, draft: null });
+  status.textContent = await describe(pair);
 }
 
 function shownRun(): Run | null {

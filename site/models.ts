@@ -9,15 +9,14 @@ import type { Origin, RemoteLoadOptions } from '../src/browser/protocol.ts';
 import { OptionError } from '../src/kernels/errors.ts';
 import type { Settings } from './settings.ts';
 
-/** A short text after a load, so that the first run is not slowed by code that is compiled while it runs; and its longest time. */
-const WARM_UP = { maxTokens: 24, draftLength: 3, ignoreEos: true, onAbort: 'return' } as const;
-const WARM_UP_MS = 150;
 /** Parameters that the story model is inflated to: the cost of a real model, where checking several tokens at once pays. */
 const INFLATED = 100e6;
 
 /** A model of the user's own: files that were given, or a copy in the browser. */
 export interface OwnModel {
   readonly name: string;
+  /** Which of those with this name: another folder may be called the same. */
+  readonly version: number;
   readonly origin: Origin;
 }
 
@@ -25,10 +24,20 @@ export interface OwnModel {
 export interface Pair {
   readonly target: RemoteModel;
   readonly draft: RemoteModel | null;
+  /** Whether one of them has just been loaded. */
+  readonly fresh: boolean;
 }
 
 /** How far a load has come, in words and as a share. */
 export type Report = (what: string, share: number) => void;
+
+/** A model to load; `what` and `version` tell it from others. */
+interface Wanted {
+  readonly origin: Origin;
+  readonly options: RemoteLoadOptions;
+  readonly what: string;
+  readonly version: number;
+}
 
 interface Slot {
   key: string;
@@ -74,14 +83,10 @@ export function createModels(): Models {
 
   const fill = async (
     slot: Slot,
-    {
-      origin,
-      options,
-      what,
-    }: { readonly origin: Origin; readonly options: RemoteLoadOptions; readonly what: string },
+    { origin, options, what, version }: Wanted,
     { report, signal }: { readonly report: Report; readonly signal: AbortSignal },
   ): Promise<RemoteModel> => {
-    const key = JSON.stringify([what, options]);
+    const key = JSON.stringify([what, version, options]);
     if (slot.model !== null && slot.key === key) return slot.model;
     await slot.model?.dispose();
     slot.model = null;
@@ -106,8 +111,13 @@ export function createModels(): Models {
       const inflate = target === 'inflated' ? { inflate: { parameters: INFLATED } } : {};
       const wanted =
         found === undefined
-          ? { origin: { url: './target' }, options: { ...options, ...inflate }, what: 'stories' }
-          : { origin: found.origin, options, what: found.name };
+          ? {
+              origin: { url: './target' },
+              options: { ...options, ...inflate },
+              what: 'stories',
+              version: 0,
+            }
+          : { origin: found.origin, options, what: found.name, version: found.version };
       const ownDraft = models.draft === null ? undefined : own.get(models.draft);
       const drafts = drafter === 'model' || drafter === 'tree';
       if (drafts && found !== undefined && ownDraft === undefined)
@@ -115,28 +125,24 @@ export function createModels(): Models {
           'Drafter: expected a draft model for a target of your own, got none; open one as draft model, or let n-grams draft',
         );
       const wantedDraft = ownDraft
-        ? { origin: ownDraft.origin, options, what: ownDraft.name }
-        : { origin: { url: './draft' }, options, what: 'the draft model of the stories' };
-      const before = [slots.target.model, slots.draft.model];
-      const pair = {
-        target: await fill(slots.target, wanted, line),
-        draft: drafts ? await fill(slots.draft, wantedDraft, line) : null,
+        ? { origin: ownDraft.origin, options, what: ownDraft.name, version: ownDraft.version }
+        : {
+            origin: { url: './draft' },
+            options,
+            what: 'the draft model of the stories',
+            version: 0,
+          };
+      const before = [slots.target.model, slots.draft.model, null];
+      const model = await fill(slots.target, wanted, line);
+      const draft = drafts ? await fill(slots.draft, wantedDraft, line) : null;
+      return {
+        target: model,
+        draft,
+        fresh: !before.includes(model) || !before.includes(draft),
       };
-      const { target: model, draft } = pair;
-      if (!before.includes(model) || !before.includes(draft)) await warmUp(pair);
-      return pair;
     },
   };
   return models;
-}
-
-async function warmUp({ target, draft }: Pair): Promise<void> {
-  const until = () => AbortSignal.timeout(WARM_UP_MS);
-  if (draft !== null) {
-    const drafter = { kind: 'model', model: draft } as const;
-    await target.generate('One day', { ...WARM_UP, drafter, signal: until() });
-  }
-  await target.generate('One day', { ...WARM_UP, signal: until() });
 }
 
 function emptySlot(): Slot {

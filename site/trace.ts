@@ -80,7 +80,8 @@ function withLook(picture: SVGSVGElement): SVGSVGElement {
     const style = getComputedStyle(shape);
     for (const name of LOOK) {
       const value = style.getPropertyValue(name);
-      if (value !== '') shape.setAttribute(name, value);
+      // The attribute has the name of the shorthand.
+      if (value !== '') shape.setAttribute(name.replace('decoration-line', 'decoration'), value);
     }
   }
   holder.remove();
