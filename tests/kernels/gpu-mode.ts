@@ -39,9 +39,11 @@ function forbidFallback(): void {
 /** Runs it all in one mode; `executor` is what the report has to say after a run. */
 export function gpuMode(options: GpuOptions, executor: string): void {
   forbidFallback();
-  backendConformance(`gpu in mode ${options.mode}`, () => gpu(options));
+  const { mode, layout } = options;
+  const name = `gpu in mode ${mode}${layout === undefined ? '' : `, layout ${layout}`}`;
+  backendConformance(name, () => gpu(options));
 
-  describe(`gpu in mode ${options.mode}`, () => {
+  describe(name, () => {
     it('says what really ran, and nothing before it did', async () => {
       const backend = await gpu(options);
       expect(backend.report.executor).toBe(`${options.mode}, not run yet`);

@@ -9,6 +9,7 @@ import { numbers } from './toy.ts';
 
 gpuMode({ mode: 'cpu' }, 'cpu generic');
 gpuMode({ mode: 'webasm' }, 'webasm fused-sync');
+gpuMode({ mode: 'webasm', layout: 'lanes' }, 'webasm fused-sync');
 
 describe('gpu', () => {
   it.skipIf(availableParallelism() < 2)(
@@ -38,6 +39,9 @@ describe('gpu', () => {
   it('takes no mode by default and no option it does not have', async () => {
     await expect(gpu({ mode: 'async' as 'cpu' })).rejects.toThrow(OptionError);
     await expect(gpu({ mode: 'cpu', threads: true })).rejects.toThrow(OptionError);
+    await expect(gpu({ mode: 'cpu', layout: 'columns' as 'rows' })).rejects.toThrow(
+      'gpu: layout: expected rows or lanes',
+    );
   });
 
   it('says how to install the package when it is missing, and which version it takes', async () => {

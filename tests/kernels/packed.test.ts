@@ -26,9 +26,9 @@ describe.each(['q8_0', 'q4_0'] as const)('%s in words', (dtype) => {
       'sum',
       { dtype, blocks },
       {
-        word: (at) => `words[${at}]`,
+        word: (block, w) => `words[${block} * ${wordsOf(dtype)} + ${w}]`,
         scale: (block) => `scales[${block}]`,
-        input: (at) => `x[${at}]`,
+        input: (block, i) => `x[${block} * ${BLOCK} + ${i}]`,
       },
     );
     const sum = new Function('words', 'scales', 'x', `${text}\nreturn sum;`) as (

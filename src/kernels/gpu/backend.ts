@@ -11,7 +11,7 @@ import { compileChain } from './chain.ts';
 import type { GpuModule } from './gpujs.ts';
 import { argumentData, checkStepIndices, takeInputs } from './inputs.ts';
 import { lower } from './lower.ts';
-import type { Lowered, Resident } from './lowered.ts';
+import type { Constant, Lowered, Resident } from './lowered.ts';
 import { packScales, packWords } from './packed.ts';
 import { type CompiledPlan, compilePlan, type PipelineOptions } from './pipeline.ts';
 import {
@@ -136,9 +136,10 @@ export function createGpuBackend(
     prepare(plan) {
       const hasData = (value: Value) =>
         bufferOf(value).owner !== null || bufferOf(value).version > 0;
-      const lowered = lower(plan, { hasData, inPlace });
+      const lowered = lower(plan, { hasData, inPlace, layout: options.layout });
       const states = new Set(lowered.states.map(({ value }) => bufferOf(value)));
-      for (const { value } of lowered.constants) checkPresent('prepare', bufferOf(value));
+      for (const { values } of lowered.constants)
+        for (const value of values) checkPresent('prepare', bufferOf(value));
       checkSizes(lowered, options.maxBytes);
       for (const state of states) checkPresent('prepare', state);
       const outputs = plan.outputs.map((value) =>
@@ -199,10 +200,21 @@ export function createGpuBackend(
 }
 
 /** What is put on the device of a constant. */
-function residentOf({ value, part }: Resident): Float32Array {
-  if (part === 'elements') return floatsOf(value);
+function residentOf({ values, part, shape }: Resident): Float32Array {
   const pack = part === 'words' ? packWords : packScales;
-  return pack(contentOf(value) as Uint8Array, value.dtype as BlockDType);
+  const dataOf = (value: Constant) =>
+    part === 'elements'
+      ? floatsOf(value)
+      : pack(contentOf(value) as Uint8Array, value.dtype as BlockDType);
+  if (values.length === 1) return dataOf(values[0]);
+  const all = new Float32Array(sizeOf(shape));
+  let at = 0;
+  for (const value of values) {
+    const data = dataOf(value);
+    all.set(data, at);
+    at += data.length;
+  }
+  return all;
 }
 
 /** Elements of an array of a dtype. */
@@ -218,15 +230,15 @@ function checkSizes({ constants, calls }: Lowered, maxBytes: number): void {
         `gpu: expected arrays of at most ${maxBytes} bytes, which is what the device takes, got ${what} [${shape.join(', ')}] of ${bytes} bytes as f32`,
       );
   };
-  for (const { value, shape } of constants) check(`a ${value.kind}`, shape);
+  for (const { values, shape } of constants) check(`a ${values[0].kind}`, shape);
   for (const { size } of calls) check('a result', size);
 }
 
 /** Resident copies of constants are made once; a change after that would not be seen. */
 function checkConstants(program: GpuProgram): void {
   // What a state held before the first run is used once.
-  const kept = program.lowered.constants.filter(({ value }) => bufferOf(value).owner !== program);
-  const versions = kept.map(({ value }) => bufferOf(value).version);
+  const buffers = program.lowered.constants.flatMap(({ values }) => values.map(bufferOf));
+  const versions = buffers.filter(({ owner }) => owner !== program).map(({ version }) => version);
   if (program.compiled === null) program.versions = versions;
   else if (versions.some((version, index) => version !== program.versions[index]))
     throw new UnsupportedError(

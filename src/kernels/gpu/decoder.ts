@@ -1,7 +1,5 @@
 // Kernel templates of the decoder's ops. One output element has one order of accumulation, fixed by the sizes and by the
 // row's own list of slots, so a row has the same bits whatever other rows are computed beside it.
-import type { BlockDType } from '../blocks.ts';
-import { sumOfBlocks } from './packed.ts';
 import {
   type Emit,
   type Grid,
@@ -11,42 +9,6 @@ import {
   sumOf,
   type Template,
 } from './programs.ts';
-
-/** y[t,o] = Σ_i x[t,i]·w[o,i] + b[o] */
-export const linear: Template<'linear'> = (emit, inputs, output) =>
-  emit(output, inputs, ({ y, x, reads: [input, weight, bias] }) => {
-    const inner = inputs[1].shape[1];
-    return `
-    ${sumOf('sum', inner, (i) => `${input(y, i)} * ${weight(x, i)}`)}
-    return sum${bias === undefined ? '' : ` + ${bias('0', x)}`};`;
-  });
-
-/** The same for weights in blocks: their words and scales are arrays of their own (packed.ts). */
-export function linearBlocks(
-  emit: Emit,
-  parts: {
-    readonly dtype: BlockDType;
-    readonly x: Grid;
-    readonly words: Grid;
-    readonly scales: Grid;
-    readonly bias: Grid | undefined;
-  },
-  output: Output,
-): Grid {
-  const { dtype, x: input, words, scales, bias } = parts;
-  const blocks = scales.shape[1];
-  const inputs = [input, words, scales, ...(bias === undefined ? [] : [bias])];
-  return emit(output, inputs, ({ y, x, reads: [read, word, scale, added] }) => {
-    const reads = {
-      word: (at: string) => word(x, at),
-      scale: (block: string) => scale(x, block),
-      input: (at: string) => read(y, at),
-    };
-    return `
-    ${sumOfBlocks('sum', { dtype, blocks }, reads)}
-    return sum${added === undefined ? '' : ` + ${added('0', x)}`};`;
-  });
-}
 
 /** y = x / √(mean(x²) + eps) · gain, over each group of D columns; the scale of a group is a step of its own. */
 export const rmsNorm: Template<'rmsNorm'> = (emit, [x, gain], output, { eps }) => {

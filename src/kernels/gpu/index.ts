@@ -3,3 +3,4 @@ export { type AutoOptions, auto } from './auto.ts';
 export type { WebgpuPackage } from './device.ts';
 export type { GpuMode } from './gpujs.ts';
 export { type GpuOptions, gpu } from './open.ts';
+export type { Layout } from './project.ts';

@@ -1,18 +1,19 @@
 // Turns a plan into kernel calls over grids: which arrays are resident, which come with every run, and which text runs.
 // Nothing here needs gpu.js or data; pipeline.ts compiles the result.
-import { BLOCK, type BlockDType, isBlocked } from '../blocks.ts';
+import { BLOCK, isBlocked } from '../blocks.ts';
 import { UnsupportedError } from '../errors.ts';
 import { INDEX_INPUTS } from '../indices.ts';
 import type { OpName, Plan, Step, Value } from '../plan.ts';
 import { sizeOf } from '../size.ts';
 import * as decoder from './decoder.ts';
+import { type Fused, fuse } from './fuse.ts';
 import * as general from './general.ts';
 import type { ArgumentSource, Constant, KernelCall, Lowered, Resident, Result } from './lowered.ts';
 import { wordsOf } from './packed.ts';
 import { type Emit, type Grid, gridSize, type Scalar, type Template } from './programs.ts';
+import { type Layout, type Matrix, project } from './project.ts';
 
-const TEMPLATES: { readonly [Op in Exclude<OpName, 'scatter'>]: Template<Op> } = {
-  linear: decoder.linear,
+const TEMPLATES: { readonly [Op in Exclude<OpName, 'scatter' | 'linear'>]: Template<Op> } = {
   rmsNorm: decoder.rmsNorm,
   rope: decoder.rope,
   attention: decoder.attention,
@@ -31,17 +32,17 @@ const TEMPLATES: { readonly [Op in Exclude<OpName, 'scatter'>]: Template<Op> } =
   slice: general.slice,
 };
 
-/**
- * The kernel calls of a plan. `hasData` tells the states that do not start at zero; `inPlace` says that a call may leave cells
- * of its buffer as they were.
- */
-export function lower(
-  plan: Plan,
-  {
-    hasData,
-    inPlace,
-  }: { readonly hasData: (state: Constant) => boolean; readonly inPlace: boolean },
-): Lowered {
+/** What lowering has to know beside the plan. */
+export interface LowerOptions {
+  /** The states that do not start at zero. */
+  readonly hasData: (state: Constant) => boolean;
+  /** A call may leave cells of its buffer as they were. */
+  readonly inPlace: boolean;
+  readonly layout: Layout;
+}
+
+/** The kernel calls of a plan. */
+export function lower(plan: Plan, { hasData, inPlace, layout }: LowerOptions): Lowered {
   const calls: KernelCall[] = [];
   const constants: Resident[] = [];
   const sources: ArgumentSource[] = [];
@@ -73,28 +74,64 @@ export function lower(
   };
 
   const constant = (
-    value: Constant,
-    part: Resident['part'] = 'elements',
-    shape = value.shape,
+    values: readonly Constant[],
+    part: Resident['part'],
+    shape: readonly number[],
   ): Grid => {
-    let index = constants.findIndex((other) => other.part === part && sameData(other.value, value));
-    if (index < 0) index = constants.push({ value, part, shape }) - 1;
+    let index = constants.findIndex(
+      (other) => other.part === part && sameData(other.values, values),
+    );
+    if (index < 0) index = constants.push({ values, part, shape }) - 1;
     return { source: { kind: 'constant', index }, shape };
   };
 
-  /** Weights in blocks stay packed. */
-  const linearBlocks = ({ inputs, output }: Step, weight: Constant, dtype: BlockDType): Grid => {
-    const [x, , bias] = inputs;
-    const [rows, inner] = weight.shape;
-    const blocks = inner / BLOCK;
-    const parts = {
+  /** Matrices below each other. Weights in blocks stay packed. */
+  const matrixOf = (weights: readonly Value[]): Matrix => {
+    const known = weights.filter((weight) => weight.kind === 'constant');
+    if (known.length < weights.length) return { kind: 'elements', elements: gridOf(weights[0]) };
+    const [{ dtype, shape }] = known;
+    const rows = known.reduce((sum, weight) => sum + weight.shape[0], 0);
+    if (!isBlocked(dtype))
+      return { kind: 'elements', elements: constant(known, 'elements', [rows, shape[1]]) };
+    const blocks = shape[1] / BLOCK;
+    return {
+      kind: 'blocks',
       dtype,
-      x: gridOf(x),
-      words: constant(weight, 'words', [rows, blocks * wordsOf(dtype)]),
-      scales: constant(weight, 'scales', [rows, blocks]),
-      bias: bias === undefined ? undefined : gridOf(bias),
+      words: constant(known, 'words', [rows, blocks * wordsOf(dtype)]),
+      scales: constant(known, 'scales', [rows, blocks]),
     };
-    return decoder.linearBlocks(emit, parts, output);
+  };
+
+  const biasOf = (biases: readonly Value[]): Grid | undefined => {
+    const known = biases.filter((bias) => bias.kind === 'constant');
+    if (known.length < biases.length || biases.length === 0) return biases[0] && gridOf(biases[0]);
+    const length = known.reduce((sum, bias) => sum + bias.shape[0], 0);
+    return constant(known, 'elements', [length]);
+  };
+
+  /** Products that are one kernel or two; their outputs are parts of its columns. */
+  const product = ({ x, weights, biases, finish }: Fused): void => {
+    const parts = { x: gridOf(x), matrix: matrixOf(weights), bias: biasOf(biases) };
+    if (finish.kind !== 'nothing') {
+      const { output } = finish;
+      const more =
+        finish.kind === 'add' ? { residual: gridOf(finish.residual) } : { gated: true as const };
+      grids.set(output, project(emit, { ...parts, ...more }, { layout, output }));
+      return;
+    }
+    const [{ shape, extent }] = finish.outputs;
+    const columns = finish.outputs.reduce((sum, output) => sum + output.shape[1], 0);
+    const output = { shape: [shape[0], columns], extent };
+    const whole = project(emit, parts, { layout, output });
+    if (finish.outputs.length === 1) {
+      grids.set(finish.outputs[0], whole);
+      return;
+    }
+    let left = 0;
+    for (const part of finish.outputs) {
+      grids.set(part, { ...whole, shape: part.shape, left });
+      left += part.shape[1];
+    }
   };
 
   const gridOf = (value: Value): Grid => {
@@ -109,7 +146,7 @@ export function lower(
         throw new UnsupportedError(
           'gpu: expected a state to be read after its scatter, got a read before it',
         );
-      grid = constant(value);
+      grid = constant([value], 'elements', value.shape);
     }
     grids.set(value, grid);
     return grid;
@@ -128,7 +165,7 @@ export function lower(
       writer = decoder.writerOf(emit, gridOf(slots));
       writers.set(slots, writer);
     }
-    const initial = hasData(state) ? constant(state) : undefined;
+    const initial = hasData(state) ? constant([state], 'elements', state.shape) : undefined;
     const source = gridOf(rows);
     const previous: Grid | undefined = inPlace
       ? undefined
@@ -142,6 +179,7 @@ export function lower(
     return grid;
   };
 
+  const products = fuse(plan);
   for (const step of plan.steps) {
     checkStep(plan, step);
     const { inputs, output } = step;
@@ -154,17 +192,19 @@ export function lower(
       grids.set(output, argument({ kind: 'rows', table: source, index }, output));
       continue;
     }
-    if (step.op === 'linear' && index.kind === 'constant' && isBlocked(index.dtype)) {
-      grids.set(output, linearBlocks(step, index, index.dtype));
+    const joined = products.get(step);
+    if (joined !== undefined) {
+      if (joined !== null) product(joined);
       continue;
     }
+    if (step.op === 'linear') throw new Error('internal: a product that is not in the map');
     const template = TEMPLATES[step.op] as Template<typeof step.op>;
     grids.set(output, template(emit, inputs.map(gridOf), output, step.params));
   }
 
   const results = plan.outputs.map((value): Result => {
     let grid = gridOf(value);
-    if (grid.source.kind !== 'call') grid = general.copy(emit, grid);
+    if (grid.source.kind !== 'call' || grid.left !== undefined) grid = general.copy(emit, grid);
     const { width, height } = gridSize(value.shape);
     const perExtent =
       value.extent === undefined || value.shape.length < 2
@@ -224,8 +264,14 @@ const bufferOf = (value: Value) => ('buffer' in value ? value.buffer : null);
 const isEmbedding = ({ op, params }: Step) =>
   op === 'gather' && 'axis' in params && params.axis === 0;
 
-const sameData = (a: Constant, b: Constant) =>
-  a.buffer === b.buffer && a.offset === b.offset && a.shape.join() === b.shape.join();
+const sameData = (a: readonly Constant[], b: readonly Constant[]) =>
+  a.length === b.length &&
+  a.every(({ buffer, offset, shape }, index) => {
+    const other = b[index];
+    return (
+      buffer === other.buffer && offset === other.offset && shape.join() === other.shape.join()
+    );
+  });
 
 /** The text and the bindings of one call. */
 function kernelCall(...[output, inputs, body]: Parameters<Emit>): KernelCall {
@@ -236,7 +282,10 @@ function kernelCall(...[output, inputs, body]: Parameters<Emit>): KernelCall {
     constants.push(grid.source.index);
     return `this.constants.c${grid.source.index}`;
   });
-  const reads = names.map((name) => (y: string, x: string) => `${name}[${y}][${x}]`);
+  const reads = names.map((name, index) => {
+    const { left = 0 } = inputs[index];
+    return (y: string, x: string) => `${name}[${y}][${left === 0 ? x : `${x} + ${left}`}]`;
+  });
   const scalars = new Set<Scalar>();
   const scalar = (name: Scalar) => {
     scalars.add(name);

@@ -6,9 +6,9 @@ import type { Grid, Scalar } from './programs.ts';
 export type Constant = Extract<Value, { readonly kind: 'constant' | 'state' }>;
 type Input = Extract<Value, { readonly kind: 'input' }>;
 
-/** What is made resident of a constant: its elements as f32, or of blocks their words or their scales. */
+/** What is made resident of constants, one below the other: elements as f32, or of blocks their words or their scales. */
 export interface Resident {
-  readonly value: Constant;
+  readonly values: readonly Constant[];
   readonly part: 'elements' | 'words' | 'scales';
   readonly shape: readonly number[];
 }

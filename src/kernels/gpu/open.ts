@@ -4,6 +4,8 @@ import { OptionError } from '../errors.ts';
 import { createGpuBackend } from './backend.ts';
 import { checkWebgl2, type WebgpuPackage, webgpuDevice } from './device.ts';
 import { GPUJS_VERSION, type GpuMode, loadGpujs } from './gpujs.ts';
+import { DEVICE_TRIAL, fasterLayout, layoutNote } from './layouts.ts';
+import type { Layout } from './project.ts';
 
 /** How GPU.js runs. */
 export interface GpuOptions {
@@ -19,6 +21,12 @@ export interface GpuOptions {
    * and a step then costs a barrier: measure before turning it on.
    */
   readonly threads?: boolean;
+  /**
+   * How products with weights are spread over threads: `rows`, one thread per output, or `lanes`, 32 that share one. By default
+   * what a trial of some milliseconds says on a graphics device of mode webgpu, and `rows` elsewhere, where it is the faster one.
+   * Results differ in their last bits: name it where they have to be the same on every device.
+   */
+  readonly layout?: Layout;
   /** The package `webgpu` for mode webgpu in Node; used where `navigator.gpu` is missing. */
   readonly webgpu?: WebgpuPackage;
 }
@@ -30,7 +38,7 @@ const MODES: readonly string[] = ['cpu', 'webasm', 'webgpu', 'webgl2'] satisfies
  * UnsupportedError where the package or the device is missing.
  */
 export async function gpu(options: GpuOptions): Promise<Backend> {
-  const { mode, threads = false, webgpu } = options;
+  const { mode, threads = false, layout, webgpu } = options;
   if (!MODES.includes(mode))
     throw new OptionError(
       `gpu: mode: expected ${MODES.slice(0, -1).join(', ')} or ${MODES.at(-1)}, got ${JSON.stringify(mode)}`,
@@ -39,6 +47,8 @@ export async function gpu(options: GpuOptions): Promise<Backend> {
     throw new OptionError(
       `gpu: threads: expected mode webasm, got ${mode}, which has one thread of its own`,
     );
+  if (layout !== undefined && !['rows', 'lanes'].includes(layout))
+    throw new OptionError(`gpu: layout: expected rows or lanes, got ${JSON.stringify(layout)}`);
   if (webgpu !== undefined && mode !== 'webgpu')
     throw new OptionError(`gpu: webgpu: expected mode webgpu, got ${mode}`);
   const device = mode === 'webgpu' ? await webgpuDevice(webgpu) : null;
@@ -57,5 +67,10 @@ export async function gpu(options: GpuOptions): Promise<Backend> {
       : []),
   ];
   const maxBytes = device?.maxBytes ?? Number.POSITIVE_INFINITY;
-  return createGpuBackend(module, { mode, threads, maxBytes }, notes);
+  const open = (given: Layout) =>
+    createGpuBackend(module, { mode, threads, maxBytes, layout: given }, notes);
+  if (layout !== undefined || device === null || device.software) return open(layout ?? 'rows');
+  const found = await fasterLayout(open, DEVICE_TRIAL);
+  notes.push(layoutNote(found.layout, found.times));
+  return open(found.layout);
 }

@@ -56,11 +56,16 @@ export function sumOfBlocks(
   total: string,
   { dtype, blocks }: { readonly dtype: BlockDType; readonly blocks: number },
   reads: {
-    word(at: string): string;
+    /** Word `w` of a block. */
+    word(block: string, w: number): string;
     scale(block: string): string;
-    input(at: string): string;
+    /** Input `i` of those of a block. */
+    input(block: string, i: number): string;
   },
 ): string {
+  const block = `block_${total}`;
+  const part = (lane: number) => `part${lane}_${total}`;
+  const word = (w: number) => `word${w}_${total}`;
   const words = wordsOf(dtype);
   const perWord = PER_WORD[dtype];
   const bits = 24 / perWord;
@@ -69,17 +74,17 @@ export function sumOfBlocks(
       const slot = w * perWord + i;
       const raw =
         i === perWord - 1
-          ? `(word${w} >> ${i * bits})`
-          : `((word${w} >> ${i * bits}) & ${2 ** bits - 1})`;
-      return `part${slot % 4} += (${raw} - ${SHIFT[dtype]}) * ${reads.input(`block * ${BLOCK} + ${slot}`)};`;
+          ? `(${word(w)} >> ${i * bits})`
+          : `((${word(w)} >> ${i * bits}) & ${2 ** bits - 1})`;
+      return `${part(slot % 4)} += (${raw} - ${SHIFT[dtype]}) * ${reads.input(block, slot)};`;
     });
-    return `const word${w} = ${reads.word(`block * ${words} + ${w}`)};
+    return `const ${word(w)} = ${reads.word(block, w)};
       ${terms.join('\n      ')}`;
   });
   return `let ${total} = 0;
-    for (let block = 0; block < ${blocks}; block++) {
-      let part0 = 0; let part1 = 0; let part2 = 0; let part3 = 0;
+    for (let ${block} = 0; ${block} < ${blocks}; ${block}++) {
+      ${[0, 1, 2, 3].map((lane) => `let ${part(lane)} = 0;`).join(' ')}
       ${lines.join('\n      ')}
-      ${total} += ((part0 + part1) + (part2 + part3)) * ${reads.scale('block')};
+      ${total} += ((${part(0)} + ${part(1)}) + (${part(2)} + ${part(3)})) * ${reads.scale(block)};
     }`;
 }

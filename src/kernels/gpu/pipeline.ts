@@ -4,11 +4,14 @@ import { UnsupportedError } from '../errors.ts';
 import type { GpuArray, GpuHandle, GpuKernel, GpuMode, GpuModule, GpuPipeline } from './gpujs.ts';
 import type { ArgumentSource, KernelCall, Lowered } from './lowered.ts';
 import { type GridSource, gridSize, type Scalar } from './programs.ts';
+import type { Layout } from './project.ts';
 
 /** Which executor, and how. */
 export interface PipelineOptions {
   readonly mode: GpuMode;
   readonly threads: boolean;
+  /** How products are spread over threads. */
+  readonly layout: Layout;
   /** Bytes an array may have on the device. */
   readonly maxBytes: number;
 }

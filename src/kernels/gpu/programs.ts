@@ -17,6 +17,8 @@ export interface Grid {
   readonly source: GridSource;
   readonly shape: readonly number[];
   readonly extent?: Extent | undefined;
+  /** Columns of the source to the left of it, which belong to others. */
+  readonly left?: number;
 }
 
 /** Text that reads element (y, x) of an input. */
