@@ -8,10 +8,10 @@ import { draftModel } from '../src/speculate/drafters/model.ts';
 import { ngram } from '../src/speculate/drafters/ngram.ts';
 import { none } from '../src/speculate/drafters/none.ts';
 import { type GenerateResult, generate, type Prompt } from '../src/speculate/generate.ts';
+import { embedded } from './host.ts';
 import {
   type BenchOptions,
   digits,
-  embedded,
   measure,
   printJson,
   printTable,

@@ -8,15 +8,8 @@ import { draftModel } from '../src/speculate/drafters/model.ts';
 import { none } from '../src/speculate/drafters/none.ts';
 import { type GenerateResult, generate } from '../src/speculate/generate.ts';
 import { argmax } from '../src/speculate/sample.ts';
-import {
-  type BenchOptions,
-  digits,
-  embedded,
-  measure,
-  printJson,
-  printTable,
-  spread,
-} from './measure.ts';
+import { embedded } from './host.ts';
+import { type BenchOptions, digits, measure, printJson, printTable, spread } from './measure.ts';
 
 const PROMPT = 'Once upon a time';
 const LENGTHS = [2, 3, 4, 5, 6];

@@ -1,7 +1,7 @@
-// npm run bench -- <kernels | verify-cost | decode | inflate | overhead | perplexity | stream | peers> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] …
+// npm run bench -- <kernels | verify-cost | decode | inflate | overhead | perplexity | stream | peers> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] [--page] …
 // Every bench prints a table and, as its last line, one line of JSON.
 import { parseArgs } from 'node:util';
-import { type GpuMode, gpu } from '../src/kernels/gpu/index.ts';
+import { type GpuMode, gpu, type Layout, type WebgpuPackage } from '../src/kernels/gpu/index.ts';
 import { type Backend, cpu, reference } from '../src/kernels/index.ts';
 import { wasm } from '../src/kernels/wasm/index.ts';
 import { decode } from './decode.ts';
@@ -9,6 +9,8 @@ import { inflation } from './inflate.ts';
 import { kernels } from './kernels.ts';
 import { type BenchDType, type BenchOptions, DTYPES } from './measure.ts';
 import { overhead, watchKernels } from './overhead.ts';
+import { PAGE_BACKENDS, PAGE_BENCHES } from './page/benches.ts';
+import { runInPage } from './pages.ts';
 import { peers } from './peers.ts';
 import { perplexity } from './perplexity.ts';
 import { stream } from './stream.ts';
@@ -33,11 +35,15 @@ const BACKENDS: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
   'wasm-simd': () => wasm({ relaxed: false, threads: threadsOf() }),
   'gpu-cpu': () => openGpu('cpu'),
   'gpu-webasm': () => openGpu('webasm'),
+  'gpu-webgpu': async () => gpu({ mode: 'webgpu', layout: layoutOf(), webgpu: await webgpu() }),
 };
 
 /** `--threads`, by default one per core. */
 const threadsOf = () => options.threads;
-const openGpu = (mode: GpuMode) => gpu({ mode });
+const openGpu = (mode: GpuMode) => gpu({ mode, layout: layoutOf() });
+const layoutOf = () => options.layout;
+/** A package that is not one of ours: who has a graphics device installs it. */
+const webgpu = async () => (await import('webgpu' as string)) as WebgpuPackage;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -46,6 +52,8 @@ const { values, positionals } = parseArgs({
     dtype: { type: 'string' },
     rounds: { type: 'string' },
     threads: { type: 'string' },
+    layout: { type: 'string' },
+    page: { type: 'boolean', default: false },
     filter: { type: 'string', default: '' },
     drafter: { type: 'string', default: '' },
     model: { type: 'string' },
@@ -68,6 +76,10 @@ const options: BenchOptions = {
   backendName: values.backend,
   dtype: givenDType ?? 'f32',
   givenDType,
+  layout:
+    values.layout === undefined
+      ? undefined
+      : (oneOf('--layout', values.layout, ['rows', 'lanes']) as Layout),
   threads: values.threads === undefined ? undefined : Number(values.threads),
   rounds: values.rounds === undefined ? undefined : Number(values.rounds),
   filter: values.filter,
@@ -79,7 +91,11 @@ const options: BenchOptions = {
   smoke: values.smoke,
   install: values.install,
 };
-if (Object.hasOwn(WITH_OWN_BACKENDS, name)) {
+if (values.page) {
+  oneOf('bench with --page', name, Object.keys(PAGE_BENCHES));
+  oneOf('--backend with --page', values.backend, Object.keys(PAGE_BACKENDS));
+  await runInPage(name, options);
+} else if (Object.hasOwn(WITH_OWN_BACKENDS, name)) {
   oneOf('--backend', values.backend, ['wasm']);
   await WITH_OWN_BACKENDS[name as keyof typeof WITH_OWN_BACKENDS](options);
 } else {

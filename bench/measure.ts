@@ -1,8 +1,8 @@
 // Times tasks in turns, so that a neighbour on the machine slows all of them alike, and reports medians with spread.
-import { cpus, loadavg, platform, totalmem } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { Bench } from 'tinybench';
+import type { Layout } from '../src/kernels/gpu/index.ts';
 import { version } from '../src/version.ts';
+import { machine } from './host.ts';
 
 /** How a bench keeps its matrices. */
 export type BenchDType = (typeof DTYPES)[number];
@@ -14,6 +14,8 @@ export interface BenchOptions {
   readonly dtype: BenchDType;
   /** The same if the command line names one; benches that compare types run all of theirs otherwise. */
   readonly givenDType: BenchDType | undefined;
+  /** Of products on GPU.js; by default its own choice. */
+  readonly layout: Layout | undefined;
   /** Threads of the backend; each bench has its own default. */
   readonly threads: number | undefined;
   /** Turns of every task; each bench has its own default. */
@@ -34,10 +36,6 @@ export interface BenchOptions {
   /** Installs peers that are missing. */
   readonly install: boolean;
 }
-
-/** The folder of an embedded model: `target` or `draft`. */
-export const embedded = (name: string) =>
-  fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 
 /** Milliseconds of one task. */
 export interface Timing {
@@ -110,21 +108,13 @@ export function printJson(
   options: { readonly backendName: string; readonly dtype: string },
   results: unknown,
 ): void {
-  const [first] = cpus();
   console.log(
     JSON.stringify({
       bench,
       backend: options.backendName,
       dtype: options.dtype,
       version,
-      node: process.version,
-      machine: {
-        cpu: first?.model.trim(),
-        cores: cpus().length,
-        memoryBytes: totalmem(),
-        platform: platform(),
-      },
-      load: loadavg().map((value) => Math.round(value * 100) / 100),
+      ...machine(),
       unit: 'ms',
       results,
     }),

@@ -3,7 +3,8 @@ import type { Backend } from '../src/kernels/backend.ts';
 import { engine } from '../src/kernels/wasm/engine.ts';
 import type { Decoder } from '../src/models/decoder.ts';
 import { loadModel } from '../src/models/load.ts';
-import { type BenchOptions, digits, embedded, median, printJson, printTable } from './measure.ts';
+import { embedded } from './host.ts';
+import { type BenchOptions, digits, median, printJson, printTable } from './measure.ts';
 
 const PREFIX = 100;
 const COUNTS = [1, 4];

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import type { Backend } from '../src/kernels/backend.ts';
 import { type LoadedModel, load } from '../src/models/load.ts';
 import { argmax } from '../src/speculate/sample.ts';
-import { type BenchOptions, DTYPES, digits, embedded, printJson, printTable } from './measure.ts';
+import { embedded } from './host.ts';
+import { type BenchOptions, DTYPES, digits, printJson, printTable } from './measure.ts';
 
 /** Tokens of one piece of text; each piece is read without what came before. */
 const PIECE = 256;

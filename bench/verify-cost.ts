@@ -2,6 +2,7 @@
 // only where v is flat. Rows follow a cached prefix, and every row gets logits, as in verification.
 import type { Backend } from '../src/kernels/backend.ts';
 import { loadModel } from '../src/models/load.ts';
+import { modelAt } from './host.ts';
 import { type BenchOptions, digits, measure, printJson, printTable, spread } from './measure.ts';
 import { randomModel, SMALL, TINY_LLAMA_SLICE } from './random-model.ts';
 
@@ -15,7 +16,7 @@ export async function verifyCost(backend: Backend, options: BenchOptions): Promi
   const model =
     folder === undefined
       ? randomModel(backend, smoke ? SMALL : TINY_LLAMA_SLICE, dtype, contextLength)
-      : await loadModel(folder, { backend, dtype, contextLength, maxRows: 16 });
+      : await loadModel(modelAt(folder), { backend, dtype, contextLength, maxRows: 16 });
   const cache = model.createCache();
   const sequence = cache.sequence();
   const { vocab } = model.config;

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
+const checkout = fileURLToPath(new URL('../..', import.meta.url));
 
 /** A page: the module it runs, and its headers. */
 export interface Page {
@@ -18,12 +18,13 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Serves pages by path, scripts by path, and the folders `dist` and `models`. Scripts of a page get its headers too: a worker has
+ * Serves pages by path, scripts by path, and the folders `dist` and `models` of `root`. Scripts of a page get its headers too: a worker has
  * to ask for isolation itself.
  */
 export async function servePages(
   pages: Readonly<Record<string, Page>>,
   scripts: Readonly<Record<string, string>> = {},
+  root = checkout,
 ) {
   const server = createServer((request, response) => {
     const path = new URL(request.url!, 'http://localhost').pathname;
