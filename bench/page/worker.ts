@@ -24,6 +24,8 @@ scope.onmessage = async ({ data: { name, options } }) => {
     console.log(`${backend.report.backend}: ${backend.report.executor}`);
     scope.postMessage({ end: null });
   } catch (error) {
-    scope.postMessage({ end: String((error as Error).stack ?? error) });
+    const { stack, cause } = error as Error;
+    const because = cause === undefined ? '' : `\ncaused by ${(cause as Error).stack ?? cause}`;
+    scope.postMessage({ end: `${stack ?? error}${because}` });
   }
 };

@@ -30,13 +30,15 @@ describe('mode webgpu', () => {
 
   it('names the device in the report, and whether it is software', async () => {
     offer({ limits, info: { vendor: 'acme', architecture: 'rocket', description: '' } });
-    expect((await gpu({ mode: 'webgpu' })).report.notes).toContain('device: acme rocket');
+    expect((await gpu({ mode: 'webgpu', layout: 'rows' })).report.notes).toContain(
+      'device: acme rocket',
+    );
     offer({ limits, info: { vendor: 'acme', architecture: 'swiftshader' } });
-    expect((await gpu({ mode: 'webgpu' })).report.notes).toContain(
+    expect((await gpu({ mode: 'webgpu', layout: 'rows' })).report.notes).toContain(
       'device: acme swiftshader, which is software',
     );
     offer({ limits, isFallbackAdapter: true });
-    expect((await gpu({ mode: 'webgpu' })).report.notes).toContain(
+    expect((await gpu({ mode: 'webgpu', layout: 'rows' })).report.notes).toContain(
       'device: unnamed, which is software',
     );
   });
@@ -48,14 +50,16 @@ describe('mode webgpu', () => {
       create: () => ({ requestAdapter: async () => ({ limits, info: { vendor: 'given' } }) }),
       globals: { GPUMadeUp: 1 },
     };
-    expect((await gpu({ mode: 'webgpu', webgpu })).report.notes).toContain('device: given');
+    expect((await gpu({ mode: 'webgpu', layout: 'rows', webgpu })).report.notes).toContain(
+      'device: given',
+    );
     expect((globalThis as { readonly GPUMadeUp?: number }).GPUMadeUp).toBe(1);
     await expect(gpu({ mode: 'webasm', webgpu })).rejects.toThrow(OptionError);
   });
 
   it('refuses arrays that the device does not take, by name', async () => {
     offer({ limits, info: {} });
-    const backend = await gpu({ mode: 'webgpu' });
+    const backend = await gpu({ mode: 'webgpu', layout: 'rows' });
     const planOf = (rows: number) => {
       const buffer = backend.alloc('f32', rows * 16);
       backend.write(buffer, new Float32Array(rows * 16));
@@ -74,6 +78,21 @@ describe('mode webgpu', () => {
 });
 
 describe('mode webgl2', () => {
+  /** WebGL 2 with textures of 64 by 64. */
+  function offerContext(renderer: string): void {
+    const context = {
+      getParameter: (name: number) => (name === 0x0d33 ? 64 : renderer),
+      getExtension: () => ({}),
+    };
+    vi.stubGlobal('WebGL2RenderingContext', class {});
+    vi.stubGlobal(
+      'OffscreenCanvas',
+      class {
+        getContext = () => context;
+      },
+    );
+  }
+
   it('says that it needs a browser', async () => {
     await expect(gpu({ mode: 'webgl2' })).rejects.toThrow(UnsupportedError);
   });
@@ -90,12 +109,30 @@ describe('mode webgl2', () => {
     await expect(opened).rejects.toThrow('mode webgl2: expected a context, got null');
     await expect(opened).rejects.toThrow(UnsupportedError);
   });
+
+  it('names the device, and refuses results that its textures do not take', async () => {
+    offerContext('ANGLE (SwiftShader)');
+    const backend = await gpu({ mode: 'webgl2' });
+    expect(backend.report.notes).toContain('device: ANGLE (SwiftShader), which is software');
+    const planOf = (outer: number) => {
+      const buffer = backend.alloc('f32', outer * 16);
+      const weight = new Tensor(
+        { kind: 'constant', dtype: 'f32', shape: [outer, 16], buffer, offset: 0 },
+        backend,
+      );
+      return record((ops) => [ops.linear(ops.input('x', 'f32', [4, 16], 'T'), weight)]);
+    };
+    expect(() => backend.prepare(planOf(64))).not.toThrow();
+    expect(() => backend.prepare(planOf(65))).toThrow(
+      'gpu: expected results of at most 64 rows and columns, which is what the device takes, got one of 4 rows and 68 columns',
+    );
+  });
 });
 
 describe('auto', () => {
   it('takes a device that is no software', async () => {
     offer({ limits, info: { vendor: 'acme' } });
-    const backend = await auto();
+    const backend = await auto({ layout: 'rows' });
     expect(backend.report.executor).toBe('webgpu, not run yet');
     expect(backend.report.notes.join()).not.toContain('passed over');
     backend.dispose();

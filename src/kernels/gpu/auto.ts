@@ -5,11 +5,14 @@ import { OptionError, UnsupportedError } from '../errors.ts';
 import { type WasmOptions, wasm } from '../wasm/index.ts';
 import { type WebgpuPackage, webgpuDevice } from './device.ts';
 import { gpu } from './open.ts';
+import type { Layout } from './project.ts';
 
 /** Options of `auto`. */
 export interface AutoOptions {
   /** The package `webgpu`, for Node. */
   readonly webgpu?: WebgpuPackage;
+  /** Of products on a graphics device, should one be taken. */
+  readonly layout?: Layout;
   /** Options of the wasm backend, should it be taken. */
   readonly wasm?: WasmOptions;
 }
@@ -19,9 +22,9 @@ export interface AutoOptions {
  * say what was passed over, and why.
  */
 export async function auto(options: AutoOptions = {}): Promise<Backend> {
-  const { webgpu, wasm: wasmOptions, ...unknown } = options;
+  const { webgpu, layout, wasm: wasmOptions, ...unknown } = options;
   for (const key of Object.keys(unknown))
-    throw new OptionError(`auto: expected webgpu and wasm, got ${key}`);
+    throw new OptionError(`auto: expected webgpu, layout and wasm, got ${key}`);
   const tries: readonly (() => Backend | Promise<Backend>)[] = [
     async () => {
       const device = await webgpuDevice(webgpu);
@@ -29,10 +32,10 @@ export async function auto(options: AutoOptions = {}): Promise<Backend> {
         throw new UnsupportedError(
           `gpu: mode webgpu: expected a graphics device, got software (${device.name})`,
         );
-      return gpu({ mode: 'webgpu' });
+      return gpu({ mode: 'webgpu', layout });
     },
     () => wasm(wasmOptions),
-    () => gpu({ mode: 'webgl2' }),
+    () => gpu({ mode: 'webgl2', layout }),
   ];
   const passed: string[] = [];
   for (const open of tries) {

@@ -136,11 +136,16 @@ export function createGpuBackend(
     prepare(plan) {
       const hasData = (value: Value) =>
         bufferOf(value).owner !== null || bufferOf(value).version > 0;
-      const lowered = lower(plan, { hasData, inPlace, layout: options.layout });
+      const lowered = lower(plan, {
+        hasData,
+        inPlace,
+        layout: options.layout,
+        maxColumns: options.maxSide,
+      });
       const states = new Set(lowered.states.map(({ value }) => bufferOf(value)));
       for (const { values } of lowered.constants)
         for (const value of values) checkPresent('prepare', bufferOf(value));
-      checkSizes(lowered, options.maxBytes);
+      checkSizes(lowered, options);
       for (const state of states) checkPresent('prepare', state);
       const outputs = plan.outputs.map((value) =>
         'buffer' in value && states.has(bufferOf(value))
@@ -222,7 +227,10 @@ const elementsIn = ({ length }: TypedArray, dtype: DType): number =>
   isBlocked(dtype) ? (length / BLOCK_BYTES[dtype]) * BLOCK : length;
 
 /** Every array is one buffer of the device. */
-function checkSizes({ constants, calls }: Lowered, maxBytes: number): void {
+function checkSizes(
+  { constants, calls }: Lowered,
+  { maxBytes, maxSide }: Pick<PipelineOptions, 'maxBytes' | 'maxSide'>,
+): void {
   const check = (what: string, shape: readonly number[]) => {
     const bytes = 4 * sizeOf(shape);
     if (bytes > maxBytes)
@@ -231,7 +239,13 @@ function checkSizes({ constants, calls }: Lowered, maxBytes: number): void {
       );
   };
   for (const { values, shape } of constants) check(`a ${values[0].kind}`, shape);
-  for (const { size } of calls) check('a result', size);
+  for (const { size } of calls) {
+    check('a result', size);
+    if (Math.max(...size) > maxSide)
+      throw new UnsupportedError(
+        `gpu: expected results of at most ${maxSide} rows and columns, which is what the device takes, got one of ${size[1]} rows and ${size[0]} columns`,
+      );
+  }
 }
 
 /** Resident copies of constants are made once; a change after that would not be seen. */

@@ -31,6 +31,8 @@ export interface DeviceInfo {
   readonly software: boolean;
   /** Bytes an array may have. */
   readonly maxBytes: number;
+  /** Rows and columns that a result may have. */
+  readonly maxSide: number;
 }
 
 /** The adapter gpu.js will get; throws an UnsupportedError where there is none. `given` is installed where WebGPU is missing. */
@@ -52,9 +54,9 @@ export async function webgpuDevice(given?: WebgpuPackage): Promise<DeviceInfo> {
   const fallback = adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter ?? false;
   return {
     name: [vendor, architecture, description].filter((word) => word !== '').join(' ') || 'unnamed',
-    software:
-      fallback || /software|swiftshader|llvmpipe|lavapipe/i.test(architecture + description),
+    software: fallback || isSoftware(architecture + description),
     maxBytes: adapter.limits.maxStorageBufferBindingSize,
+    maxSide: Number.POSITIVE_INFINITY,
   };
 }
 
@@ -72,17 +74,21 @@ function install({ create, globals }: WebgpuPackage): void {
     });
 }
 
-/** Throws an UnsupportedError where WebGL 2 is missing, or where the browser gives no context of it. */
-export function checkWebgl2(): void {
+/** The part of a WebGL context that is used, with the numbers that WebGL has for its questions. */
+interface WebglContext {
+  getParameter(name: number): unknown;
+  getExtension(name: string): { loseContext?(): void } | null;
+}
+const MAX_TEXTURE_SIZE = 0x0d33;
+const UNMASKED_RENDERER = 0x9246;
+
+/** The device behind WebGL 2; throws an UnsupportedError where it is missing, or where the browser gives no context of it. */
+export function webgl2Device(): DeviceInfo {
   const { OffscreenCanvas } = globalThis as {
     readonly OffscreenCanvas?: new (
       width: number,
       height: number,
-    ) => {
-      getContext(
-        kind: string,
-      ): { getExtension(name: string): { loseContext(): void } | null } | null;
-    };
+    ) => { getContext(kind: string): WebglContext | null };
   };
   if (!('WebGL2RenderingContext' in globalThis) || OffscreenCanvas === undefined)
     throw new UnsupportedError('gpu: mode webgl2: expected a browser with WebGL 2, got none');
@@ -91,6 +97,13 @@ export function checkWebgl2(): void {
     throw new UnsupportedError(
       'gpu: mode webgl2: expected a context, got null; there is no usable graphics device or driver',
     );
+  const maxSide = Number(context.getParameter(MAX_TEXTURE_SIZE));
+  const named = context.getExtension('WEBGL_debug_renderer_info') !== null;
+  const name = String((named && context.getParameter(UNMASKED_RENDERER)) || 'unnamed');
   // Browsers give a page a few contexts only.
-  context.getExtension('WEBGL_lose_context')?.loseContext();
+  context.getExtension('WEBGL_lose_context')?.loseContext?.();
+  // Four numbers of 4 bytes a texel.
+  return { name, software: isSoftware(name), maxBytes: 16 * maxSide ** 2, maxSide };
 }
+
+const isSoftware = (name: string) => /software|swiftshader|llvmpipe|lavapipe/i.test(name);

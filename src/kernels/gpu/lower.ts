@@ -39,10 +39,12 @@ export interface LowerOptions {
   /** A call may leave cells of its buffer as they were. */
   readonly inPlace: boolean;
   readonly layout: Layout;
+  /** Columns that a result may have. */
+  readonly maxColumns: number;
 }
 
 /** The kernel calls of a plan. */
-export function lower(plan: Plan, { hasData, inPlace, layout }: LowerOptions): Lowered {
+export function lower(plan: Plan, { hasData, inPlace, layout, maxColumns }: LowerOptions): Lowered {
   const calls: KernelCall[] = [];
   const constants: Resident[] = [];
   const sources: ArgumentSource[] = [];
@@ -116,13 +118,13 @@ export function lower(plan: Plan, { hasData, inPlace, layout }: LowerOptions): L
       const { output } = finish;
       const more =
         finish.kind === 'add' ? { residual: gridOf(finish.residual) } : { gated: true as const };
-      grids.set(output, project(emit, { ...parts, ...more }, { layout, output }));
+      grids.set(output, project(emit, { ...parts, ...more }, { layout, maxColumns, output }));
       return;
     }
     const [{ shape, extent }] = finish.outputs;
     const columns = finish.outputs.reduce((sum, output) => sum + output.shape[1], 0);
     const output = { shape: [shape[0], columns], extent };
-    const whole = project(emit, parts, { layout, output });
+    const whole = project(emit, parts, { layout, maxColumns, output });
     if (finish.outputs.length === 1) {
       grids.set(finish.outputs[0], whole);
       return;

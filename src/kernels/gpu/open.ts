@@ -2,7 +2,7 @@
 import type { Backend } from '../backend.ts';
 import { OptionError } from '../errors.ts';
 import { createGpuBackend } from './backend.ts';
-import { checkWebgl2, type WebgpuPackage, webgpuDevice } from './device.ts';
+import { type DeviceInfo, type WebgpuPackage, webgl2Device, webgpuDevice } from './device.ts';
 import { GPUJS_VERSION, type GpuMode, loadGpujs } from './gpujs.ts';
 import { DEVICE_TRIAL, fasterLayout, layoutNote } from './layouts.ts';
 import type { Layout } from './project.ts';
@@ -23,7 +23,7 @@ export interface GpuOptions {
   readonly threads?: boolean;
   /**
    * How products with weights are spread over threads: `rows`, one thread per output, or `lanes`, 32 that share one. By default
-   * what a trial of some milliseconds says on a graphics device of mode webgpu, and `rows` elsewhere, where it is the faster one.
+   * what a trial of some milliseconds says on a graphics device, and `rows` elsewhere, where it is the faster one.
    * Results differ in their last bits: name it where they have to be the same on every device.
    */
   readonly layout?: Layout;
@@ -32,6 +32,17 @@ export interface GpuOptions {
 }
 
 const MODES: readonly string[] = ['cpu', 'webasm', 'webgpu', 'webgl2'] satisfies readonly GpuMode[];
+
+const UNLIMITED = { maxBytes: Number.POSITIVE_INFINITY, maxSide: Number.POSITIVE_INFINITY };
+
+/** The device of the modes that have one. */
+async function deviceOf(
+  mode: GpuMode,
+  webgpu: WebgpuPackage | undefined,
+): Promise<DeviceInfo | null> {
+  if (mode === 'webgpu') return webgpuDevice(webgpu);
+  return mode === 'webgl2' ? webgl2Device() : null;
+}
 
 /**
  * The gpu backend over the optional package gpu.js. The mode is always said: GPU.js would choose one in silence. Throws an
@@ -51,8 +62,7 @@ export async function gpu(options: GpuOptions): Promise<Backend> {
     throw new OptionError(`gpu: layout: expected rows or lanes, got ${JSON.stringify(layout)}`);
   if (webgpu !== undefined && mode !== 'webgpu')
     throw new OptionError(`gpu: webgpu: expected mode webgpu, got ${mode}`);
-  const device = mode === 'webgpu' ? await webgpuDevice(webgpu) : null;
-  if (mode === 'webgl2') checkWebgl2();
+  const device = await deviceOf(mode, webgpu);
   const { module, version } = await loadGpujs();
   const notes = [
     'every value is f32: weights in f16 and bf16 are widened, of blocks three bytes or six halves share one; integers are exact up to 2^24',
@@ -66,9 +76,9 @@ export async function gpu(options: GpuOptions): Promise<Backend> {
       ? [`the version of gpu.js could not be read; ${GPUJS_VERSION} is expected`]
       : []),
   ];
-  const maxBytes = device?.maxBytes ?? Number.POSITIVE_INFINITY;
+  const { maxBytes, maxSide } = device ?? UNLIMITED;
   const open = (given: Layout) =>
-    createGpuBackend(module, { mode, threads, maxBytes, layout: given }, notes);
+    createGpuBackend(module, { mode, threads, maxBytes, maxSide, layout: given }, notes);
   if (layout !== undefined || device === null || device.software) return open(layout ?? 'rows');
   const found = await fasterLayout(open, DEVICE_TRIAL);
   notes.push(layoutNote(found.layout, found.times));

@@ -14,6 +14,8 @@ export interface PipelineOptions {
   readonly layout: Layout;
   /** Bytes an array may have on the device. */
   readonly maxBytes: number;
+  /** Rows and columns that a result may have there. */
+  readonly maxSide: number;
 }
 
 /** A pipeline that has been traced; the first run compiles it. */

@@ -37,12 +37,17 @@ const ENOUGH_THREADS = 2 ** 18;
 export function project(
   emit: Emit,
   projection: Projection,
-  { layout, output }: { readonly layout: Layout; readonly output: Output },
+  {
+    layout,
+    maxColumns,
+    output,
+  }: { readonly layout: Layout; readonly maxColumns: number; readonly output: Output },
 ): Grid {
   const { x: input, matrix, bias, residual, gated = false } = projection;
   const parts = matrix.kind === 'elements' ? [matrix.elements] : [matrix.words, matrix.scales];
   const rows = parts[0].shape[0];
-  const lanes = layout === 'rows' ? 1 : lanesOf(rows, parts.at(-1)!.shape[1]);
+  const most = Math.min(maxColumns, ENOUGH_THREADS);
+  const lanes = layout === 'rows' ? 1 : lanesOf(parts.at(-1)!.shape, most);
   const sums =
     lanes === 1
       ? [input, ...parts]
@@ -82,9 +87,9 @@ export function project(
 }
 
 /** A power of two that divides the numbers (or blocks) of a row. */
-function lanesOf(rows: number, units: number): number {
+function lanesOf([rows, units]: readonly number[], mostThreads: number): number {
   let lanes = MOST_LANES;
-  while (lanes > 1 && (units % lanes > 0 || rows * lanes > ENOUGH_THREADS)) lanes /= 2;
+  while (lanes > 1 && (units % lanes > 0 || rows * lanes > mostThreads)) lanes /= 2;
   return lanes;
 }
 
