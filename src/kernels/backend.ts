@@ -11,6 +11,8 @@ export interface BackendReport {
   readonly stepTimings: boolean;
   /** Rows a plan should be recorded for when the caller has no reason to choose: more cost memory, fewer cost calls. */
   readonly preferredRows: number;
+  /** True where results come from the memory of a device, so that choosing there costs less than reading a vocabulary. */
+  readonly deviceMemory?: boolean;
   /** Anything a user should know: casts, ops without an own kernel, thread counts, why a mode was chosen. */
   readonly notes: readonly string[];
 }

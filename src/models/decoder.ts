@@ -1,7 +1,7 @@
 // A model at run time: an architecture, its weights on a backend, and one recorded plan per cache.
 import type { Backend, Program } from '../kernels/backend.ts';
 import { OptionError } from '../kernels/errors.ts';
-import type { Call, Plan } from '../kernels/plan.ts';
+import type { Buffer, Call, Plan } from '../kernels/plan.ts';
 import { record } from '../tensor/record.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import type { Architecture, Weights } from './architecture.ts';
@@ -47,6 +47,7 @@ class DecoderCache implements Cache {
   readonly owner: DecoderParts;
   readonly pool: SlotPool;
   readonly taps: readonly number[];
+  readonly argmax: boolean;
   readonly program: Program;
   readonly buffers: RowBuffers;
   /** Null until somebody wants them. */
@@ -58,6 +59,7 @@ class DecoderCache implements Cache {
     owner: DecoderParts;
     pool: SlotPool;
     taps: readonly number[];
+    argmax: boolean;
     program: Program;
     buffers: RowBuffers;
     release: () => void;
@@ -65,6 +67,7 @@ class DecoderCache implements Cache {
     this.owner = parts.owner;
     this.pool = parts.pool;
     this.taps = parts.taps;
+    this.argmax = parts.argmax;
     this.program = parts.program;
     this.buffers = parts.buffers;
     this.#release = parts.release;
@@ -136,9 +139,9 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
 
   function createCache(options: Parameters<Model['createCache']>[0] = {}) {
     checkAlive('createCache');
-    const { slots = contextLength + maxRows, taps = [], ...unknown } = options;
+    const { slots = contextLength + maxRows, taps = [], argmax = false, ...unknown } = options;
     for (const key of Object.keys(unknown))
-      throw new OptionError(`createCache: expected slots and taps, got ${key}`);
+      throw new OptionError(`createCache: expected slots, taps and argmax, got ${key}`);
     if (!Number.isInteger(slots) || slots < 1)
       throw new OptionError(`createCache: slots: expected a whole number from 1, got ${slots}`);
     for (const tap of taps)
@@ -176,7 +179,11 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
         values,
         taps,
       });
-      return [logits, ...hidden];
+      // The logarithm is that of a softmax: its largest is that of the token.
+      const results = argmax
+        ? [ops.max(ops.logSoftmax(logits), 1), ops.argmax(logits, 1)]
+        : [logits];
+      return [...results, ...hidden];
     });
     const release = () => {
       for (const { value } of [...keys, ...values])
@@ -186,7 +193,7 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
       const pool = new SlotPool(slots);
       const buffers = createRowBuffers(maxRows, slots);
       const program = backend.prepare(plan);
-      return new DecoderCache({ owner: parts, pool, taps, program, buffers, release });
+      return new DecoderCache({ owner: parts, pool, taps, argmax, program, buffers, release });
     } catch (error) {
       release();
       throw error;
@@ -199,12 +206,15 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     const call: Call = { extents: { T: rows.length, K: kept }, inputs, timings };
     backend.run(cache.program, call);
     if (kept === 0) return { logits: [], hidden: [] };
-    const [logits, ...taps] = await Promise.all(
-      cache.program.outputs.map(async (buffer, index) => {
-        const width = index === 0 ? config.vocab : config.width;
-        return rowsOfBuffer((await backend.read(buffer, 0, kept * width)) as Float32Array, width);
-      }),
-    );
+    const read = async (buffer: Buffer, width: number) =>
+      rowsOfBuffer((await backend.read(buffer, 0, kept * width)) as Float32Array, width);
+    const { outputs } = cache.program;
+    const [logits, ...taps] = await Promise.all([
+      cache.argmax
+        ? chosenRows(read(outputs[0], 1), read(outputs[1], 1), config.vocab)
+        : read(outputs[0], config.vocab),
+      ...outputs.slice(cache.argmax ? 2 : 1).map((buffer) => read(buffer, config.width)),
+    ]);
     return { logits, hidden: logits.map((_, row) => joinRows(taps.map((tap) => tap[row]))) };
   }
 
@@ -257,6 +267,20 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     dispose,
     [Symbol.dispose]: dispose,
   };
+}
+
+/** Rows of a vocabulary that say one thing: ln p [1] of each, at its token [1]. */
+async function chosenRows(
+  values: Promise<readonly ArrayLike<number>[]>,
+  tokens: Promise<readonly ArrayLike<number>[]>,
+  vocab: number,
+): Promise<Float32Array[]> {
+  const [chosen, found] = await Promise.all([values, tokens]);
+  return chosen.map((value, row) => {
+    const logits = new Float32Array(vocab).fill(Number.NEGATIVE_INFINITY);
+    logits[found[row][0]] = value[0];
+    return logits;
+  });
 }
 
 function checkOpen(cache: DecoderCache): void {

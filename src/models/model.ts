@@ -27,6 +27,8 @@ export interface Cache {
   readonly freeSlots: number;
   /** Layers whose hidden states come with every forward; 0 is the embedding, i the output of layer i - 1. */
   readonly taps: readonly number[];
+  /** Forwards choose the most probable token of every row themselves; see `ForwardResult`. */
+  readonly argmax: boolean;
   sequence(): Sequence;
   dispose(): void;
   [Symbol.dispose](): void;
@@ -49,7 +51,10 @@ export interface Segment {
 
 /** Results for the kept rows, in the order of segments and of `keep`. */
 export interface ForwardResult {
-  /** f32 [V] per kept row. */
+  /**
+   * f32 [V] per kept row. With a cache of `argmax`, ln p of the most probable token, the lowest of equals, and -Infinity for all
+   * others: enough for greedy decoding, and a backend on a device need not give back a vocabulary.
+   */
   readonly logits: readonly Float32Array[];
   /** f32 [taps * C] per kept row; empty arrays without taps. */
   readonly hidden: readonly Float32Array[];
@@ -84,7 +89,11 @@ export interface Model {
   readonly maxRows: number;
   /** The times of its own forwards. */
   readonly ladder: Ladder;
-  createCache(options?: { readonly slots?: number; readonly taps?: readonly number[] }): Cache;
+  createCache(options?: {
+    readonly slots?: number;
+    readonly taps?: readonly number[];
+    readonly argmax?: boolean;
+  }): Cache;
   /**
    * One call for prefill, decoding and verification: any number of rows of any number of sequences. Row t's result
    * depends on the tokens it may see, bit for bit, and on nothing else in the call.

@@ -10,7 +10,7 @@ import { createNoise } from './noise.ts';
 import { type GenerateOptions, readOptions, type Settings } from './options.ts';
 import { createOutput, type FinishReason } from './output.ts';
 import { createPace, type Pace } from './pace.ts';
-import { createProcessor } from './processors.ts';
+import { createProcessor, isArgmax } from './processors.ts';
 import { committedHidden, depthOf, draftFrom, emitted, lawsOf } from './round.ts';
 import { logSoftmaxAt } from './sample.ts';
 import { Session } from './session.ts';
@@ -142,7 +142,9 @@ async function* run(
   /** Of the committed positions that the drafter has not been told of. */
   let hidden: Float32Array[] = [];
   try {
-    own = settings.session ? undefined : new Session(model, { taps: drafter.taps });
+    // Greedy decoding asks a device for its choices only.
+    const argmax = model.report.deviceMemory === true && isArgmax(settings);
+    own = settings.session ? undefined : new Session(model, { taps: drafter.taps, argmax });
     const session = settings.session ?? own!;
     cachedTokens = commonPrefix(session.cachedTokens, tokens);
     const lawOf = createProcessor(settings, prompt.length);
@@ -176,7 +178,9 @@ async function* run(
         if (output.finishReason !== null) break;
         tokens.push(id);
         const text = output.push(id);
-        shown.push({ id, text, logprob: logSoftmaxAt(fed.logits[row], id), drafted, blockIndex });
+        const logits = fed.logits[row];
+        const logprob = session.cache.argmax ? logits[id] : logSoftmaxAt(logits, id);
+        shown.push({ id, text, logprob, drafted, blockIndex });
       }
       const draftMs = feedStart - draftStart;
       onRound?.({
@@ -233,11 +237,8 @@ function tokenize(tokenizer: Tokenizer, prompt: Prompt): number[] {
   return tokenizer.chat(messages);
 }
 
-function checkPrompt(
-  model: Model,
-  tokens: readonly number[],
-  { drafter, session }: Settings,
-): void {
+function checkPrompt(model: Model, tokens: readonly number[], settings: Settings): void {
+  const { drafter, session } = settings;
   if (tokens.length === 0)
     throw new OptionError('generate: expected a prompt of at least one token, got none');
   if (tokens.length >= model.contextLength)
@@ -247,6 +248,10 @@ function checkPrompt(
   if (session !== undefined && session.model !== model)
     throw new OptionError(
       'generate: expected a session of the target model, got one of another model',
+    );
+  if (session?.cache.argmax && !isArgmax(settings))
+    throw new OptionError(
+      'generate: expected greedy decoding without penalties with a session whose cache has argmax, got other options',
     );
   const taps = drafter.taps ?? [];
   if (session !== undefined && taps.join() !== session.cache.taps.join())

@@ -35,6 +35,18 @@ export const SamplingOptions = z.strictObject({
 /** Checked sampling options with the defaults filled in. */
 export type SamplingSettings = z.output<typeof SamplingOptions>;
 
+/** Whether the law is a point at the largest logit, whatever the text. */
+export function isArgmax(settings: SamplingSettings): boolean {
+  const { temperature, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = settings;
+  return (
+    temperature === 0 &&
+    repetitionPenalty === 1 &&
+    presencePenalty === 0 &&
+    frequencyPenalty === 0 &&
+    Object.keys(logitBias).length === 0
+  );
+}
+
 /** Logits f32 [V] after `history` (all tokens before, prompt included) to the law of the next token. */
 export type Processor = (logits: Float32Array, history: readonly number[]) => Law;
 

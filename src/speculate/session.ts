@@ -6,7 +6,7 @@ import type { Draft, Drafter } from './drafter.ts';
 
 /** What a feed gives back. */
 export interface Fed {
-  /** f32 [V] after the text (0) and after each drafted node i (1 + i). */
+  /** f32 [V] after the text (0) and after each drafted node i (1 + i); with a cache of `argmax` as `ForwardResult` has them. */
   readonly logits: readonly Float32Array[];
   /** With taps: f32 [taps * C] for every row computed, those of the text first; otherwise empty. */
   readonly hidden: readonly Float32Array[];
@@ -33,11 +33,16 @@ export class Session {
   /** On a cache of its own, or on one shared with other sessions of the model. */
   constructor(
     model: Model,
-    options: { readonly cache?: Cache; readonly taps?: readonly number[] | undefined } = {},
+    options: {
+      readonly cache?: Cache;
+      readonly taps?: readonly number[] | undefined;
+      readonly argmax?: boolean;
+    } = {},
   ) {
     this.model = model;
     this.#ownsCache = options.cache === undefined;
-    this.#cache = options.cache ?? model.createCache(options.taps ? { taps: options.taps } : {});
+    const { cache, taps, argmax } = options;
+    this.#cache = cache ?? model.createCache({ ...(taps && { taps }), ...(argmax && { argmax }) });
     this.#sequence = this.#cache.sequence();
   }
 

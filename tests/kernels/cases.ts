@@ -245,6 +245,26 @@ const movement: readonly OpCase[] = [
   row('reduce', 'argmax takes the first of equals', 0, (ops) =>
     ops.argmax(ops.tensor([1, 3, 3, 2, 3], [5])),
   ),
+  ...(['sum', 'mean', 'max', 'min', 'argmax', 'argmin'] as const).flatMap((fn) => [
+    row('reduce', `${fn} of long rows`, fn.startsWith('arg') ? 0 : 2e-4, (ops, make) =>
+      ops[fn](make.uniform([3, 5001]), 1),
+    ),
+    row('reduce', `${fn} of one long row`, fn.startsWith('arg') ? 0 : 2e-4, (ops, make) =>
+      ops[fn](make.uniform([4096]), 0),
+    ),
+  ]),
+  row('reduce', 'argmax of a long row takes the first of equals', 0, (ops) =>
+    ops.argmax(
+      ops.tensor(
+        Float32Array.from({ length: 3000 }, (_, i) => (i % 700 === 699 ? 2 : -i)),
+        [3000],
+      ),
+    ),
+  ),
+  row('softmax', 'long rows', 1e-6, (ops, make) => ops.softmax(make.uniform([2, 5001], -9, 9))),
+  row('softmax', 'log of long rows', 2e-5, (ops, make) =>
+    ops.logSoftmax(make.uniform([2, 5001], -9, 9)),
+  ),
   row('softmax', '5x17', 1e-6, (ops, make) => ops.softmax(make.uniform([5, 17], -9, 9))),
   row('softmax', 'log 5x17', 1e-5, (ops, make) => ops.logSoftmax(make.uniform([5, 17], -9, 9))),
   row('matmul', '7x9x5', 1e-5, (ops, make) =>

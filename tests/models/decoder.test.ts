@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Decoder } from '../../src/models/decoder.ts';
 import { loadModel } from '../../src/models/load.ts';
+import { argmax, logSoftmaxAt } from '../../src/speculate/sample.ts';
 import { demoFixtures, loadTiny } from './fixtures.ts';
 
 let model: Decoder;
@@ -43,6 +44,29 @@ describe('a forward', () => {
     expect(hidden[3].slice(width, 2 * width)).toEqual(last.hidden[0]);
     expect(logits[3]).toEqual(last.logits[0]);
     cache.dispose();
+    one.dispose();
+  });
+
+  it('chooses the most probable token itself with a cache of argmax, and taps as ever', async () => {
+    const [all, one] = [{}, { argmax: true }].map((options) =>
+      model.createCache({ taps: [1], ...options }),
+    );
+    expect([all.argmax, one.argmax]).toEqual([false, true]);
+    const segment = { tokens: TEXT, draft: { tokens: [7, 8] } };
+    const whole = await model.forward(all, [{ sequence: all.sequence(), ...segment }]);
+    const chosen = await model.forward(one, [{ sequence: one.sequence(), ...segment }]);
+    expect(chosen.logits).toHaveLength(3);
+    expect(chosen.hidden).toEqual(whole.hidden);
+    for (const [row, logits] of whole.logits.entries()) {
+      const best = argmax(logits);
+      const found = chosen.logits[row];
+      expect(found).toHaveLength(logits.length);
+      expect([...found.keys()].filter((token) => found[token] > Number.NEGATIVE_INFINITY)).toEqual([
+        best,
+      ]);
+      expect(found[best]).toBeCloseTo(logSoftmaxAt(logits, best), 5);
+    }
+    all.dispose();
     one.dispose();
   });
 
@@ -134,7 +158,7 @@ describe('a forward', () => {
   it.each([
     [{ slots: 0 }, 'createCache: slots: expected a whole number from 1, got 0'],
     [{ slots: Number.NaN }, 'createCache: slots: expected a whole number from 1, got NaN'],
-    [{ slot: 5 }, 'createCache: expected slots and taps, got slot'],
+    [{ slot: 5 }, 'createCache: expected slots, taps and argmax, got slot'],
   ])('refuses the cache options %j', (options, message) => {
     expect(() => model.createCache(options as { slots?: number })).toThrow(message);
   });

@@ -273,6 +273,52 @@ describe('a generation', () => {
     expect(stats.totalMs).toBeGreaterThanOrEqual(stats.firstTokenMs);
   });
 
+  describe('on a device', () => {
+    /** The same model, whose results are said to be far; with a list of what its caches were asked for. */
+    const far = () => {
+      const asked: (boolean | undefined)[] = [];
+      const { model } = target;
+      const report = { ...model.report, deviceMemory: true };
+      const createCache: typeof model.createCache = (options) => {
+        asked.push(options?.argmax);
+        return model.createCache(options);
+      };
+      return { asked, target: { ...target, model: { ...model, report, createCache } } };
+    };
+
+    it('has greedy choices made there, with the same tokens and logprobs', async () => {
+      const options = { maxTokens: 12, drafter: oracle(), draftLength: 3, ignoreEos: true };
+      const expected = await collect(options);
+      const there = far();
+      const tokens: Token[] = [];
+      for await (const token of generate(there.target, PROMPT, options)) tokens.push(token);
+      expect(there.asked).toEqual([true]);
+      expect(tokens.map(({ id, drafted }) => [id, drafted])).toEqual(
+        expected.map(({ id, drafted }) => [id, drafted]),
+      );
+      for (const [index, { logprob }] of tokens.entries())
+        expect(logprob).toBeCloseTo(expected[index].logprob, 5);
+    });
+
+    it.each([
+      { temperature: 0.5 },
+      { repetitionPenalty: 1.1 },
+      { presencePenalty: 0.1 },
+      { frequencyPenalty: 0.1 },
+      { logitBias: { 3: 1 } },
+    ])('reads whole rows for %j', async (options) => {
+      const there = far();
+      const settings = { maxTokens: 6, ignoreEos: true, ...options };
+      const { tokens } = await generate(there.target, PROMPT, settings);
+      expect(there.asked).toEqual([undefined]);
+      expect(tokens).toEqual((await generate(target, PROMPT, settings)).tokens);
+      using session = new Session(target.model, { argmax: true });
+      expect(() => generate(target, PROMPT, { ...settings, session })).toThrow(
+        'generate: expected greedy decoding without penalties with a session whose cache has argmax',
+      );
+    });
+  });
+
   it('hands the drafter hidden states of every committed position, once, in order', async () => {
     const widths: number[] = [];
     const lengths: number[] = [];

@@ -107,6 +107,7 @@ export function createGpuBackend(
         executor: ran === '' ? `${options.mode}, not run yet` : ran,
         stepTimings: false,
         preferredRows: 16,
+        deviceMemory: options.mode === 'webgpu' || options.mode === 'webgl2',
         notes,
       };
     },

@@ -10,6 +10,7 @@ import {
   quotient,
   readAt,
   readBroadcast,
+  result,
   sumOf,
   type Template,
 } from './programs.ts';
@@ -83,10 +84,6 @@ const COMPARE: Readonly<Record<CompareFn, string>> = {
   ge: '>=',
 };
 
-/** Statement that returns `text`, truncated where the result is an integer. */
-const result = (text: string, dtype: DType) =>
-  dtype === 'i32' ? `return Math.trunc(${text});` : `return ${text};`;
-
 /** One element from the broadcast elements v0, v1, ... of the inputs. */
 const pointwise = (emit: Emit, inputs: readonly Grid[], output: Value, body: string) =>
   emit(output, inputs, (site) => {
@@ -138,77 +135,6 @@ export const cast: Template<'cast'> = (emit, [x], output) =>
     if (range === undefined) return `return ${read(y, column)};`;
     return `return Math.max(${range[0]}, Math.min(${range[1]}, Math.trunc(${read(y, column)})));`;
   });
-
-/** y[.., ..] = fn_i x[.., i, ..]; argmax and argmin give the lowest index among equals */
-export const reduce: Template<'reduce'> = (emit, [x], output, { fn, axis }) =>
-  emit(output, [x], (site) => {
-    const length = x.shape[axis];
-    const { code, indices } = indicesOf(output.shape, site);
-    const at = (i: string) => readAt(site.reads[0], x.shape, indices.toSpliced(axis, 0, i));
-    if (fn === 'sum' || fn === 'mean')
-      return `
-    ${code}
-    ${sumOf('sum', length, at)}
-    ${result(fn === 'mean' ? `sum / ${length}` : 'sum', output.dtype)}`;
-    const better = fn.endsWith('max') ? '>' : '<';
-    return `
-    ${code}
-    let best = ${at('0')};
-    let found = 0;
-    for (let i = 1; i < ${length}; i++) {
-      const v = ${at('i')};
-      if (v ${better} best) {
-        best = v;
-        found = i;
-      }
-    }
-    return ${fn.startsWith('arg') ? 'found' : 'best'};`;
-  });
-
-/**
- * y_i = e^(x_i − max) / Σ_j e^(x_j − max), or its logarithm, over the last axis: the maximum, the exponentials, their sum
- * and the result are a step each.
- */
-export const softmax: Template<'softmax'> = (emit, [x], output, { log }) => {
-  const length = output.shape[output.shape.length - 1];
-  const perRow = {
-    shape: output.shape.with(-1, 1),
-    extent: output.shape.length > 1 ? output.extent : undefined,
-  };
-  const maxima = emit(
-    perRow,
-    [x],
-    ({ y, reads: [read] }) => `
-    let largest = ${read(y, '0')};
-    for (let i = 1; i < ${length}; i++) {
-      largest = Math.max(largest, ${read(y, 'i')});
-    }
-    return largest;`,
-  );
-  const powers = emit(
-    output,
-    [x, maxima],
-    ({ y, x: column, reads: [read, largest] }) =>
-      `return Math.exp(${read(y, column)} - ${largest(y, '0')});`,
-  );
-  const totals = emit(
-    perRow,
-    [powers],
-    ({ y, reads: [power] }) => `${sumOf('total', length, (i) => power(y, i))}\n    return total;`,
-  );
-  if (log)
-    return emit(
-      output,
-      [x, maxima, totals],
-      ({ y, x: column, reads: [read, largest, total] }) =>
-        `return ${read(y, column)} - ${largest(y, '0')} - Math.log(${total(y, '0')});`,
-    );
-  return emit(
-    output,
-    [powers, totals],
-    ({ y, x: column, reads: [power, total] }) => `return ${power(y, column)} / ${total(y, '0')};`,
-  );
-};
 
 /** y[.., m, n] = Σ_i a[.., m, i]·b[.., i, n] */
 export const matmul: Template<'matmul'> = (emit, [a, b], output) =>

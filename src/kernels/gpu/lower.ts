@@ -12,6 +12,7 @@ import type { ArgumentSource, Constant, KernelCall, Lowered, Resident, Result } 
 import { wordsOf } from './packed.ts';
 import { type Emit, type Grid, gridSize, type Scalar, type Template } from './programs.ts';
 import { type Layout, type Matrix, project } from './project.ts';
+import { reduce, softmax } from './reduce.ts';
 
 const TEMPLATES: { readonly [Op in Exclude<OpName, 'scatter' | 'linear'>]: Template<Op> } = {
   rmsNorm: decoder.rmsNorm,
@@ -24,8 +25,8 @@ const TEMPLATES: { readonly [Op in Exclude<OpName, 'scatter' | 'linear'>]: Templ
   compare: general.compare,
   where: general.where,
   cast: general.cast,
-  reduce: general.reduce,
-  softmax: general.softmax,
+  reduce,
+  softmax,
   matmul: general.matmul,
   transpose: general.transpose,
   concat: general.concat,

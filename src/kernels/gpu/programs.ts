@@ -1,7 +1,7 @@
 // What kernel templates are made of. A kernel is JavaScript text with literal sizes: gpu.js compiles it, and text is the
 // one form that minifiers and loaders leave alone. Every array is a grid of rows (y) by columns (x): the last axis of a
 // tensor is x, all others together are y, so that no index grows past 2^24, above which f32 loses integers.
-import type { Extent, OpName, OpParams, Value } from '../plan.ts';
+import type { DType, Extent, OpName, OpParams, Value } from '../plan.ts';
 import { sizeOf } from '../size.ts';
 
 /** Where the elements of a grid come from. */
@@ -84,6 +84,10 @@ export function sumOf(total: string, length: number, term: (i: string) => string
     ${rest.join('\n    ')}
     const ${total} = (${parts[0]} + ${parts[1]}) + (${parts[2]} + ${parts[3]});`;
 }
+
+/** Statement that returns `text`, truncated where the result is an integer. */
+export const result = (text: string, dtype: DType) =>
+  dtype === 'i32' ? `return Math.trunc(${text});` : `return ${text};`;
 
 /** ⌊a / b⌋ for integers: half a step away from the edges, so that the rounding of a division cannot cross one. */
 export const quotient = (a: string, b: number) => (b === 1 ? a : `Math.floor((${a} + 0.5) / ${b})`);
