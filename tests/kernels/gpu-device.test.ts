@@ -30,15 +30,15 @@ describe('mode webgpu', () => {
 
   it('names the device in the report, and whether it is software', async () => {
     offer({ limits, info: { vendor: 'acme', architecture: 'rocket', description: '' } });
-    expect((await gpu({ mode: 'webgpu', layout: 'rows' })).report.notes).toContain(
+    expect((await gpu({ mode: 'webgpu', raw: false, layout: 'rows' })).report.notes).toContain(
       'device: acme rocket',
     );
     offer({ limits, info: { vendor: 'acme', architecture: 'swiftshader' } });
-    expect((await gpu({ mode: 'webgpu', layout: 'rows' })).report.notes).toContain(
+    expect((await gpu({ mode: 'webgpu', raw: false, layout: 'rows' })).report.notes).toContain(
       'device: acme swiftshader, which is software',
     );
     offer({ limits, isFallbackAdapter: true });
-    expect((await gpu({ mode: 'webgpu', layout: 'rows' })).report.notes).toContain(
+    expect((await gpu({ mode: 'webgpu', raw: false, layout: 'rows' })).report.notes).toContain(
       'device: unnamed, which is software',
     );
   });
@@ -50,16 +50,16 @@ describe('mode webgpu', () => {
       create: () => ({ requestAdapter: async () => ({ limits, info: { vendor: 'given' } }) }),
       globals: { GPUMadeUp: 1 },
     };
-    expect((await gpu({ mode: 'webgpu', layout: 'rows', webgpu })).report.notes).toContain(
-      'device: given',
-    );
+    expect(
+      (await gpu({ mode: 'webgpu', raw: false, layout: 'rows', webgpu })).report.notes,
+    ).toContain('device: given');
     expect((globalThis as { readonly GPUMadeUp?: number }).GPUMadeUp).toBe(1);
     await expect(gpu({ mode: 'webasm', webgpu })).rejects.toThrow(OptionError);
   });
 
   it('refuses arrays that the device does not take, by name', async () => {
     offer({ limits, info: {} });
-    const backend = await gpu({ mode: 'webgpu', layout: 'rows' });
+    const backend = await gpu({ mode: 'webgpu', raw: false, layout: 'rows' });
     const planOf = (rows: number) => {
       const buffer = backend.alloc('f32', rows * 16);
       backend.write(buffer, new Float32Array(rows * 16));

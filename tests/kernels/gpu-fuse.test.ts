@@ -48,6 +48,7 @@ const callsOf = (body: Body, layout: 'rows' | 'lanes' = 'rows') =>
     hasData: () => false,
     inPlace: true,
     layout,
+    raw: false,
     maxColumns: Number.POSITIVE_INFINITY,
   }).calls.length;
 

@@ -14,6 +14,7 @@ import { lower } from './lower.ts';
 import type { Constant, Lowered, Resident } from './lowered.ts';
 import { packScales, packWords } from './packed.ts';
 import { type CompiledPlan, compilePlan, type PipelineOptions } from './pipeline.ts';
+import { packRawWords, type RawDType } from './raw.ts';
 import {
   allocBuffer,
   bufferOf,
@@ -141,6 +142,7 @@ export function createGpuBackend(
         hasData,
         inPlace,
         layout: options.layout,
+        raw: options.raw,
         maxColumns: options.maxSide,
       });
       const states = new Set(lowered.states.map(({ value }) => bufferOf(value)));
@@ -207,11 +209,13 @@ export function createGpuBackend(
 
 /** What is put on the device of a constant. */
 function residentOf({ values, part, shape }: Resident): Float32Array {
-  const pack = part === 'words' ? packWords : packScales;
-  const dataOf = (value: Constant) =>
-    part === 'elements'
-      ? floatsOf(value)
-      : pack(contentOf(value) as Uint8Array, value.dtype as BlockDType);
+  const dataOf = (value: Constant): Float32Array => {
+    if (part === 'elements') return floatsOf(value);
+    const content = contentOf(value);
+    if (part === 'raw') return packRawWords(content, value.dtype as RawDType);
+    const pack = part === 'words' ? packWords : packScales;
+    return pack(content as Uint8Array, value.dtype as BlockDType);
+  };
   if (values.length === 1) return dataOf(values[0]);
   const all = new Float32Array(sizeOf(shape));
   let at = 0;

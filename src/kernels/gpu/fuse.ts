@@ -1,6 +1,5 @@
 // Which steps of a plan become one: products of the same rows with several matrices (q, k and v), a gated unit (gate, up and
 // their product), and a product that is added to something (a residual). Every step less is a dispatch less.
-import { isBlocked } from '../blocks.ts';
 import type { Plan, Step, Value } from '../plan.ts';
 import type { Constant } from './lowered.ts';
 
@@ -60,7 +59,7 @@ function joins(first: Step, other: Step): boolean {
     otherX === x &&
     isConstant(weight) &&
     isConstant(otherWeight) &&
-    kindOf(weight) === kindOf(otherWeight) &&
+    weight.dtype === otherWeight.dtype &&
     (bias === undefined
       ? otherBias === undefined
       : isConstant(bias) && otherBias !== undefined && isConstant(otherBias))
@@ -68,9 +67,6 @@ function joins(first: Step, other: Step): boolean {
 }
 
 const isConstant = (value: Value): value is Constant => value.kind === 'constant';
-
-/** Blocks of one kind go together, and everything that becomes f32. */
-const kindOf = ({ dtype }: Value) => (isBlocked(dtype) ? dtype : 'elements');
 
 /** silu(first) · second */
 function isGate({ op, inputs }: Step, [gate, up]: readonly Value[]): boolean {

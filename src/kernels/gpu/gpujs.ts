@@ -59,6 +59,15 @@ export interface GpuInstance {
     trace: (...args: readonly GpuHandle[]) => readonly GpuHandle[],
     settings: { readonly threads: boolean },
   ): GpuPipeline;
+  /** A function in the language of the device that kernels may call. */
+  addNativeFunction(
+    name: string,
+    source: string,
+    settings: {
+      readonly argumentTypes: Readonly<Record<string, 'Number'>>;
+      readonly returnType: 'Number';
+    },
+  ): void;
   destroy(): Promise<void>;
 }
 

@@ -12,6 +12,7 @@ import type { ArgumentSource, Constant, KernelCall, Lowered, Resident, Result } 
 import { wordsOf } from './packed.ts';
 import { type Emit, type Grid, gridSize, type Scalar, type Template } from './programs.ts';
 import { type Layout, type Matrix, project } from './project.ts';
+import { PER_RAW_WORD, staysRaw } from './raw.ts';
 import { reduce, softmax } from './reduce.ts';
 
 const TEMPLATES: { readonly [Op in Exclude<OpName, 'scatter' | 'linear'>]: Template<Op> } = {
@@ -40,12 +41,17 @@ export interface LowerOptions {
   /** A call may leave cells of its buffer as they were. */
   readonly inPlace: boolean;
   readonly layout: Layout;
+  /** Weights keep the bits of their file where they can. */
+  readonly raw: boolean;
   /** Columns that a result may have. */
   readonly maxColumns: number;
 }
 
 /** The kernel calls of a plan. */
-export function lower(plan: Plan, { hasData, inPlace, layout, maxColumns }: LowerOptions): Lowered {
+export function lower(
+  plan: Plan,
+  { hasData, inPlace, layout, raw, maxColumns }: LowerOptions,
+): Lowered {
   const calls: KernelCall[] = [];
   const constants: Resident[] = [];
   const sources: ArgumentSource[] = [];
@@ -94,15 +100,17 @@ export function lower(plan: Plan, { hasData, inPlace, layout, maxColumns }: Lowe
     if (known.length < weights.length) return { kind: 'elements', elements: gridOf(weights[0]) };
     const [{ dtype, shape }] = known;
     const rows = known.reduce((sum, weight) => sum + weight.shape[0], 0);
+    const inner = shape[1];
+    const scales = () => constant(known, 'scales', [rows, inner / BLOCK]);
+    if (raw && staysRaw(dtype, inner)) {
+      const words = constant(known, 'raw', [rows, inner / PER_RAW_WORD[dtype]]);
+      if (dtype === 'bf16' || dtype === 'f16') return { kind: 'pairs', dtype, words };
+      return { kind: 'blocks', dtype, raw: true, words, scales: scales() };
+    }
     if (!isBlocked(dtype))
-      return { kind: 'elements', elements: constant(known, 'elements', [rows, shape[1]]) };
-    const blocks = shape[1] / BLOCK;
-    return {
-      kind: 'blocks',
-      dtype,
-      words: constant(known, 'words', [rows, blocks * wordsOf(dtype)]),
-      scales: constant(known, 'scales', [rows, blocks]),
-    };
+      return { kind: 'elements', elements: constant(known, 'elements', [rows, inner]) };
+    const words = constant(known, 'words', [rows, (inner / BLOCK) * wordsOf(dtype)]);
+    return { kind: 'blocks', dtype, raw: false, words, scales: scales() };
   };
 
   const biasOf = (biases: readonly Value[]): Grid | undefined => {

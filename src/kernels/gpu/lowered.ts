@@ -6,10 +6,13 @@ import type { Grid, Scalar } from './programs.ts';
 export type Constant = Extract<Value, { readonly kind: 'constant' | 'state' }>;
 type Input = Extract<Value, { readonly kind: 'input' }>;
 
-/** What is made resident of constants, one below the other: elements as f32, or of blocks their words or their scales. */
+/**
+ * What is made resident of constants, one below the other: elements as f32, of blocks their words (packed.ts) or their scales, or
+ * words with the bits of the file (raw.ts).
+ */
 export interface Resident {
   readonly values: readonly Constant[];
-  readonly part: 'elements' | 'words' | 'scales';
+  readonly part: 'elements' | 'words' | 'scales' | 'raw';
   readonly shape: readonly number[];
 }
 

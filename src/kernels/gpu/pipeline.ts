@@ -5,6 +5,7 @@ import type { GpuArray, GpuHandle, GpuKernel, GpuMode, GpuModule, GpuPipeline } 
 import type { ArgumentSource, KernelCall, Lowered } from './lowered.ts';
 import { type GridSource, gridSize, type Scalar } from './programs.ts';
 import type { Layout } from './project.ts';
+import { RAW_FUNCTIONS } from './raw.ts';
 
 /** Which executor, and how. */
 export interface PipelineOptions {
@@ -12,6 +13,8 @@ export interface PipelineOptions {
   readonly threads: boolean;
   /** How products are spread over threads. */
   readonly layout: Layout;
+  /** Weights keep the bits of their file where they can. */
+  readonly raw: boolean;
   /** Bytes an array may have on the device. */
   readonly maxBytes: number;
   /** Rows and columns that a result may have there. */
@@ -62,6 +65,12 @@ export function compilePlan(
 ): CompiledPlan {
   // An instance of its own: gpu.js forgets kernels of mode cpu only together with their instance.
   const gpu = new module.GPU({ mode: options.mode });
+  if (options.raw)
+    for (const { name, source } of RAW_FUNCTIONS)
+      gpu.addNativeFunction(name, source, {
+        argumentTypes: { word: 'Number' },
+        returnType: 'Number',
+      });
   const arrayOf = (data: Float32Array, shape: readonly number[]) => gridArray(module, data, shape);
   const constants = lowered.constants.map(({ shape }, index) => arrayOf(dataOf(index), shape));
   const kernels = new Map<string, GpuKernel>();

@@ -6,19 +6,22 @@
 import { BLOCK, type BlockDType } from '../blocks.ts';
 import { sumOfBlocks, wordsOf } from './packed.ts';
 import { type Emit, type Grid, type Output, quotient, type Read, sumOf } from './programs.ts';
+import { rawWordsOf, sumOfRawBlocks, sumOfRawPairs } from './raw.ts';
 
 /** How a product is spread over threads. */
 export type Layout = 'rows' | 'lanes';
 
-/** Weights [O, I]: elements, or words and scales of blocks. */
+/** Weights [O, I]: elements, words and scales of blocks (packed, or with the bits of the file), or words of two of 16 bits. */
 export type Matrix =
   | { readonly kind: 'elements'; readonly elements: Grid }
   | {
       readonly kind: 'blocks';
       readonly dtype: BlockDType;
+      readonly raw: boolean;
       readonly words: Grid;
       readonly scales: Grid;
-    };
+    }
+  | { readonly kind: 'pairs'; readonly dtype: 'bf16' | 'f16'; readonly words: Grid };
 
 /** What becomes of the sums: y = s + b, y = s + b + r, or y = silu(gate) · up of the first and the second half of the rows. */
 export interface Projection {
@@ -44,7 +47,7 @@ export function project(
   }: { readonly layout: Layout; readonly maxColumns: number; readonly output: Output },
 ): Grid {
   const { x: input, matrix, bias, residual, gated = false } = projection;
-  const parts = matrix.kind === 'elements' ? [matrix.elements] : [matrix.words, matrix.scales];
+  const parts = partsOf(matrix);
   const rows = parts[0].shape[0];
   const most = Math.min(maxColumns, ENOUGH_THREADS);
   const lanes = layout === 'rows' ? 1 : lanesOf(parts.at(-1)!.shape, most);
@@ -86,6 +89,11 @@ export function project(
   });
 }
 
+const partsOf = (matrix: Matrix): readonly Grid[] => {
+  if (matrix.kind === 'elements') return [matrix.elements];
+  return matrix.kind === 'pairs' ? [matrix.words] : [matrix.words, matrix.scales];
+};
+
 /** A power of two that divides the numbers (or blocks) of a row. */
 function lanesOf([rows, units]: readonly number[], mostThreads: number): number {
   let lanes = MOST_LANES;
@@ -113,12 +121,23 @@ function dot(
     return sumOf(name, length, (i) => `${input(y, unit(i))} * ${weight(row, unit(i))}`);
   }
   const [, word, scale] = reads;
-  const { dtype, scales } = matrix;
-  return sumOfBlocks(
+  if (matrix.kind === 'pairs')
+    return sumOfRawPairs(
+      name,
+      { dtype: matrix.dtype, words: matrix.words.shape[1] / lanes },
+      {
+        word: (at) => word(row, unit(at)),
+        input: (at, lane) => input(y, `2 * (${unit(at)}) + ${lane}`),
+      },
+    );
+  const { dtype, raw, scales } = matrix;
+  const words = raw ? rawWordsOf(dtype) : wordsOf(dtype);
+  const sumBlocks = raw ? sumOfRawBlocks : sumOfBlocks;
+  return sumBlocks(
     name,
     { dtype, blocks: scales.shape[1] / lanes },
     {
-      word: (block, w) => word(row, `(${unit(block)}) * ${wordsOf(dtype)} + ${w}`),
+      word: (block, w) => word(row, `(${unit(block)}) * ${words} + ${w}`),
       scale: (block) => scale(row, unit(block)),
       input: (block, i) => input(y, `(${unit(block)}) * ${BLOCK} + ${i}`),
     },
