@@ -20,6 +20,25 @@ const run = async () => {
 window.done = run().catch((error) => ({ error: error.name + ': ' + error.message }));
 `;
 
+/** Generates for a while and compares with a run that nothing disturbed; `window.count` says how far it is. */
+const LONG = `
+import { createEngine } from '/dist/browser/index.js';
+window.count = 0;
+const run = async () => {
+  const engine = createEngine();
+  const model = await engine.load({ url: '/models/target' }, { inflate: { parameters: 4e7 } });
+  const options = { maxTokens: 200, ignoreEos: true };
+  const ids = [];
+  for await (const { id } of model.generate('Once upon a time', options)) {
+    ids.push(id);
+    window.count = ids.length;
+  }
+  const { tokens } = await model.generate('Once upon a time', options);
+  return { same: tokens.length === 200 && tokens.join() === ids.join() };
+};
+window.done = run().catch((error) => ({ error: error.name + ': ' + error.message }));
+`;
+
 interface Outcome {
   readonly ids?: readonly number[];
   readonly isolated?: boolean;
@@ -34,6 +53,7 @@ const gpuMode = (mode: string) =>
 
 const PAGES: Readonly<Record<string, Page>> = {
   '/plain': { script: script('createEngine()') },
+  '/long': { script: LONG, headers: ISOLATION },
   '/isolated': { script: script('createEngine()'), headers: ISOLATION },
   '/policy': {
     script: script('createEngine()'),
@@ -54,14 +74,14 @@ const PAGES: Readonly<Record<string, Page>> = {
     },
   },
   ...Object.fromEntries(
-    ['webgpu', 'webgl2', 'webasm'].map((mode) => [
+    Object.entries({
+      webgpu: '',
+      webgl2: '',
+      webasm: "; script-src 'self' 'wasm-unsafe-eval'",
+      cpu: "; script-src 'self' 'unsafe-eval'",
+    }).map(([mode, scripts]) => [
       `/${mode}`,
-      {
-        script: script(OWN, gpuMode(mode)),
-        headers: policy(
-          `default-src 'self'${mode === 'webasm' ? "; script-src 'self' 'wasm-unsafe-eval'" : ''}`,
-        ),
-      },
+      { script: script(OWN, gpuMode(mode)), headers: policy(`default-src 'self'${scripts}`) },
     ]),
   ),
 };
@@ -144,6 +164,20 @@ describe.skipIf(chromiumPath === undefined)('a page', () => {
     expect(outcome.report!.executor).toMatch(/SIMD, [2-8] threads$/);
   });
 
+  it('goes on where it was when a tab that slept wakes up', async () => {
+    const page = await browser.newPage();
+    await page.goto(`${server.base}/long`);
+    await page.waitForFunction('window.count > 4');
+    const session = await page.context().newCDPSession(page);
+    await session.send('Page.setWebLifecycleState', { state: 'frozen' });
+    // Nothing of the page can be asked while it sleeps.
+    await new Promise((done) => setTimeout(done, 500));
+    await session.send('Page.setWebLifecycleState', { state: 'active' });
+    const outcome = (await page.evaluate('window.done')) as { same?: boolean; error?: string };
+    expect(outcome).toEqual({ same: true });
+    await page.close();
+  }, 60_000);
+
   it('says so where the policy allows no worker from a blob', async () => {
     const outcome = await visit('/no-workers');
     expect(outcome.error).toMatch(/^Error: engine: the worker ended/);
@@ -159,6 +193,7 @@ describe.skipIf(chromiumPath === undefined)('a page', () => {
     ['webgpu', 'webgpu fused-encoder'],
     ['webgl2', 'webgl2 chained'],
     ['webasm', 'webasm fused-sync'],
+    ['cpu', 'cpu generic'],
   ])(
     'runs GPU.js in mode %s in its worker',
     async (mode, executor) => {
