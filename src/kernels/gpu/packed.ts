@@ -69,14 +69,17 @@ export function sumOfBlocks(
   const words = wordsOf(dtype);
   const perWord = PER_WORD[dtype];
   const bits = 24 / perWord;
+  // Divided by powers of two, which is exact: operators on bits are loops in GL.
+  const rest = (w: number, i: number) => (i === 0 ? word(w) : `rest${w}at${i}_${total}`);
   const lines = Array.from({ length: words }, (_, w) => {
-    const terms = Array.from({ length: Math.min(perWord, BLOCK - w * perWord) }, (_, i) => {
+    const taken = Math.min(perWord, BLOCK - w * perWord);
+    const terms = Array.from({ length: taken }, (_, i) => {
       const slot = w * perWord + i;
-      const raw =
-        i === perWord - 1
-          ? `(${word(w)} >> ${i * bits})`
-          : `((${word(w)} >> ${i * bits}) & ${2 ** bits - 1})`;
-      return `${part(slot % 4)} += (${raw} - ${SHIFT[dtype]}) * ${reads.input(block, slot)};`;
+      const last = i === perWord - 1;
+      const next = `const ${rest(w, i + 1)} = Math.floor(${rest(w, i)} * ${1 / 2 ** bits});`;
+      const value = last ? rest(w, i) : `${rest(w, i)} - ${2 ** bits} * ${rest(w, i + 1)}`;
+      return `${last ? '' : next}
+      ${part(slot % 4)} += (${value} - ${SHIFT[dtype]}) * ${reads.input(block, slot)};`;
     });
     return `const ${word(w)} = ${reads.word(block, w)};
       ${terms.join('\n      ')}`;
