@@ -8,9 +8,10 @@ import { sizeOf } from '../size.ts';
 import * as decoder from './decoder.ts';
 import { type Fused, fuse } from './fuse.ts';
 import * as general from './general.ts';
+import { kernelCall } from './kernel-call.ts';
 import type { ArgumentSource, Constant, KernelCall, Lowered, Resident, Result } from './lowered.ts';
 import { wordsOf } from './packed.ts';
-import { type Emit, type Grid, gridSize, type Scalar, type Template } from './programs.ts';
+import { type Emit, type Grid, gridSize, type Template } from './programs.ts';
 import { type Layout, type Matrix, project } from './project.ts';
 import { PER_RAW_WORD, staysRaw } from './raw.ts';
 import { reduce, softmax } from './reduce.ts';
@@ -283,53 +284,6 @@ const sameData = (a: readonly Constant[], b: readonly Constant[]) =>
       buffer === other.buffer && offset === other.offset && shape.join() === other.shape.join()
     );
   });
-
-/** The text and the bindings of one call. */
-function kernelCall(...[output, inputs, body]: Parameters<Emit>): KernelCall {
-  const arrays: Grid[] = [];
-  const constants: number[] = [];
-  const names = inputs.map((grid) => {
-    if (grid.source.kind !== 'constant') return `a${arrays.push(grid) - 1}`;
-    constants.push(grid.source.index);
-    return `this.constants.c${grid.source.index}`;
-  });
-  const reads = names.map((name, index) => {
-    const { left = 0 } = inputs[index];
-    return (y: string, x: string) => `${name}[${y}][${left === 0 ? x : `${x} + ${left}`}]`;
-  });
-  const scalars = new Set<Scalar>();
-  const scalar = (name: Scalar) => {
-    scalars.add(name);
-    return name;
-  };
-  const { width, height } = gridSize(output.shape);
-  // Columns in fours: threads take a slow path otherwise. The extra ones repeat the last.
-  const padded = Math.ceil(width / 4) * 4;
-  const clamp = padded === width ? '' : `const x = Math.min(this.thread.x, ${width - 1});\n    `;
-  const y = 'this.thread.y';
-  const text = clamp + body({ y, x: clamp === '' ? 'this.thread.x' : 'x', reads, scalar });
-  const guarded =
-    output.extent === undefined ? text : `if (${rowsInUse(output, scalar)}) {\n    ${text}\n    }`;
-  const parameters = [...arrays.map((_, index) => `a${index}`), ...scalars];
-  return {
-    source: `function (${parameters.join(', ')}) {\n    ${guarded}\n  }`,
-    size: [padded, height],
-    arrays,
-    scalars: [...scalars],
-    constants,
-  };
-}
-
-/** Whether this element belongs to a row in use. */
-function rowsInUse(
-  { shape, extent }: Parameters<Emit>[0],
-  scalar: (name: Scalar) => string,
-): string {
-  if (extent === undefined) throw new Error('internal: rows of a tensor without an extent');
-  if (shape.length === 1) return `this.thread.x < ${scalar(extent)}`;
-  const perRow = sizeOf(shape.slice(1, -1));
-  return `this.thread.y < ${scalar(extent)}${perRow === 1 ? '' : ` * ${perRow}`}`;
-}
 
 /** Refuses what f32 storage cannot hold. */
 function checkStep(plan: Plan, { op, inputs, output }: Step): void {
