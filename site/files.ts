@@ -16,6 +16,7 @@ export function createFiles(
   const role = byId('role', HTMLSelectElement);
   const keep = byId('keep', HTMLInputElement);
   const target = byId('target', HTMLSelectElement);
+  const draft = byId('draft', HTMLSelectElement);
   const drafter = byId('drafter', HTMLSelectElement);
   const progress = byId('progress', HTMLProgressElement);
   const stored = byId('stored', HTMLUListElement);
@@ -24,15 +25,13 @@ export function createFiles(
   const offer = (own: Omit<OwnModel, 'version'>, as: string) => {
     const value = `own:${own.name}`;
     models.own.set(value, { ...own, version: ++offers });
-    if (as === 'draft') models.draft = value;
-    else {
-      if (![...target.options].some((option) => option.value === value))
-        target.append(html('option', { value }, own.name));
-      target.value = value;
-      // The draft model of the stories knows another vocabulary.
-      if (models.draft === null && ['model', 'tree'].includes(drafter.value))
-        drafter.value = 'ngram';
-    }
+    const select = as === 'draft' ? draft : target;
+    if (![...select.options].some((option) => option.value === value))
+      select.append(html('option', { value }, own.name));
+    select.value = value;
+    // The draft model of the stories knows another vocabulary.
+    const lacks = target.value.startsWith('own:') && !draft.value.startsWith('own:');
+    if (lacks && ['model', 'tree'].includes(drafter.value)) drafter.value = 'ngram';
     onChoice();
   };
 

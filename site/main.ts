@@ -52,10 +52,10 @@ let report: BackendReport | null = null;
 let controller: AbortController | null = null;
 let last: Promise<void> = Promise.resolve();
 
-const files = createFiles(models, { onError: showError, onChoice: () => prepare() });
+const files = createFiles(models, { onError: showError, onChoice: showChoice });
 
 form.addEventListener('input', settleForm);
-for (const id of ['backend', 'target', 'dtype'])
+for (const id of ['backend', 'target', 'draft', 'dtype'])
   byId(id, HTMLSelectElement).addEventListener('change', () => prepare());
 form.addEventListener('submit', (event) => {
   event.preventDefault();
@@ -75,6 +75,12 @@ byId('rejected', HTMLInputElement).addEventListener('change', ({ target }) =>
     (target as HTMLInputElement).checked,
   ),
 );
+/** A model of the reader's own was chosen. */
+function showChoice(): void {
+  settleForm();
+  prepare();
+}
+
 /** Loads what the form says, so that the next run starts at once. */
 function prepare(): void {
   controller?.abort(new Error('other models were chosen'));

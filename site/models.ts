@@ -53,8 +53,6 @@ export interface Models {
     settings: Settings,
     options: { readonly report: Report; readonly signal: AbortSignal },
   ): Promise<Pair>;
-  /** The draft model of the user's own, by its value; null is the one that belongs to the stories. */
-  draft: string | null;
   engine(): Engine;
   /** Lets go of the models, whose device or memory may be gone; the next run loads them again. */
   reset(): void;
@@ -102,10 +100,9 @@ export function createModels(): Models {
 
   const models: Models = {
     own,
-    draft: null,
     reset,
     engine: () => (engine ??= start()),
-    async ensure({ backend, target, dtype, drafter }, line) {
+    async ensure({ backend, target, draft: draftName, dtype, drafter }, line) {
       const options = { backend: { name: backend }, dtype };
       const found = own.get(target);
       const inflate = target === 'inflated' ? { inflate: { parameters: INFLATED } } : {};
@@ -118,7 +115,7 @@ export function createModels(): Models {
               version: 0,
             }
           : { origin: found.origin, options, what: found.name, version: found.version };
-      const ownDraft = models.draft === null ? undefined : own.get(models.draft);
+      const ownDraft = own.get(draftName);
       const drafts = drafter === 'model' || drafter === 'tree';
       if (drafts && found !== undefined && ownDraft === undefined)
         throw new OptionError(

@@ -9,6 +9,8 @@ export interface Settings {
   readonly backend: string;
   readonly target: string;
   readonly dtype: NonNullable<RemoteLoadOptions['dtype']>;
+  /** Of the drafters that run one. */
+  readonly draft: string;
   readonly drafter: 'model' | 'tree' | 'ngram' | 'none';
   readonly draftLength: number | 'auto';
   readonly branching: readonly number[];
@@ -38,6 +40,7 @@ export function readSettings(): Settings {
     backend: select('backend'),
     target: select('target'),
     dtype: select('dtype') as Settings['dtype'],
+    draft: select('draft'),
     drafter,
     draftLength:
       drafter === 'tree' ? nodesOf(branching) : length === 'auto' ? 'auto' : Number(length),
@@ -55,6 +58,7 @@ export function readSettings(): Settings {
 export function settleForm(): void {
   const drafter = select('drafter');
   input('branching').disabled = drafter !== 'tree';
+  byId('draft', HTMLSelectElement).disabled = drafter !== 'tree' && drafter !== 'model';
   byId('length', HTMLSelectElement).disabled = drafter === 'none' || drafter === 'tree';
   input('compare').disabled = drafter === 'none';
   byId('verifier', HTMLSelectElement).disabled = input('temperature').valueAsNumber === 0;

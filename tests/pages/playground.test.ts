@@ -246,6 +246,13 @@ describe.skipIf(chromiumPath === undefined)('the playground', () => {
     await page.click('#generate');
     await ready(page);
     expect(await page.textContent('#error')).toContain('expected a draft model');
+    // And with one it has.
+    await page.selectOption('#role', 'draft');
+    await page.getByRole('button', { name: 'Use draft' }).click();
+    await ready(page);
+    expect(await page.inputValue('#draft')).toBe('own:draft');
+    await generate(page);
+    expect(await page.textContent('#verdict')).toContain('the same 24 tokens');
     await page.getByRole('button', { name: 'Remove draft' }).click();
     await page.waitForSelector('#stored li', { state: 'detached' });
     await page.close();
