@@ -2,7 +2,7 @@
 import type { Backend } from '../src/kernels/backend.ts';
 import { bytesPerElement, fromFloat32 } from '../src/kernels/dtype.ts';
 import type { LayerTree, WeightSpec } from '../src/models/architecture.ts';
-import { createDecoder, type Decoder } from '../src/models/decoder.ts';
+import { createDecoder, type Decoder, tensorsOf } from '../src/models/decoder.ts';
 import { columnsOf } from '../src/models/layers.ts';
 import { llama } from '../src/models/llama.ts';
 import { sizeOf } from '../src/tensor/shape.ts';
@@ -84,5 +84,13 @@ export function randomModel(
     norm: leaf(map.norm),
     head: leaf(map.head),
   };
-  return createDecoder(llama, { config, weights, backend, contextLength, maxRows: 16 });
+  return createDecoder({
+    config,
+    forward: (ops, context) => llama.forward(ops, { ...context, weights }),
+    tensors: tensorsOf(weights),
+    lent: weights,
+    backend,
+    contextLength,
+    maxRows: 16,
+  });
 }

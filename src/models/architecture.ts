@@ -70,6 +70,8 @@ export interface ForwardContext {
   /** Per layer, f32 [S, G*D] each. */
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
+  /** The state that came with every row, f32 [T, width]; only of decoders that take them. */
+  readonly states?: Tensor | undefined;
   /** Hidden states asked for: 0 the embedding, i the output of layer i - 1. */
   readonly taps: readonly number[];
 }

@@ -2,9 +2,9 @@
 import type { Backend, Program } from '../kernels/backend.ts';
 import { OptionError } from '../kernels/errors.ts';
 import type { Buffer, Call, Plan } from '../kernels/plan.ts';
-import { record } from '../tensor/record.ts';
+import { type Recorder, record } from '../tensor/record.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import type { Architecture, Weights } from './architecture.ts';
+import type { Architecture, ForwardContext, Weights } from './architecture.ts';
 import { SlotPool, SlotSequence } from './cache.ts';
 import type { DecoderConfig } from './config.ts';
 import { createLadder } from './ladder.ts';
@@ -20,10 +20,22 @@ import {
 } from './rows.ts';
 import { createTurns } from './turns.ts';
 
-/** What `createDecoder` needs besides the architecture. */
+/** What a decoder is made of. */
 export interface DecoderParts {
   readonly config: DecoderConfig;
-  readonly weights: Weights;
+  /** Straight-line code over the vocabulary, with its weights. */
+  readonly forward: (
+    ops: Recorder,
+    context: Omit<ForwardContext, 'weights'>,
+  ) => ReturnType<Architecture['forward']>;
+  /** Its constants, which are freed with it. */
+  readonly tensors: ReadonlySet<Tensor>;
+  /** What heads that draft for it may borrow, as long as it lives. */
+  readonly lent: Lent;
+  /** Numbers per row of logits, where they are not those of the vocabulary. */
+  readonly logitsWidth?: number;
+  /** Width of the state that comes with every row; without it rows have none (`Segment.states`). */
+  readonly stateWidth?: number;
   readonly backend: Backend;
   /** Disposes the backend with the model. */
   readonly ownsBackend?: boolean;
@@ -33,8 +45,14 @@ export interface DecoderParts {
   readonly notes?: readonly string[];
 }
 
+/** Weights of a decoder that others may read. */
+export type Lent = Pick<Weights, 'embed' | 'norm' | 'head'>;
+
 /** A model whose forward is recorded; `trace` gives the plan of a cache to `explain`. */
 export interface Decoder extends Model {
+  /** Where its weights are. */
+  readonly backend: Backend;
+  readonly lent: Lent;
   /**
    * The plan of a cache and the milliseconds each step took in its last run. Runs are timed from the first call on, since
    * it keeps a backend from running a plan in one go; until the next run the times are zero.
@@ -102,8 +120,9 @@ class DecoderCache implements Cache {
 }
 
 /** Puts an architecture and its weights together. */
-export function createDecoder(architecture: Architecture, parts: DecoderParts): Decoder {
-  const { config, backend, contextLength, maxRows, weights } = parts;
+export function createDecoder(parts: DecoderParts): Decoder {
+  const { config, backend, contextLength, maxRows, stateWidth } = parts;
+  const { logitsWidth = config.vocab } = parts;
   const half = config.headDim / 2;
   const tables = ropeTables(config.rope, config.headDim, contextLength);
   const table = (data: Float32Array) => {
@@ -127,7 +146,7 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
   function dispose(): void {
     if (disposed) return;
     disposed = true;
-    for (const { value } of [cos, sin, ...tensorsOf(weights)])
+    for (const { value } of [cos, sin, ...parts.tensors])
       if ('buffer' in value) backend.free(value.buffer);
     if (parts.ownsBackend) backend.dispose();
   }
@@ -161,9 +180,8 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     const values = Array.from({ length: config.layers }, state);
     const plan = record((ops) => {
       const rows = (name: string) => ops.input(name, 'i32', [maxRows], 'T');
-      const { logits, hidden } = architecture.forward(ops, {
+      const { logits, hidden } = parts.forward(ops, {
         config,
-        weights,
         rows: {
           tokens: rows('tokens'),
           positions: rows('positions'),
@@ -173,6 +191,9 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
           starts: rows('starts'),
           counts: rows('counts'),
         },
+        ...(stateWidth !== undefined && {
+          states: ops.input('states', 'f32', [maxRows, stateWidth], 'T'),
+        }),
         cos,
         sin,
         keys,
@@ -203,7 +224,12 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
   async function runRows(cache: DecoderCache, rows: readonly Row[]): Promise<ForwardResult> {
     const { kept, inputs } = fillRows(cache.buffers, rows);
     const timings = cache.timings ?? undefined;
-    const call: Call = { extents: { T: rows.length, K: kept }, inputs, timings };
+    const states = stateWidth === undefined ? null : { states: joinRows(rows.map(stateOf)) };
+    const call: Call = {
+      extents: { T: rows.length, K: kept },
+      inputs: { ...inputs, ...states },
+      timings,
+    };
     backend.run(cache.program, call);
     if (kept === 0) return { logits: [], hidden: [] };
     const read = async (buffer: Buffer, width: number) =>
@@ -211,8 +237,8 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
     const { outputs } = cache.program;
     const [logits, ...taps] = await Promise.all([
       cache.argmax
-        ? chosenRows(read(outputs[0], 1), read(outputs[1], 1), config.vocab)
-        : read(outputs[0], config.vocab),
+        ? chosenRows(read(outputs[0], 1), read(outputs[1], 1), logitsWidth)
+        : read(outputs[0], logitsWidth),
       ...outputs.slice(cache.argmax ? 2 : 1).map((buffer) => read(buffer, config.width)),
     ]);
     return { logits, hidden: logits.map((_, row) => joinRows(taps.map((tap) => tap[row]))) };
@@ -220,6 +246,8 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
 
   return {
     config,
+    backend,
+    lent: parts.lent,
     contextLength,
     maxRows,
     ladder,
@@ -233,6 +261,7 @@ export function createDecoder(architecture: Architecture, parts: DecoderParts): 
       checkOpen(cache);
       checkSequences(segments, cache.pool);
       checkTokens(segments, config.vocab);
+      checkStates(segments, stateWidth);
       const lengths = segments.map(({ sequence }) => sequence.length);
       try {
         const rows = rowsOf(segments, contextLength);
@@ -283,6 +312,24 @@ async function chosenRows(
   });
 }
 
+const stateOf = ({ state }: Row): Float32Array => {
+  if (state === undefined) throw new Error('internal: states are checked first');
+  return state;
+};
+
+/** Every row has a state of the width where the model takes them, and none where it does not. */
+function checkStates(segments: Parameters<Model['forward']>[1], width: number | undefined): void {
+  for (const { tokens, draft, states } of segments) {
+    const rows = width === undefined ? 0 : tokens.length + (draft?.tokens.length ?? 0);
+    const found = states ?? [];
+    const wrong = found.find(({ length }) => length !== width);
+    if (found.length !== rows || wrong !== undefined)
+      throw new OptionError(
+        `forward: expected ${rows} states${width === undefined ? '' : ` of ${width} numbers`}, got ${found.length}${wrong === undefined ? '' : `, one of ${wrong.length}`}`,
+      );
+  }
+}
+
 function checkOpen(cache: DecoderCache): void {
   if (cache.disposed) throw new Error('forward: expected a cache, got a disposed one');
 }
@@ -295,7 +342,8 @@ function checkTokens(segments: Parameters<Model['forward']>[1], vocab: number): 
 }
 
 /** Every tensor once, although a tied head is the embedding. */
-function tensorsOf(weights: Weights): Set<Tensor> {
+/** Every tensor of a tree once. */
+export function tensorsOf(weights: Weights): Set<Tensor> {
   const { embed, norm, head, layers } = weights;
   return new Set([
     embed,

@@ -20,7 +20,7 @@ export function columnsOf({ shape }: WeightSpec): number | undefined {
  */
 export function attend(
   ops: Recorder,
-  context: ForwardContext,
+  context: Pick<ForwardContext, 'config' | 'rows' | 'cos' | 'sin' | 'keys' | 'values'>,
   l: number,
   { q, k, v }: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor },
 ): Tensor {
@@ -41,7 +41,11 @@ export function attend(
 }
 
 /** SwiGLU (Shazeer, 2020): down(silu(gate(x)) * up(x)). f32 [T, C] -> f32 [T, C] */
-export function feedForward(ops: Recorder, x: Tensor, layer: LayerTree<Tensor>): Tensor {
+export function feedForward(
+  ops: Recorder,
+  x: Tensor,
+  layer: Pick<LayerTree<Tensor>, 'gate' | 'up' | 'down' | 'gateBias' | 'upBias' | 'downBias'>,
+): Tensor {
   const gate = ops.linear(x, layer.gate, layer.gateBias); // [T, F]
   const up = ops.linear(x, layer.up, layer.upBias); // [T, F]
   return ops.linear(ops.siluMul(gate, up), layer.down, layer.downBias);

@@ -6,7 +6,7 @@ import { cpu } from '../kernels/cpu/index.ts';
 import { OptionError, UnsupportedError } from '../kernels/errors.ts';
 import { wasm } from '../kernels/wasm/index.ts';
 import type { FolderSource } from '../tensor/source.ts';
-import { createDecoder, type Decoder } from './decoder.ts';
+import { createDecoder, type Decoder, tensorsOf } from './decoder.ts';
 import type { ModelFiles } from './files.ts';
 import { inflateFiles, inflateSchema, inflationNote } from './inflate.ts';
 import { withModel } from './open.ts';
@@ -117,9 +117,12 @@ async function loadChecked(
       notes.push(
         `contextLength: ${contextLength} of the ${maxPositions} positions the file allows`,
       );
-    return createDecoder(architecture, {
+    const { weights } = loaded;
+    return createDecoder({
       config,
-      weights: loaded.weights,
+      forward: (ops, context) => architecture.forward(ops, { ...context, weights }),
+      tensors: tensorsOf(weights),
+      lent: weights,
       backend,
       ownsBackend: options.backend === undefined,
       contextLength,

@@ -45,6 +45,8 @@ export interface Segment {
     /** parents[i] < i is the drafted row before row i, -1 the last of the prefix; absent for a chain. */
     readonly parents?: readonly number[] | undefined;
   };
+  /** One f32 [width] per row (of `tokens` then `draft`), for models that take a state with every token, as draft heads do. */
+  readonly states?: readonly Float32Array[];
   /** Rows (of `tokens` then `draft`, ascending) that get logits; by default the last token and every drafted row. */
   readonly keep?: readonly number[];
 }

@@ -12,6 +12,7 @@ export interface Row {
   readonly sees: readonly number[];
   readonly count: number;
   readonly keep: boolean;
+  readonly state?: Float32Array | undefined;
 }
 
 /** Extends the sequences of the segments and lists their rows in order. */
@@ -28,7 +29,10 @@ export function checkSequences(segments: readonly Segment[], pool: SlotPool): vo
     throw new OptionError('forward: expected every sequence in one segment, got one in two');
 }
 
-function segmentRows({ sequence, tokens, draft, keep }: Segment, contextLength: number): Row[] {
+function segmentRows(
+  { sequence, tokens, draft, states, keep }: Segment,
+  contextLength: number,
+): Row[] {
   if (!(sequence instanceof SlotSequence)) throw new Error('internal: sequences are checked first');
   const start = sequence.length;
   const drafted = draft?.tokens ?? [];
@@ -57,6 +61,7 @@ function segmentRows({ sequence, tokens, draft, keep }: Segment, contextLength: 
     sees: prefix,
     count: start + index + 1,
     keep: kept.has(index),
+    state: states?.[index],
   }));
   const chain = parents.every((parent, node) => parent === node - 1);
   const chainSees = chain && drafted.length > 0 ? [...prefix, ...slots] : prefix;
@@ -72,6 +77,7 @@ function segmentRows({ sequence, tokens, draft, keep }: Segment, contextLength: 
       sees,
       count,
       keep: kept.has(tokens.length + node),
+      state: states?.[tokens.length + node],
     });
   }
   return rows;

@@ -4,7 +4,7 @@ import type { Backend } from '../kernels/backend.ts';
 import { BLOCK, isBlocked } from '../kernels/blocks.ts';
 import { FormatError } from '../kernels/errors.ts';
 import type { Buffer, DType } from '../kernels/plan.ts';
-import { PIECE_BYTES, readRows, type TensorEntry } from '../tensor/checkpoint.ts';
+import { type Checkpoint, PIECE_BYTES, readRows, type TensorEntry } from '../tensor/checkpoint.ts';
 import { sameShape, show, sizeOf } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import type { LayerTree, WeightMap, WeightSpec, Weights, WeightTree } from './architecture.ts';
@@ -48,9 +48,23 @@ export async function loadWeights(
   backend: Backend,
   options: WeightOptions,
 ): Promise<{ readonly weights: Weights; readonly notes: readonly string[] }> {
+  const { tensors, notes } = await loadTensors(files, specsOf(map), backend, options);
+  return { weights: mapTree(map, (spec) => tensors.get(spec)!), notes };
+}
+
+/** The same for any list of weights. */
+export async function loadTensors(
+  files: Pick<ModelFiles, 'checkpoint' | 'place'>,
+  specs: readonly WeightSpec[],
+  backend: Backend,
+  options: WeightOptions,
+): Promise<{
+  readonly tensors: ReadonlyMap<WeightSpec, Tensor>;
+  readonly notes: readonly string[];
+}> {
   const transfers: Transfer[] = [];
   try {
-    for (const spec of specsOf(map)) {
+    for (const spec of specs) {
       const place = files.place(spec.name);
       const entry = files.checkpoint.tensors.get(place.name)!;
       const kept = keptDType(entry, options.dtype);
@@ -60,7 +74,7 @@ export async function loadWeights(
     const totalBytes = transfers.reduce((sum, { entry }) => sum + entry.to - entry.from, 0);
     let loadedBytes = 0;
     for (const transfer of transfers)
-      for await (const bytes of moved(files, transfer, backend, options.signal)) {
+      for await (const bytes of moved(files.checkpoint, transfer, backend, options.signal)) {
         loadedBytes += bytes;
         options.onProgress?.({ loadedBytes, totalBytes, tensor: transfer.place.name });
       }
@@ -74,13 +88,12 @@ export async function loadWeights(
       new Tensor({ kind: 'constant', dtype: kept, shape: spec.shape, buffer, offset: 0 }, backend),
     ]),
   );
-  const weights = mapTree(map, (spec) => tensors.get(spec)!);
-  return { weights, notes: notesOn(transfers, options.dtype) };
+  return { tensors, notes: notesOn(transfers, options.dtype) };
 }
 
 /** Moves one weight and tells the bytes of the file after every piece. */
 async function* moved(
-  { checkpoint }: ModelFiles,
+  checkpoint: Checkpoint,
   { place: { name, rowOrder }, entry, kept, buffer }: Transfer,
   backend: Backend,
   signal: AbortSignal | undefined,
@@ -129,10 +142,19 @@ function notesOn(transfers: readonly Transfer[], asked: WeightDType): string[] {
 
 /** Compares checkpoint and weight map; every fault in one error, harmless surplus as notes. */
 export function checkWeights(files: ModelFiles, map: WeightMap): string[] {
+  return checkTensors(files, specsOf(map), files.config.modelType);
+}
+
+/** The same for any list of weights; `what` names their model. */
+export function checkTensors(
+  files: Pick<ModelFiles, 'checkpoint' | 'place' | 'surplus' | 'name'>,
+  specs: readonly WeightSpec[],
+  what: string,
+): string[] {
   const { tensors } = files.checkpoint;
   const faults: string[] = [];
   const notes: string[] = [];
-  const wanted = new Map(specsOf(map).map(({ name, shape }) => [files.place(name).name, shape]));
+  const wanted = new Map(specs.map(({ name, shape }) => [files.place(name).name, shape]));
   for (const [name, shape] of wanted) {
     const entry = tensors.get(name);
     if (entry === undefined) faults.push(`missing ${name} ${show(shape)}`);
@@ -151,7 +173,7 @@ export function checkWeights(files: ModelFiles, map: WeightMap): string[] {
   }
   if (faults.length > 0)
     throw new FormatError(
-      `${files.name}: expected the tensors of a ${files.config.modelType} model, got\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
+      `${files.name}: expected the tensors of a ${what} model, got\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
     );
   return notes;
 }

@@ -1,0 +1,90 @@
+// The decoder layer of draft heads: that of a model, with an input that may be wider than its stream, and names of its own.
+import type { WeightSpec } from '../../models/architecture.ts';
+import type { DecoderConfig } from '../../models/config.ts';
+import { attend, feedForward, weight } from '../../models/layers.ts';
+import type { Recorder } from '../../tensor/record.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import type { HeadContext, HeadWeights } from '../speculators/algorithm.ts';
+
+/** The weights of a layer whose attention reads rows of `inner` columns. */
+export function layerSpecs(prefix: string, layer: DecoderConfig, inner: number): WeightSpec[] {
+  const { width, heads, kvHeads, headDim, ffnWidth } = layer;
+  const at = (name: string) => `${prefix}.${name}`;
+  const [queries, keys] = [heads * headDim, kvHeads * headDim];
+  return [
+    weight(at('self_attn.q_proj.weight'), queries, inner),
+    weight(at('self_attn.k_proj.weight'), keys, inner),
+    weight(at('self_attn.v_proj.weight'), keys, inner),
+    weight(at('self_attn.o_proj.weight'), width, queries),
+    ...(layer.qkvBias
+      ? [
+          weight(at('self_attn.q_proj.bias'), queries),
+          weight(at('self_attn.k_proj.bias'), keys),
+          weight(at('self_attn.v_proj.bias'), keys),
+        ]
+      : []),
+    ...(layer.outBias ? [weight(at('self_attn.o_proj.bias'), width)] : []),
+    ...(layer.qkNorm
+      ? [
+          weight(at('self_attn.q_norm.weight'), headDim),
+          weight(at('self_attn.k_norm.weight'), headDim),
+        ]
+      : []),
+    weight(at('post_attention_layernorm.weight'), width),
+    weight(at('mlp.gate_proj.weight'), ffnWidth, width),
+    weight(at('mlp.up_proj.weight'), ffnWidth, width),
+    weight(at('mlp.down_proj.weight'), width, ffnWidth),
+    ...(layer.mlpBias
+      ? [
+          weight(at('mlp.gate_proj.bias'), ffnWidth),
+          weight(at('mlp.up_proj.bias'), ffnWidth),
+          weight(at('mlp.down_proj.bias'), width),
+        ]
+      : []),
+  ];
+}
+
+/** The tensor of a name that the specs promise. */
+export function need(weights: HeadWeights, name: string): Tensor {
+  const tensor = weights.get(name);
+  if (tensor === undefined) throw new Error(`internal: no weight ${name}`);
+  return tensor;
+}
+
+/** Layer l: residual + attention(input), then the feed-forward. input f32 [T, inner], residual f32 [T, C] -> f32 [T, C] */
+export function headLayer<Fields>(
+  ops: Recorder,
+  context: HeadContext<Fields>,
+  at: {
+    readonly l: number;
+    readonly prefix: string;
+    readonly input: Tensor;
+    readonly residual: Tensor;
+  },
+): Tensor {
+  const { l, prefix, input, residual } = at;
+  const { layer } = context.config;
+  const get = (name: string) => need(context.weights, `${prefix}.${name}`);
+  const bias = (name: string, present: boolean) => (present ? get(`${name}.bias`) : undefined);
+  const project = (name: string) =>
+    ops.linear(input, get(`self_attn.${name}.weight`), bias(`self_attn.${name}`, layer.qkvBias));
+  const normed = (x: Tensor, name: string) =>
+    layer.qkNorm ? ops.rmsNorm(x, get(`self_attn.${name}.weight`), layer.normEps) : x;
+  const q = normed(project('q_proj'), 'q_norm');
+  const k = normed(project('k_proj'), 'k_norm');
+  const seen = attend(ops, { ...context, config: layer }, l, { q, k, v: project('v_proj') });
+  const out = bias('self_attn.o_proj', layer.outBias);
+  const y = ops.add(residual, ops.linear(seen, get('self_attn.o_proj.weight'), out)); // [T, C]
+  const mlp = ops.rmsNorm(y, get('post_attention_layernorm.weight'), layer.normEps);
+  return ops.add(
+    y,
+    feedForward(ops, mlp, {
+      gate: get('mlp.gate_proj.weight'),
+      up: get('mlp.up_proj.weight'),
+      down: get('mlp.down_proj.weight'),
+      gateBias: bias('mlp.gate_proj', layer.mlpBias),
+      upBias: bias('mlp.up_proj', layer.mlpBias),
+      downBias: bias('mlp.down_proj', layer.mlpBias),
+    }),
+  );
+}

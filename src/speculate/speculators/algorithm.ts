@@ -1,0 +1,51 @@
+// What a draft head declares, as a model file does: its fields in config.json, its weights, the target states it reads, and its
+// forward pass. Types only.
+import type * as z from 'zod';
+import type { ForwardContext, WeightSpec } from '../../models/architecture.ts';
+import type { DecoderConfig } from '../../models/config.ts';
+import type { Lent } from '../../models/decoder.ts';
+import type { Recorder } from '../../tensor/record.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+
+/** A head that is being read: its own fields, its decoder layers, and the target it drafts for. */
+export interface HeadConfig<Fields> {
+  readonly fields: Fields;
+  /** `transformer_layer_config`, defaults of its class filled in. */
+  readonly layer: DecoderConfig;
+  readonly target: DecoderConfig;
+}
+
+/** Weights by name in the file. */
+export type HeadWeights = ReadonlyMap<string, Tensor>;
+
+/** What a pass of the head reads. `states` of the context is f32 [T, C]: of a fused target state or of the pass before. */
+export interface HeadContext<Fields> extends Omit<ForwardContext, 'config' | 'weights' | 'taps'> {
+  readonly config: HeadConfig<Fields>;
+  readonly weights: HeadWeights;
+  /** Of the target: its embedding, final norm and head. */
+  readonly lent: Lent;
+}
+
+/** An algorithm of the format. */
+export interface HeadAlgorithm<Fields> {
+  /** `speculators_model_type`. */
+  readonly name: string;
+  readonly schema: z.ZodType<Fields>;
+  /** Tokens that it can draft; the target's where the head is borrowed. */
+  draftVocab(config: HeadConfig<Fields>): number;
+  /** Weights it has; `has` tells which of the optional ones are in the file. */
+  weights(config: HeadConfig<Fields>, has: (name: string) => boolean): readonly WeightSpec[];
+  /** Target states, as `Drafter.taps`: X is the residual stream that enters layer X. */
+  taps(config: HeadConfig<Fields>): readonly number[];
+  /** Target states f32 [T, taps * C] to the state that goes with the next token, f32 [T, C]. */
+  fuse(
+    ops: Recorder,
+    parts: Pick<HeadContext<Fields>, 'config' | 'weights' | 'lent'>,
+    states: Tensor,
+  ): Tensor;
+  /** One pass: logits f32 [K, draftVocab] and the state f32 [K, C] that goes with the drafted token. */
+  forward(
+    ops: Recorder,
+    context: HeadContext<Fields>,
+  ): { readonly logits: Tensor; readonly state: Tensor };
+}

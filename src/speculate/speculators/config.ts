@@ -1,0 +1,144 @@
+// config.json of a speculator: what every algorithm has, and the configuration of its decoder layers, which the file gives as a
+// difference to the defaults of a class of transformers. Unknown keys stay in `raw`; old quirks are accepted and noted.
+import * as z from 'zod';
+import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
+import { architectureOf } from '../../models/architectures.ts';
+import type { DecoderConfig } from '../../models/config.ts';
+import { parse } from '../../models/schema.ts';
+
+const count = z.int().min(1);
+
+/** How drafts are proposed, as the file says; every field of every version. */
+const proposalSchema = z.discriminatedUnion('proposal_type', [
+  z.looseObject({
+    proposal_type: z.literal('greedy'),
+    speculative_tokens: count.default(5),
+    verifier_accept_k: count.default(1),
+    accept_tolerance: z.number().min(0).default(0),
+  }),
+  z.looseObject({
+    proposal_type: z.literal('sampling'),
+    speculative_tokens: count.default(5),
+    accept_lenience: z.number().min(0).max(1).default(1),
+  }),
+  z.looseObject({
+    proposal_type: z.literal('static_tree'),
+    initial_branching_factor: count.default(4),
+    branching_factor: count.default(2),
+    depth: count.default(5),
+  }),
+  z.looseObject({
+    proposal_type: z.literal('dynamic_tree'),
+    speculative_tokens: count.default(48),
+    expansion_factor: count.default(10),
+    depth: count.default(6),
+  }),
+]);
+
+/** A proposal method with its defaults filled in. */
+export type ProposalMethod = z.output<typeof proposalSchema>;
+
+const commonSchema = z.looseObject({
+  speculators_model_type: z.string(),
+  speculators_version: z.string().nullish(),
+  speculators_config: z.looseObject({
+    algorithm: z.string(),
+    proposal_methods: z.array(proposalSchema),
+    default_proposal_method: z.string(),
+    verifier: z.looseObject({
+      name_or_path: z.string().nullable(),
+      architectures: z.array(z.string()),
+    }),
+  }),
+  transformer_layer_config: z.record(z.string(), z.unknown()).optional(),
+});
+
+/** What all algorithms share, checked. */
+export interface SpeculatorConfig {
+  /** `speculators_model_type`. */
+  readonly algorithm: string;
+  readonly version: string | null;
+  readonly proposals: readonly ProposalMethod[];
+  /** The `proposal_type` of one of them. */
+  readonly defaultProposal: string;
+  readonly verifier: {
+    readonly nameOrPath: string | null;
+    readonly architectures: readonly string[];
+  };
+  /** The file's own object, unknown keys included. */
+  readonly raw: Readonly<Record<string, unknown>>;
+  readonly notes: readonly string[];
+}
+
+/** Reads a config.json; throws a FormatError that names every wrong key. */
+export function readSpeculatorConfig(json: unknown, file: string): SpeculatorConfig {
+  if (typeof json === 'object' && json !== null && !('speculators_model_type' in json))
+    throw new FormatError(
+      `${file}: speculators_model_type: expected a speculator, got a config without it`,
+    );
+  const fields = parse(commonSchema, json, file);
+  const { algorithm, proposal_methods, default_proposal_method, verifier } =
+    fields.speculators_config;
+  const notes: string[] = [];
+  if (algorithm !== fields.speculators_model_type)
+    notes.push(
+      `speculators_config.algorithm is ${algorithm}, speculators_model_type is ${fields.speculators_model_type}, which counts`,
+    );
+  const types = proposal_methods.map(({ proposal_type }) => proposal_type);
+  // An older version checked neither.
+  if (!types.some((type) => type === default_proposal_method))
+    throw new FormatError(
+      `${file}: speculators_config.default_proposal_method: expected one of ${types.join(', ') || 'no methods'}, got ${default_proposal_method}`,
+    );
+  return {
+    algorithm: fields.speculators_model_type,
+    version: fields.speculators_version ?? null,
+    proposals: proposal_methods,
+    defaultProposal: default_proposal_method,
+    verifier: { nameOrPath: verifier.name_or_path, architectures: verifier.architectures },
+    raw: json as Record<string, unknown>,
+    notes,
+  };
+}
+
+/** What the classes of transformers have where a file says nothing; the rest is in the model files. */
+const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  llama: {
+    vocab_size: 32_000,
+    hidden_size: 4096,
+    intermediate_size: 11_008,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+  },
+  qwen3: {
+    vocab_size: 151_936,
+    hidden_size: 4096,
+    intermediate_size: 22_016,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+  },
+};
+
+/** The configuration of the head's decoder layers. Without a `model_type` they are Llama's, or Qwen3's since 0.7. */
+export function readLayerConfig({ raw, version }: SpeculatorConfig, file: string): DecoderConfig {
+  const where = `${file}: transformer_layer_config`;
+  const given = raw['transformer_layer_config'];
+  if (typeof given !== 'object' || given === null)
+    throw new FormatError(`${where}: expected the configuration of the decoder layers, got none`);
+  const own = given as Readonly<Record<string, unknown>>;
+  const type = own['model_type'] ?? (isBefore(version, 0, 7) ? 'llama' : 'qwen3');
+  const defaults = typeof type === 'string' ? DEFAULTS[type] : undefined;
+  if (defaults === undefined)
+    throw new UnsupportedError(
+      `${where}.model_type: expected ${Object.keys(DEFAULTS).join(' or ')}, got ${JSON.stringify(type)}`,
+    );
+  const json = { ...defaults, ...own, model_type: type };
+  return architectureOf(json, where).readConfig(json, where);
+}
+
+function isBefore(version: string | null, major: number, minor: number): boolean {
+  const [, a, b] = /^(\d+)\.(\d+)/.exec(version ?? '') ?? [];
+  // A file without a version is as old as can be.
+  if (a === undefined) return true;
+  return Number(a) < major || (Number(a) === major && Number(b) < minor);
+}

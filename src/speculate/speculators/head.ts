@@ -1,0 +1,90 @@
+// A draft head at run time: its passes are forwards of a decoder that takes a state with every token, on the target's backend; the
+// target's own states become such states in a plan of their own (`fuse`).
+import type { Program } from '../../kernels/backend.ts';
+import { createDecoder, type Decoder } from '../../models/decoder.ts';
+import { record } from '../../tensor/record.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import type { HeadAlgorithm, HeadConfig } from './algorithm.ts';
+
+/** A head, ready to draft. */
+export interface Head {
+  /** Its passes: `logits` f32 [draft vocabulary] and `hidden` f32 [C], the state that goes with the drafted token, per kept row. */
+  readonly model: Decoder;
+  /** Target states that `fuse` takes, in order. */
+  readonly taps: readonly number[];
+  /** Target's token of every drafted one; null where they are the same. */
+  readonly targetIds: Int32Array | null;
+  /** Target states f32 [taps * C] of positions to the states f32 [C] that go with the tokens after them. */
+  fuse(states: readonly Float32Array[]): Promise<Float32Array[]>;
+  dispose(): void;
+}
+
+/** What a head is made of. */
+export interface HeadParts<Fields> {
+  readonly algorithm: HeadAlgorithm<Fields>;
+  readonly config: HeadConfig<Fields>;
+  readonly weights: ReadonlyMap<string, Tensor>;
+  readonly verifier: Decoder;
+  readonly targetIds: Int32Array | null;
+  readonly contextLength: number;
+  readonly maxRows: number;
+}
+
+/** Records the plans of a head; its weights are freed with it. */
+export function createHead<Fields>(parts: HeadParts<Fields>): Head {
+  const { algorithm, config, weights, verifier, targetIds, contextLength, maxRows } = parts;
+  const { backend, lent } = verifier;
+  const { layer, target } = config;
+  const model = createDecoder({
+    config: { ...layer, vocab: target.vocab },
+    forward(ops, context) {
+      const { logits, state } = algorithm.forward(ops, { ...context, config, weights, lent });
+      return { logits, hidden: [state] };
+    },
+    tensors: new Set(weights.values()),
+    lent,
+    logitsWidth: algorithm.draftVocab(config),
+    stateWidth: layer.width,
+    backend,
+    contextLength,
+    maxRows,
+  });
+  const taps = algorithm.taps(config);
+  const wide = taps.length * target.width;
+  let program: Program | undefined;
+  const prepared = () => {
+    program ??= backend.prepare(
+      record((ops) => [
+        algorithm.fuse(
+          ops,
+          { config, weights, lent },
+          ops.input('states', 'f32', [maxRows, wide], 'T'),
+        ),
+      ]),
+    );
+    return program;
+  };
+  return {
+    model,
+    taps,
+    targetIds,
+    async fuse(states) {
+      const fused: Float32Array[] = [];
+      for (let from = 0; from < states.length; from += maxRows) {
+        const rows = states.slice(from, from + maxRows);
+        const data = new Float32Array(rows.length * wide);
+        for (const [row, state] of rows.entries()) data.set(state, row * wide);
+        const { outputs } = prepared();
+        backend.run(prepared(), { extents: { T: rows.length, K: 0 }, inputs: { states: data } });
+        const result = await backend.read(outputs[0], 0, rows.length * layer.width);
+        for (let row = 0; row < rows.length; row++)
+          fused.push(result.slice(row * layer.width, (row + 1) * layer.width) as Float32Array);
+      }
+      return fused;
+    },
+    dispose() {
+      program?.dispose();
+      model.dispose();
+    },
+  };
+}

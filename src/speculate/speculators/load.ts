@@ -1,0 +1,126 @@
+// A speculator from its folder: config.json and safetensors as `speculators` writes them, for a target that is loaded.
+import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
+import type { Decoder } from '../../models/decoder.ts';
+import {
+  checkTensors,
+  loadTensors,
+  type WeightDType,
+  type WeightOptions,
+} from '../../models/weights.ts';
+import { openCheckpoint } from '../../tensor/safetensors.ts';
+import { type FolderSource, openFolder, parseJson } from '../../tensor/source.ts';
+import type { Drafter } from '../drafter.ts';
+import { eagle } from '../drafters/eagle.ts';
+import { eagle3 } from '../drafters/eagle3.ts';
+import { type DraftHeadOptions, draftHead } from '../drafters/head.ts';
+import type { HeadAlgorithm } from './algorithm.ts';
+import { readLayerConfig, readSpeculatorConfig, type SpeculatorConfig } from './config.ts';
+import { createHead, type Head } from './head.ts';
+import { readVocabulary } from './vocabulary.ts';
+
+/** The algorithms that run, by `speculators_model_type`. A program adds its own by the option `algorithms`. */
+export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = { eagle, eagle3 };
+
+/** Options of `Speculator.fromPretrained`. */
+export interface SpeculatorOptions extends Partial<Omit<WeightOptions, 'dtype'>> {
+  /** The target that it drafts for; the head runs on its backend, and may not outlive it. */
+  readonly verifier: Decoder;
+  /** Element type of the matrices; default `auto`, as in the file. */
+  readonly dtype?: WeightDType;
+  /** Algorithms beside `ALGORITHMS`, by name. */
+  readonly algorithms?: Readonly<Record<string, HeadAlgorithm<unknown>>>;
+}
+
+/** A loaded speculator. */
+export interface Speculator {
+  readonly config: SpeculatorConfig;
+  readonly head: Head;
+  /** What a user should know. */
+  readonly notes: readonly string[];
+  /** A drafter with a cache of its own. */
+  drafter(options?: Omit<DraftHeadOptions, 'name'>): Drafter;
+  dispose(): void;
+  [Symbol.dispose](): void;
+}
+
+export const Speculator = {
+  /**
+   * Loads a folder in the format of `speculators`. Throws FormatError for broken files and for heads of another target,
+   * UnsupportedError for what this version does not run.
+   */
+  async fromPretrained(
+    from: string | FolderSource,
+    options: SpeculatorOptions,
+  ): Promise<Speculator> {
+    if (typeof from !== 'string') return loadFrom(from, options);
+    const source = await openFolder(from);
+    try {
+      return await loadFrom(source, options);
+    } finally {
+      await source.close();
+    }
+  },
+};
+
+async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promise<Speculator> {
+  const { verifier, dtype = 'auto', algorithms = {}, onProgress, signal } = options;
+  const file = `${source.name}/config.json`;
+  const config = readSpeculatorConfig(parseJson(await source.text('config.json'), file), file);
+  const known = { ...ALGORITHMS, ...algorithms };
+  const algorithm = Object.hasOwn(known, config.algorithm) ? known[config.algorithm] : undefined;
+  if (algorithm === undefined)
+    throw new UnsupportedError(
+      `${file}: speculators_model_type: expected ${Object.keys(known).join(', ')}, got ${config.algorithm}`,
+    );
+  const layer = readLayerConfig(config, file);
+  const target = verifier.config;
+  if (layer.vocab !== target.vocab)
+    throw new FormatError(
+      `${file}: transformer_layer_config.vocab_size: expected the target's ${target.vocab}, got ${layer.vocab}`,
+    );
+  const fields = algorithm.schema.safeParse(config.raw);
+  if (!fields.success) throw new FormatError(`${file}: ${fields.error.message}`);
+  const headConfig = { fields: fields.data, layer, target };
+
+  const checkpoint = await openCheckpoint(source);
+  const specs = algorithm.weights(headConfig, (name) => checkpoint.tensors.has(name));
+  const files = {
+    name: source.name,
+    checkpoint,
+    place: (name: string) => ({ name }),
+    surplus: (name: string) => SURPLUS[name] ?? null,
+  };
+  const notes = [...config.notes, ...checkTensors(files, specs, config.algorithm)];
+  const targetIds = await readVocabulary(checkpoint, {
+    file: source.name,
+    draftVocab: algorithm.draftVocab(headConfig),
+    vocab: target.vocab,
+  });
+  const loaded = await loadTensors(files, specs, verifier.backend, { dtype, onProgress, signal });
+  const weights = new Map(specs.map((spec) => [spec.name, loaded.tensors.get(spec)!] as const));
+  const head = createHead({
+    algorithm,
+    config: headConfig,
+    weights,
+    verifier,
+    targetIds,
+    contextLength: Math.min(layer.maxPositions, verifier.contextLength),
+    maxRows: verifier.maxRows,
+  });
+  const dispose = () => head.dispose();
+  return {
+    config,
+    head,
+    notes: [...notes, ...loaded.notes],
+    drafter: (given) => draftHead(head, { ...given, name: config.algorithm }),
+    dispose,
+    [Symbol.dispose]: dispose,
+  };
+}
+
+/** Tensors that are read elsewhere, or that old writers left behind. */
+const SURPLUS: Readonly<Record<string, string>> = {
+  d2t: 'the vocabulary of the head',
+  t2d: 'the vocabulary of the head',
+  'verifier_lm_head.weight': 'the head of the target',
+};

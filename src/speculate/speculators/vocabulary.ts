@@ -1,0 +1,57 @@
+// The vocabulary of a head: which token of the target each of its own is. Files have offsets (`d2t`, target = draft + offset) and a
+// mask of the target's tokens (`t2d`); the two must agree.
+import { FormatError } from '../../kernels/errors.ts';
+import type { Checkpoint } from '../../tensor/checkpoint.ts';
+
+/** The target's token of every drafted one, or null where they are the same. Throws a FormatError where the tensors disagree. */
+export async function readVocabulary(
+  { tensors, readInto }: Checkpoint,
+  {
+    file,
+    draftVocab,
+    vocab,
+  }: { readonly file: string; readonly draftVocab: number; readonly vocab: number },
+): Promise<Int32Array | null> {
+  const [d2t, t2d] = [tensors.get('d2t'), tensors.get('t2d')];
+  if (d2t === undefined && t2d === undefined) {
+    if (draftVocab !== vocab)
+      throw new FormatError(
+        `${file}: expected d2t and t2d for a vocabulary of ${draftVocab} of ${vocab} tokens, got neither`,
+      );
+    return null;
+  }
+  // Of no use there, and ignored by whoever writes them.
+  if (draftVocab === vocab) return null;
+  if (d2t === undefined || t2d === undefined)
+    throw new FormatError(`${file}: expected d2t and t2d, got ${d2t ? 'd2t' : 't2d'} only`);
+  if (d2t.type !== 'I64' || d2t.shape.join() !== String(draftVocab))
+    throw new FormatError(
+      `${file}: d2t: expected I64 [${draftVocab}], got ${d2t.type} [${d2t.shape}]`,
+    );
+  if (t2d.type !== 'BOOL' || t2d.shape.join() !== String(vocab))
+    throw new FormatError(`${file}: t2d: expected BOOL [${vocab}], got ${t2d.type} [${t2d.shape}]`);
+  const offsets = new BigInt64Array(draftVocab);
+  const mask = new Uint8Array(vocab);
+  await readInto('d2t', 0, new Uint8Array(offsets.buffer));
+  await readInto('t2d', 0, mask);
+  const ids = Int32Array.from(offsets, (offset, token) => token + Number(offset));
+  checkIds(ids, mask, { file, offsets });
+  return ids;
+}
+
+function checkIds(
+  ids: Int32Array,
+  mask: Uint8Array,
+  { file, offsets }: { readonly file: string; readonly offsets: BigInt64Array },
+): void {
+  const marked = mask.reduce((sum, value) => sum + (value === 0 ? 0 : 1), 0);
+  const named = (tokens: ArrayLike<number>) => {
+    const set = new Set(Array.from(tokens));
+    return set.size === marked && [...set].every((token) => mask[token] === 1);
+  };
+  if (marked === ids.length && named(ids)) return;
+  const absolute = named(Array.from(offsets, Number));
+  throw new FormatError(
+    `${file}: expected d2t to name the ${marked} tokens of t2d by offsets, got ${absolute ? 'their ids themselves' : 'others'}`,
+  );
+}
