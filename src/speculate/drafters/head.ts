@@ -2,8 +2,17 @@
 // position i; drafted pairs carry the head's own states and are forgotten when their tokens have been judged.
 import { OptionError } from '../../kernels/errors.ts';
 import type { Cache, Sequence } from '../../models/model.ts';
-import type { Draft, Drafter, DraftRequest, Drawn } from '../drafter.ts';
+import type { Drafter, DraftRequest } from '../drafter.ts';
 import type { Head } from '../speculators/head.ts';
+import { checkBranching, nodesOf } from './branching.ts';
+import {
+  type DynamicTree,
+  extend,
+  grow,
+  growDynamic,
+  type Pass,
+  type Passes,
+} from './head-shapes.ts';
 
 /** Options of `draftHead`. */
 export interface DraftHeadOptions {
@@ -11,50 +20,67 @@ export interface DraftHeadOptions {
   readonly name?: string;
   /** Children of every node per level, as for `draftModel`; default [1], a chain. */
   readonly branching?: readonly number[];
+  /** The tree that the head holds most probable, instead of a fixed shape (EAGLE-2). */
+  readonly dynamic?: DynamicTree;
 }
 
 /** A drafter that runs a head. It gives back its cache on dispose, not the head. */
 export function draftHead(head: Head, options: DraftHeadOptions = {}): Drafter {
-  const { name = 'head', branching = [1] } = options;
-  if (branching.length === 0 || branching.some((count) => !Number.isInteger(count) || count < 1))
-    throw new OptionError(
-      `draftHead: branching: expected whole numbers from 1, got [${branching.join(', ')}]`,
-    );
+  const { name = 'head', branching = [1], dynamic } = options;
+  checkBranching('draftHead', branching);
+  if (dynamic !== undefined) checkDynamic(dynamic, options.branching);
   const wide = branching.some((count) => count > 1);
   const pairs = createPairs(head);
+  const draft = (request: DraftRequest, root: Pass) => {
+    if (dynamic !== undefined) return growDynamic(pairs, dynamic, request, root);
+    return wide ? grow(pairs, branching, request, root) : extend(pairs, request, root);
+  };
+  const shape =
+    dynamic === undefined
+      ? `tree [${branching.join(', ')}]`
+      : `tree of ${dynamic.tokens}, ${dynamic.expansion} wide`;
   return {
-    name: wide ? `${name} tree [${branching.join(', ')}]` : name,
+    name: wide || dynamic ? `${name} ${shape}` : name,
     taps: head.taps,
     contextLength: head.model.contextLength,
     async draft(request) {
       const root = await pairs.catchUp(request);
-      if (root === null) return { tokens: [] };
-      return wide ? grow(pairs, branching, request, root) : extend(pairs, request, root);
+      return root === null ? { tokens: [] } : draft(request, root);
     },
+    nodesAt: (levels) => nodesAt(levels, branching, dynamic),
     dispose: () => pairs.dispose(),
   };
 }
 
-/** What a pass gives: logits over the target's vocabulary, and the state that goes with the next token. */
-interface Pass {
-  readonly logits: Float32Array;
-  readonly state: Float32Array;
+/** Nodes of a full draft of so many levels. */
+function nodesAt(
+  levels: number,
+  branching: readonly number[],
+  dynamic: DynamicTree | undefined,
+): number {
+  if (levels < 1) return 0;
+  if (dynamic !== undefined) {
+    const { expansion, tokens } = dynamic;
+    const deep = Math.min(levels, dynamic.levels) - 1;
+    return Math.min(tokens, expansion + deep * expansion ** 2);
+  }
+  return nodesOf(branching, levels);
 }
 
-interface Pairs {
+function checkDynamic(dynamic: DynamicTree, branching: readonly number[] | undefined): void {
+  if (branching !== undefined)
+    throw new OptionError('draftHead: expected branching or dynamic, got both');
+  for (const [key, value] of Object.entries(dynamic))
+    if (!Number.isInteger(value) || value < 1)
+      throw new OptionError(
+        `draftHead: dynamic.${key}: expected a whole number from 1, got ${value}`,
+      );
+}
+
+interface Pairs extends Passes {
   /** Feeds the pairs of the text that are new; what the last one gives, or null where states are missing. */
   catchUp(request: DraftRequest): Promise<Pass | null>;
-  /** Feeds one more pair after those so far, until the next `catchUp`. */
-  push(token: number, state: Float32Array, signal: DraftRequest['signal']): Promise<Pass>;
-  /** Feeds drafted pairs, of which each sees the path before it; what each gives. */
-  feed(nodes: readonly Node[], signal: DraftRequest['signal']): Promise<readonly Pass[]>;
   dispose(): void;
-}
-
-interface Node {
-  readonly token: number;
-  readonly state: Float32Array;
-  readonly parent: number;
 }
 
 function createPairs({ model, fuse, targetIds }: Head): Pairs {
@@ -130,59 +156,4 @@ function widened(logits: Float32Array, ids: Int32Array | null, vocab: number): F
   const wide = new Float32Array(vocab).fill(Number.NEGATIVE_INFINITY);
   for (let token = 0; token < logits.length; token++) wide[ids[token]] = logits[token];
   return wide;
-}
-
-/** A chain: every drawn token is fed with the state that the pass before gave. */
-async function extend(pairs: Pairs, request: DraftRequest, root: Pass): Promise<Draft> {
-  const { tokens, maxTokens, maxDepth, signal } = request;
-  const drawn: Drawn[] = [];
-  const text = [...tokens];
-  const most = Math.min(maxTokens, maxDepth);
-  let pass = root;
-  while (true) {
-    const [next] = request.draw(request.law(pass.logits, text), text.length, 1);
-    if (next === undefined) break;
-    drawn.push(next);
-    text.push(next.token);
-    if (drawn.length >= most) break;
-    pass = await pairs.push(next.token, pass.state, signal);
-  }
-  return { tokens: drawn };
-}
-
-/** A tree, level by level; every pass computes the nodes so far, whose states come from the levels before. */
-async function grow(
-  pairs: Pairs,
-  branching: readonly number[],
-  request: DraftRequest,
-  root: Pass,
-): Promise<Draft> {
-  const { tokens, maxTokens, maxDepth, signal } = request;
-  const drawn: Drawn[] = [];
-  const nodes: Node[] = [];
-  let passes: readonly Pass[] = [];
-  let frontier: readonly number[] = [-1];
-  for (let depth = 0; depth < maxDepth && drawn.length < maxTokens; depth++) {
-    if (depth > 0) passes = await pairs.feed(nodes, signal);
-    const next: number[] = [];
-    for (const node of frontier) {
-      const count = Math.min(branching[depth] ?? 1, maxTokens - drawn.length);
-      if (count === 0) break;
-      const { logits, state } = node < 0 ? root : passes[node];
-      const law = request.law(logits, [...tokens, ...pathTo(node, nodes)]);
-      for (const child of request.draw(law, tokens.length + depth, count)) {
-        next.push(drawn.length);
-        drawn.push(child);
-        nodes.push({ token: child.token, state, parent: node });
-      }
-    }
-    frontier = next;
-  }
-  return { tokens: drawn, parents: nodes.map(({ parent }) => parent) };
-}
-
-function pathTo(node: number, nodes: readonly Node[]): number[] {
-  const path: number[] = [];
-  for (let each = node; each >= 0; each = nodes[each].parent) path.push(nodes[each].token);
-  return path.reverse();
 }

@@ -1,10 +1,10 @@
 // Drafting with an independent, smaller model of the same vocabulary: a chain, or a static tree. The model keeps its own
 // session; `feed` reconciles it with whatever was accepted, so there is nothing to roll back.
-import { OptionError } from '../../kernels/errors.ts';
 import { measureLadder } from '../../models/ladder.ts';
 import type { Model } from '../../models/model.ts';
 import type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from '../drafter.ts';
 import { Session } from '../session.ts';
+import { checkBranching, nodesOf } from './branching.ts';
 
 /** Options of `draftModel`. */
 export interface DraftModelOptions {
@@ -17,10 +17,7 @@ export interface DraftModelOptions {
 
 /** A drafter that runs `model`. It gives back its session on dispose, not the model. */
 export function draftModel(model: Model, { branching = [1] }: DraftModelOptions = {}): Drafter {
-  if (branching.length === 0 || branching.some((count) => !Number.isInteger(count) || count < 1))
-    throw new OptionError(
-      `draftModel: branching: expected whole numbers from 1, got [${branching.join(', ')}]`,
-    );
+  checkBranching('draftModel', branching);
   const session = new Session(model);
   const wide = branching.some((count) => count > 1);
   const nodesAt = (levels: number) => nodesOf(branching, levels);
@@ -32,17 +29,6 @@ export function draftModel(model: Model, { branching = [1] }: DraftModelOptions 
     cost: (signal) => costOf(session, wide ? nodesAt : () => 0, signal),
     dispose: () => session.dispose(),
   };
-}
-
-/** Nodes of a full tree of so many levels. */
-function nodesOf(branching: readonly number[], levels: number): number {
-  let nodes = 0;
-  let width = 1;
-  for (let depth = 0; depth < levels; depth++) {
-    width *= branching[depth] ?? 1;
-    nodes += width;
-  }
-  return nodes;
 }
 
 /** By the ladder of the draft model: a forward per level, of the last token and of `computedAgain` nodes before it. */

@@ -29,6 +29,14 @@ interface Golden {
   readonly chain_ids: readonly number[];
   readonly chain_logits: readonly (readonly number[])[];
   readonly chain_hidden: readonly (readonly number[])[];
+  /** EAGLE-2's tree over the first pass: node 0 is the text, row i of the mask the ancestors of node i. */
+  readonly eagle2_tree: {
+    readonly total_tokens: number;
+    readonly depth: number;
+    readonly top_k: number;
+    readonly draft_tokens: readonly number[];
+    readonly tree_mask: readonly (readonly number[])[];
+  } | null;
 }
 
 /**
@@ -104,6 +112,41 @@ describe.each(BACKENDS)('heads on $name', ({ open }) => {
       cache.dispose();
     });
 
+    it.skipIf(values.eagle2_tree == null)('gives the dynamic tree of EAGLE-2', async () => {
+      const tree = values.eagle2_tree!;
+      using speculator = await Speculator.fromPretrained(golden(`heads/${name}`), { verifier });
+      const { head } = speculator;
+      const cache = verifier.createCache({ taps: head.taps });
+      const tokens = values.prompt_ids;
+      const { hidden } = await verifier.forward(cache, [
+        { sequence: cache.sequence(), tokens, keep: tokens.map((_, row) => row) },
+      ]);
+      cache.dispose();
+      const nodes = tree.total_tokens - 1;
+      const drafter = speculator.drafter({
+        dynamic: { expansion: tree.top_k, levels: tree.depth + 1, tokens: nodes },
+      });
+      const unused = () => {
+        throw new Error('a dynamic tree chooses its tokens itself');
+      };
+      const draft = await drafter.draft({
+        tokens: [...tokens, values.next_token],
+        hidden,
+        maxTokens: 64,
+        maxDepth: 16,
+        law: unused,
+        draw: unused,
+      });
+      expect(draft.tokens.map(({ token }) => token)).toEqual(tree.draft_tokens.slice(1));
+      const parents = tree.tree_mask.slice(1).map((row, index) => {
+        // The deepest ancestor is the last one before the node itself.
+        const ancestors = row.flatMap((seen, node) => (seen && node <= index ? [node] : []));
+        return ancestors.at(-1)! - 1;
+      });
+      expect(draft.parents).toEqual(parents);
+      drafter.dispose?.();
+    });
+
     it('leaves the text of the target as it is, as a chain and as a tree', async () => {
       using speculator = await Speculator.fromPretrained(golden(`heads/${name}`), { verifier });
       const target = { model: verifier, tokenizer: spelled };
@@ -111,8 +154,13 @@ describe.each(BACKENDS)('heads on $name', ({ open }) => {
       for (const temperature of [0, 0.9]) {
         const options = { maxTokens: 24, ignoreEos: true, temperature, seed: 4 };
         const plain = await generate(target, prompt, { ...options, drafter: none() });
-        for (const branching of [[1], [3, 2, 1]]) {
-          const drafter = speculator.drafter({ branching });
+        const shapes = [
+          { branching: [1] },
+          { branching: [3, 2, 1] },
+          { dynamic: { expansion: 3, levels: 3, tokens: 6 } },
+        ];
+        for (const shape of shapes) {
+          const drafter = speculator.drafter(shape);
           const drafted = await generate(target, prompt, { ...options, drafter, draftLength: 6 });
           expect(drafted.tokens).toEqual(plain.tokens);
           expect(drafted.stats.draftedTokens).toBeGreaterThan(10);
