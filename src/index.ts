@@ -34,6 +34,10 @@ export {
 export type { Law } from './speculate/law.ts';
 export type { GenerateOptions } from './speculate/options.ts';
 export { Session } from './speculate/session.ts';
+export {
+  Speculator,
+  type SpeculatorOptions,
+} from './speculate/speculators/load.ts';
 export type { Guarantee, Verifier } from './speculate/verifier.ts';
 export { greedy } from './speculate/verifiers/greedy.ts';
 export { match } from './speculate/verifiers/match.ts';

@@ -31,7 +31,8 @@ What it writes
 
 How it speculates
   --drafter NAME        model, tree, ngram or none    (compare: model; generate: none)
-  --draft PATH          the draft model of model and tree            (the embedded draft model)
+  --draft PATH          the draft model of model and tree, or a folder in the format of speculators
+                                                                     (the embedded draft model)
   --draft-length N      drafted tokens per round at most, or auto: as far as it pays     (auto)
   --branching LIST      children per level of tree                                      (3,2,1)
   --verifier NAME       greedy, match or rejection  (greedy at temperature 0, else match)

@@ -13,6 +13,7 @@ import { ngram } from '../speculate/drafters/ngram.ts';
 import { none } from '../speculate/drafters/none.ts';
 import type { Prompt } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
+import { Speculator } from '../speculate/speculators/load.ts';
 import type { Verifier } from '../speculate/verifier.ts';
 import { greedy } from '../speculate/verifiers/greedy.ts';
 import { match } from '../speculate/verifiers/match.ts';
@@ -105,6 +106,8 @@ export async function openDrafter(
       '--draft: expected the folder of a draft model for --model, got none; or use --drafter ngram',
     );
   const { target, ...rest } = parts;
+  if (options.draft !== undefined && (await isSpeculator(options.draft)))
+    return openSpeculator(options.draft, options, target.model);
   const draft = await loadFolder(options.draft ?? embedded('draft'), options, rest);
   if (draft.model.config.vocab !== target.model.config.vocab)
     throw new UsageError(
@@ -119,6 +122,25 @@ export async function openDrafter(
     dispose() {
       drafter.dispose?.();
       draft.dispose();
+    },
+  };
+}
+
+/** A folder with a speculator; anything else is a model, or an error of loading one. */
+async function isSpeculator(path: string): Promise<boolean> {
+  return !/\.gguf$/i.test(path) && Speculator.isIn(path).catch(() => false);
+}
+
+async function openSpeculator(path: string, options: CliOptions, verifier: LoadedModel['model']) {
+  const speculator = await Speculator.fromPretrained(path, { verifier });
+  const drafter = speculator.drafter(
+    options.drafter === 'tree' ? { branching: branchingOf(options.branching ?? '3,2,1') } : {},
+  );
+  return {
+    drafter,
+    dispose() {
+      drafter.dispose?.();
+      speculator.dispose();
     },
   };
 }

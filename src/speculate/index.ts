@@ -7,6 +7,8 @@ export {
   type Outcome,
 } from './controller.ts';
 export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './drafter.ts';
+export { type DraftHeadOptions, draftHead } from './drafters/head.ts';
+export type { DynamicTree } from './drafters/head-shapes.ts';
 export { type DraftModelOptions, draftModel } from './drafters/model.ts';
 export { type NgramOptions, ngram } from './drafters/ngram.ts';
 export { none } from './drafters/none.ts';
@@ -49,6 +51,16 @@ export {
   race,
 } from './sample.ts';
 export { type Fed, Session } from './session.ts';
+export type {
+  HeadAlgorithm,
+  HeadConfig,
+  HeadContext,
+  HeadWeights,
+} from './speculators/algorithm.ts';
+export type { ProposalMethod, SpeculatorConfig } from './speculators/config.ts';
+export type { Head } from './speculators/head.ts';
+export { ALGORITHMS, Speculator, type SpeculatorOptions } from './speculators/load.ts';
+export type { Proposal } from './speculators/proposal.ts';
 export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';
 export { greedy } from './verifiers/greedy.ts';
 export { match } from './verifiers/match.ts';

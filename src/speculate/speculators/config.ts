@@ -60,7 +60,7 @@ export interface SpeculatorConfig {
   readonly version: string | null;
   readonly proposals: readonly ProposalMethod[];
   /** The `proposal_type` of one of them. */
-  readonly defaultProposal: string;
+  readonly defaultProposal: ProposalMethod['proposal_type'];
   readonly verifier: {
     readonly nameOrPath: string | null;
     readonly architectures: readonly string[];
@@ -86,7 +86,8 @@ export function readSpeculatorConfig(json: unknown, file: string): SpeculatorCon
     );
   const types = proposal_methods.map(({ proposal_type }) => proposal_type);
   // An older version checked neither.
-  if (!types.some((type) => type === default_proposal_method))
+  const defaultProposal = types.find((type) => type === default_proposal_method);
+  if (defaultProposal === undefined)
     throw new FormatError(
       `${file}: speculators_config.default_proposal_method: expected one of ${types.join(', ') || 'no methods'}, got ${default_proposal_method}`,
     );
@@ -94,7 +95,7 @@ export function readSpeculatorConfig(json: unknown, file: string): SpeculatorCon
     algorithm: fields.speculators_model_type,
     version: fields.speculators_version ?? null,
     proposals: proposal_methods,
-    defaultProposal: default_proposal_method,
+    defaultProposal,
     verifier: { nameOrPath: verifier.name_or_path, architectures: verifier.architectures },
     raw: json as Record<string, unknown>,
     notes,

@@ -1,5 +1,5 @@
 // A speculator from its folder: config.json and safetensors as `speculators` writes them, for a target that is loaded.
-import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
+import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
 import {
   checkTensors,
@@ -14,8 +14,14 @@ import { eagle } from '../drafters/eagle.ts';
 import { eagle3 } from '../drafters/eagle3.ts';
 import { type DraftHeadOptions, draftHead } from '../drafters/head.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
-import { readLayerConfig, readSpeculatorConfig, type SpeculatorConfig } from './config.ts';
+import {
+  type ProposalMethod,
+  readLayerConfig,
+  readSpeculatorConfig,
+  type SpeculatorConfig,
+} from './config.ts';
 import { createHead, type Head } from './head.ts';
+import { notesOn, type Proposal, planOf } from './proposal.ts';
 import { readVocabulary } from './vocabulary.ts';
 
 /** The algorithms that run, by `speculators_model_type`. A program adds its own by the option `algorithms`. */
@@ -39,11 +45,29 @@ export interface Speculator {
   readonly notes: readonly string[];
   /** A drafter with a cache of its own. */
   drafter(options?: Omit<DraftHeadOptions, 'name'>): Drafter;
+  /**
+   * One of the proposal methods of its config, by default the one that the config names, as options of `generate`. Throws an
+   * OptionError for a method that it does not have.
+   */
+  proposal(type?: ProposalMethod['proposal_type']): Proposal;
   dispose(): void;
   [Symbol.dispose](): void;
 }
 
+/** Loads speculators. */
 export const Speculator = {
+  /** Whether a folder holds a speculator: a config.json that says so. */
+  async isIn(from: string): Promise<boolean> {
+    const source = await openFolder(from);
+    try {
+      if (!(await source.has('config.json'))) return false;
+      const json = parseJson(await source.text('config.json'), `${from}/config.json`);
+      return typeof json === 'object' && json !== null && 'speculators_model_type' in json;
+    } finally {
+      await source.close();
+    }
+  },
+
   /**
    * Loads a folder in the format of `speculators`. Throws FormatError for broken files and for heads of another target,
    * UnsupportedError for what this version does not run.
@@ -108,11 +132,22 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     maxRows: verifier.maxRows,
   });
   const dispose = () => head.dispose();
+  const drafter: Speculator['drafter'] = (given) =>
+    draftHead(head, { ...given, name: config.algorithm });
   return {
     config,
     head,
-    notes: [...notes, ...loaded.notes],
-    drafter: (given) => draftHead(head, { ...given, name: config.algorithm }),
+    notes: [...notes, ...loaded.notes, ...config.proposals.flatMap(notesOn)],
+    drafter,
+    proposal(type = config.defaultProposal) {
+      const method = config.proposals.find(({ proposal_type }) => proposal_type === type);
+      if (method === undefined)
+        throw new OptionError(
+          `proposal: expected ${config.proposals.map(({ proposal_type }) => proposal_type).join(', ')}, got ${type}`,
+        );
+      const { shape, ...rest } = planOf(method);
+      return { drafter: drafter(shape), ...rest };
+    },
     dispose,
     [Symbol.dispose]: dispose,
   };

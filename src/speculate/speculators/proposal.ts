@@ -1,0 +1,81 @@
+// A proposal method of the format as options of `generate`: who drafts, how far, and which verifier judges.
+import { UnsupportedError } from '../../kernels/errors.ts';
+import type { Drafter } from '../drafter.ts';
+import { nodesOf } from '../drafters/branching.ts';
+import type { DraftHeadOptions } from '../drafters/head.ts';
+import type { Verifier } from '../verifier.ts';
+import { rejection } from '../verifiers/rejection.ts';
+import type { ProposalMethod } from './config.ts';
+
+/** Options for `generate`; temperature, seed and limits are the caller's. */
+export interface Proposal {
+  readonly drafter: Drafter;
+  readonly draftLength: number;
+  /** Absent where the usual one is meant: greedy at temperature 0, else match. */
+  readonly verifier?: Verifier;
+}
+
+/** Tokens that `generate` drafts in a round at most. */
+const MOST = 64;
+
+/** How a method drafts: the shape, the length, the verifier. Throws an UnsupportedError for methods that change the text. */
+export function planOf(method: ProposalMethod): {
+  readonly shape: Pick<DraftHeadOptions, 'branching' | 'dynamic'>;
+  readonly draftLength: number;
+  readonly verifier?: Verifier;
+} {
+  switch (method.proposal_type) {
+    case 'greedy': {
+      const { speculative_tokens, verifier_accept_k, accept_tolerance } = method;
+      // With one candidate, or without tolerance, only the target's own token is accepted.
+      if (verifier_accept_k > 1 && accept_tolerance > 0)
+        throw new UnsupportedError(
+          `proposal greedy: expected drafts that are accepted when they are the target's own token, got verifier_accept_k ${verifier_accept_k} with accept_tolerance ${accept_tolerance}, which changes the text`,
+        );
+      return { shape: {}, draftLength: Math.min(MOST, speculative_tokens) };
+    }
+    case 'sampling': {
+      const { speculative_tokens, accept_lenience } = method;
+      if (accept_lenience < 1)
+        throw new UnsupportedError(
+          `proposal sampling: expected accept_lenience 1, got ${accept_lenience}, which changes the law of the text`,
+        );
+      return {
+        shape: {},
+        draftLength: Math.min(MOST, speculative_tokens),
+        verifier: rejection,
+      };
+    }
+    case 'static_tree': {
+      const { initial_branching_factor, branching_factor, depth } = method;
+      const branching = Array.from({ length: depth }, (_, level) =>
+        level === 0 ? initial_branching_factor : branching_factor,
+      );
+      return { shape: { branching }, draftLength: Math.min(MOST, nodesOf(branching, depth)) };
+    }
+    case 'dynamic_tree': {
+      const { speculative_tokens, expansion_factor, depth } = method;
+      const dynamic = { expansion: expansion_factor, levels: depth, tokens: speculative_tokens };
+      return { shape: { dynamic }, draftLength: Math.min(MOST, speculative_tokens) };
+    }
+  }
+}
+
+/** What a reader of the report should know about a method. */
+export function notesOn(method: ProposalMethod): string[] {
+  const asked =
+    method.proposal_type === 'static_tree'
+      ? nodesOf(
+          [
+            method.initial_branching_factor,
+            ...Array.from({ length: method.depth - 1 }, () => method.branching_factor),
+          ],
+          method.depth,
+        )
+      : method.speculative_tokens;
+  return asked > MOST
+    ? [
+        `${method.proposal_type}: ${MOST} of the ${asked} tokens that it asks for are drafted in a round`,
+      ]
+    : [];
+}

@@ -1,0 +1,213 @@
+// The format on disk: what is read, what is filled in, what is refused, and how a proposal method becomes options of `generate`.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cpu } from '../../../src/kernels/cpu/index.ts';
+import { FormatError, OptionError, UnsupportedError } from '../../../src/kernels/errors.ts';
+import type { Decoder } from '../../../src/models/decoder.ts';
+import { loadModel } from '../../../src/models/load.ts';
+import { generate } from '../../../src/speculate/generate.ts';
+import {
+  readLayerConfig,
+  readSpeculatorConfig,
+} from '../../../src/speculate/speculators/config.ts';
+import { Speculator } from '../../../src/speculate/speculators/load.ts';
+import { memorySource } from '../../../src/tensor/source.ts';
+import { spelled } from '../fixtures.ts';
+
+const golden = (path: string) => fileURLToPath(new URL(`../../golden/${path}`, import.meta.url));
+const bytes = (name: string) =>
+  new Uint8Array(readFileSync(golden(`heads/${name}/model.safetensors`)));
+type Json = Record<string, unknown>;
+const configOf = (name: string): Json =>
+  JSON.parse(readFileSync(golden(`heads/${name}/config.json`), 'utf8'));
+
+let verifier: Decoder;
+beforeAll(async () => {
+  verifier = await loadModel(golden('tiny-random-llama-8l'), { backend: cpu(), contextLength: 96 });
+});
+afterAll(() => verifier.dispose());
+
+/** Loads a head with a config of its own. */
+const loadWith = (name: string, config: Json, weights = bytes(name)) =>
+  Speculator.fromPretrained(
+    memorySource({ 'config.json': JSON.stringify(config), 'model.safetensors': weights }, name),
+    { verifier },
+  );
+
+/** The config with other proposal methods; the first is the default. */
+function withMethods(methods: readonly Json[]): Json {
+  const config = configOf('eagle3');
+  const common = config['speculators_config'] as Json;
+  return {
+    ...config,
+    speculators_config: {
+      ...common,
+      proposal_methods: methods,
+      default_proposal_method: methods[0]['proposal_type'],
+    },
+  };
+}
+
+describe('config.json of a speculator', () => {
+  it('keeps what it does not know, and fills in what methods leave out', () => {
+    const json = { ...withMethods([{ proposal_type: 'dynamic_tree' }]), of_mine: 7 };
+    const config = readSpeculatorConfig(json, 'here');
+    expect(config.raw['of_mine']).toBe(7);
+    expect(config).toMatchObject({ algorithm: 'eagle3', version: '0.8.0' });
+    expect(config.defaultProposal).toBe('dynamic_tree');
+    expect(config.proposals).toEqual([
+      { proposal_type: 'dynamic_tree', speculative_tokens: 48, expansion_factor: 10, depth: 6 },
+    ]);
+  });
+
+  it('takes the layers for a difference to the defaults of their class, which depends on the version', () => {
+    const of = (version: string, layers: Json) => {
+      const json = {
+        ...configOf('eagle3'),
+        speculators_version: version,
+        transformer_layer_config: layers,
+      };
+      return readLayerConfig(readSpeculatorConfig(json, 'here'), 'here');
+    };
+    expect(of('0.6.1', { hidden_size: 64 })).toMatchObject({
+      modelType: 'llama',
+      vocab: 32_000,
+      width: 64,
+      heads: 32,
+      headDim: 2,
+      ffnWidth: 11_008,
+    });
+    expect(of('0.7.0', {})).toMatchObject({
+      modelType: 'qwen3',
+      headDim: 128,
+      kvHeads: 32,
+      qkNorm: true,
+    });
+    expect(() => of('0.8.0', { model_type: 'mamba' })).toThrow(
+      'here: transformer_layer_config.model_type: expected llama or qwen3, got "mamba"',
+    );
+  });
+
+  it.each<[string, (config: Json) => Json, RegExp]>([
+    ['no speculator', ({ speculators_model_type: _, ...rest }) => rest, /speculators_model_type/],
+    [
+      'an unknown algorithm',
+      (config) => ({ ...config, speculators_model_type: 'medusa9' }),
+      /expected eagle, eagle3/,
+    ],
+    [
+      'a default method that is none',
+      (config) => ({
+        ...config,
+        speculators_config: {
+          ...(config['speculators_config'] as Json),
+          default_proposal_method: 'sampling',
+        },
+      }),
+      /default_proposal_method: expected one of greedy, got sampling/,
+    ],
+    [
+      'both norms before fc',
+      (config) => ({ ...config, norm_before_fc: true, fc_norm: true }),
+      /got both/,
+    ],
+    [
+      'a layer that the target does not have',
+      (config) => ({ ...config, eagle_aux_hidden_state_layer_ids: [1, 2, 9] }),
+      /expected layers from 0 to 8, got 9/,
+    ],
+    [
+      'another vocabulary',
+      (config) => ({ ...config, draft_vocab_size: 41 }),
+      /lm_head.weight: expected shape \[41, 32\]/,
+    ],
+    [
+      'a head of another target',
+      (config) => ({
+        ...config,
+        transformer_layer_config: {
+          ...(config['transformer_layer_config'] as Json),
+          vocab_size: 65,
+        },
+      }),
+      /vocab_size: expected the target's 64, got 65/,
+    ],
+  ])('refuses %s', async (_, change, message) => {
+    await expect(loadWith('eagle3', change(configOf('eagle3')))).rejects.toThrow(message);
+  });
+
+  it('names weights that are missing, and those that nobody uses', async () => {
+    const config = { ...configOf('eagle1'), fusion_bias: true };
+    await expect(loadWith('eagle1', config)).rejects.toThrow('missing fusion_fc.bias [32]');
+    await expect(loadWith('hass', configOf('eagle1'))).rejects.toThrow('unused fusion_fc.bias');
+    await expect(loadWith('hass', configOf('eagle1'))).rejects.toThrow(FormatError);
+  });
+
+  it('tells ids in d2t from offsets', async () => {
+    const data = bytes('eagle3');
+    const view = new DataView(data.buffer);
+    const headerLength = Number(view.getBigUint64(0, true));
+    const header = JSON.parse(new TextDecoder().decode(data.subarray(8, 8 + headerLength)));
+    const [from] = header.d2t.data_offsets;
+    for (let token = 0; token < 40; token++) {
+      const at = 8 + headerLength + from + 8 * token;
+      view.setBigInt64(at, view.getBigInt64(at, true) + BigInt(token), true);
+    }
+    await expect(loadWith('eagle3', configOf('eagle3'), data)).rejects.toThrow(
+      'expected d2t to name the 40 tokens of t2d by offsets, got their ids themselves',
+    );
+  });
+
+  it('says whether a folder is one', async () => {
+    expect(await Speculator.isIn(golden('heads/eagle3'))).toBe(true);
+    expect(await Speculator.isIn(golden('tiny-random-llama-8l'))).toBe(false);
+  });
+});
+
+describe('a proposal method', () => {
+  const PROMPT = [1, 5, 9, 5, 9, 5];
+  const METHODS: readonly Json[] = [
+    { proposal_type: 'greedy', speculative_tokens: 3 },
+    { proposal_type: 'sampling', speculative_tokens: 4 },
+    { proposal_type: 'static_tree', initial_branching_factor: 3, branching_factor: 2, depth: 2 },
+    { proposal_type: 'dynamic_tree', speculative_tokens: 7, expansion_factor: 3, depth: 3 },
+  ];
+
+  it('is options of generate: shape, length and verifier, the default by its name', async () => {
+    using speculator = await loadWith('eagle3', withMethods(METHODS));
+    const most: Record<string, number> = {};
+    for (const { proposal_type: type } of METHODS) {
+      const proposal = speculator.proposal(type as 'greedy');
+      const temperature = type === 'sampling' ? 1 : 0;
+      const options = { temperature, maxTokens: 24, ignoreEos: true };
+      const { stats } = await generate({ model: verifier, tokenizer: spelled }, PROMPT, {
+        ...options,
+        ...proposal,
+      });
+      most[String(type)] = stats.drafting.roundsByDraft.length - 1;
+      expect(proposal.verifier?.name).toBe(type === 'sampling' ? 'rejection' : undefined);
+      proposal.drafter.dispose?.();
+    }
+    expect(most).toEqual({ greedy: 3, sampling: 4, static_tree: 9, dynamic_tree: 7 });
+    expect(speculator.proposal().draftLength).toBe(3);
+  });
+
+  it('is refused where it changes the text, and where the config has none of its name', async () => {
+    using lenient = await loadWith(
+      'eagle3',
+      withMethods([{ proposal_type: 'sampling', accept_lenience: 0.5 }]),
+    );
+    expect(() => lenient.proposal()).toThrow(UnsupportedError);
+    expect(() => lenient.proposal('greedy')).toThrow(OptionError);
+    using tolerant = await loadWith(
+      'eagle3',
+      withMethods([{ proposal_type: 'greedy', verifier_accept_k: 2, accept_tolerance: 0.5 }]),
+    );
+    expect(() => tolerant.proposal()).toThrow('which changes the text');
+    using large = await loadWith('eagle3', withMethods([{ proposal_type: 'static_tree' }]));
+    expect(large.notes).toContain(
+      'static_tree: 64 of the 124 tokens that it asks for are drafted in a round',
+    );
+  });
+});
