@@ -39,9 +39,11 @@ const TYPES: Readonly<Record<string, { readonly bits: number; readonly dtype: DT
   F4: { bits: 4, dtype: null },
 };
 
-/** The name of a dtype in a header. */
-export function typeName(dtype: DType): string {
-  return dtype.toUpperCase();
+/** Bytes of a tensor of a type of the format; throws a RangeError for another type. */
+export function typeBytes(type: string, shape: readonly number[]): number {
+  if (!Object.hasOwn(TYPES, type))
+    throw new RangeError(`expected one of ${Object.keys(TYPES).join(', ')}, got ${type}`);
+  return Math.ceil((sizeOf(shape) * TYPES[type].bits) / 8);
 }
 
 const count = z.int().min(0);

@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { FormatError, ShapeError } from '../kernels/errors.ts';
 import type { DType, TypedArray } from '../kernels/plan.ts';
 import { type Checkpoint, checkpointOf, type TensorEntry } from './checkpoint.ts';
-import { byteLength, readHeader, typeName } from './header.ts';
+import { readHeader, typeBytes } from './header.ts';
 import { type FolderSource, parseJson } from './source.ts';
 
 const SINGLE = 'model.safetensors';
@@ -67,7 +67,8 @@ async function missing(source: FolderSource, file: string, indexed: boolean): Pr
 /** A tensor to be written. */
 export interface TensorData {
   readonly name: string;
-  readonly dtype: DType;
+  /** A dtype, or a type of the format that has none here, as `I64`. */
+  readonly dtype: DType | Uppercase<string>;
   readonly shape: readonly number[];
   readonly data: TypedArray;
 }
@@ -81,12 +82,13 @@ export function writeSafetensors(
   let size = 0;
   const members: [string, unknown][] = metadata ? [['__metadata__', metadata]] : [];
   for (const { name, dtype, shape, data } of list) {
-    const bytes = byteLength(dtype, shape);
+    const type = dtype.toUpperCase();
+    const bytes = typeBytes(type, shape);
     if (data.byteLength !== bytes || members.some(([other]) => other === name))
       throw new ShapeError(
         `writeSafetensors: ${name}: expected ${bytes} bytes for ${dtype} [${shape.join(', ')}] and a name once, got ${data.byteLength}`,
       );
-    members.push([name, { dtype: typeName(dtype), shape, data_offsets: [size, size + bytes] }]);
+    members.push([name, { dtype: type, shape, data_offsets: [size, size + bytes] }]);
     size += bytes;
   }
   // Padded with spaces, so that the data are aligned to 8 bytes.
