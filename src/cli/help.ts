@@ -7,6 +7,8 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
   foretoken generate    write the continuation of a prompt to standard output
   foretoken explain     print the plan of a forward: op, shapes, bytes, FLOPs, time, share
   foretoken quantize IN OUT --type TYPE    write a model (folder or .gguf) to a GGUF file OUT
+  foretoken convert HEAD --verifier TARGET --output OUT    write a draft head of a research project
+                        (EAGLE-1, -2, -3, HASS) in the format of speculators
 
 What runs
   --model PATH          Hugging Face folder with safetensors, or a .gguf file
@@ -41,7 +43,10 @@ Output
   --stats               generate: the numbers of the run, on standard error
   --rows N              explain: rows of the forward                                        (1)
   --type TYPE           quantize: q8_0, q4_0, f16, bf16 or f32
-  --force               quantize: overwrite OUT
+  --algorithm NAME      convert: eagle or eagle3           (what the names of the tensors say)
+  --norm-before-residual  convert: of eagle3, which no file says
+  --dry-run             convert: say what would be written
+  --force               quantize, convert: overwrite OUT
   --steps               explain: every step, not one line per kind
   --json                compare, explain: one line of JSON instead of tables
   --no-color            also by the variable NO_COLOR

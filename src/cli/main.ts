@@ -31,6 +31,10 @@ async function runner(command: Command) {
       return (await import('./generate.ts')).generateText;
     case 'explain':
       return (await import('./explain.ts')).explain;
+    case 'convert': {
+      const { convert } = await import('./convert.ts');
+      return (options: CliOptions) => convert(command.paths, options);
+    }
     case 'quantize': {
       const { quantize } = await import('./quantize.ts');
       return (options: CliOptions, signal: AbortSignal) => quantize(command.paths, options, signal);

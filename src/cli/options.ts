@@ -7,7 +7,9 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-const COMMANDS = ['compare', 'generate', 'explain', 'quantize'] as const;
+const COMMANDS = ['compare', 'generate', 'explain', 'quantize', 'convert'] as const;
+/** Those that take files. */
+const WITH_PATHS: readonly string[] = ['quantize', 'convert'];
 
 const text = { type: 'string' } as const;
 const flag = { type: 'boolean', default: false } as const;
@@ -40,6 +42,10 @@ const OPTIONS = {
   stats: flag,
   rows: { ...text, default: '1' },
   type: text,
+  algorithm: text,
+  output: text,
+  'norm-before-residual': flag,
+  'dry-run': flag,
   force: flag,
   steps: flag,
   json: flag,
@@ -74,14 +80,18 @@ const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMAND
   draft: WRITING,
   'draft-length': WRITING,
   branching: WRITING,
-  verifier: WRITING,
+  verifier: [...WRITING, 'convert'],
   stats: ['generate'],
   rows: ['explain'],
   steps: ['explain'],
   'no-inflate': ['compare'],
   json: ['compare', 'explain'],
   type: ['quantize'],
-  force: ['quantize'],
+  algorithm: ['convert'],
+  output: ['convert'],
+  'norm-before-residual': ['convert'],
+  'dry-run': ['convert'],
+  force: ['quantize', 'convert'],
 };
 
 /** Values by option name; numbers are still text. */
@@ -99,7 +109,7 @@ export function parseCommand(args: readonly string[]): Command {
   const { values, positionals, tokens } = parse(args);
   const [name = 'compare', ...paths] = positionals;
   const command = COMMANDS.find((each) => each === name);
-  if (command === undefined || (paths.length > 0 && command !== 'quantize'))
+  if (command === undefined || (paths.length > 0 && !WITH_PATHS.includes(command)))
     throw new UsageError(
       `expected one of ${COMMANDS.join(', ')}, got ${JSON.stringify(positionals.join(' '))}`,
     );

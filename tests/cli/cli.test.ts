@@ -170,6 +170,37 @@ describe('foretoken', () => {
     });
   });
 
+  describe('convert', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'foretoken-convert-'));
+    afterAll(() => rmSync(folder, { recursive: true, force: true }));
+    const out = join(folder, 'head');
+    const heads = fileURLToPath(new URL('../golden/heads', import.meta.url));
+    const verifier = fileURLToPath(new URL('../golden/tiny-random-llama-8l', import.meta.url));
+    const from = ['convert', join(heads, 'eagle1-native'), '--verifier', verifier];
+
+    it('says what it would write, writes it, and overwrites only when forced', () => {
+      const dry = foretoken([...from, '--dry-run']);
+      expect(dry).toMatchObject({ status: 0, stderr: '' });
+      expect(dry.stdout).toContain('renamed fc.weight to fusion_fc.weight');
+      expect(dry.stdout).toContain('left out embed_tokens.weight: the target has it');
+      expect(readdirSync(folder)).toEqual([]);
+      const written = foretoken([...from, '--output', out]);
+      expect(written.stdout).toContain(`written to ${out}`);
+      expect(readdirSync(out).toSorted()).toEqual(['config.json', 'model.safetensors']);
+      expect(foretoken([...from, '--output', out])).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining('exists; --force writes into it'),
+      });
+      expect(foretoken([...from, '--output', out, '--force']).status).toBe(0);
+    });
+
+    it('fails with the names of tensors that have no place', () => {
+      const forced = foretoken([...from, '--dry-run', '--algorithm', 'eagle3']);
+      expect(forced.status).toBe(1);
+      expect(forced.stderr).toContain('expected tensors that the format has a place for, got');
+    });
+  });
+
   it('explains a forward', () => {
     const { status, stdout } = foretoken(['explain', '--rows', '4']);
     expect(status).toBe(0);
@@ -180,13 +211,17 @@ describe('foretoken', () => {
 
   it.each([
     [['--temperatur', '1'], 2, "Unknown option '--temperatur'"],
-    [['tell'], 2, 'expected one of compare, generate, explain, quantize, got "tell"'],
+    [['tell'], 2, 'expected one of compare, generate, explain, quantize, convert, got "tell"'],
     [
       ['generate', 'a'],
       2,
-      'expected one of compare, generate, explain, quantize, got "generate a"',
+      'expected one of compare, generate, explain, quantize, convert, got "generate a"',
     ],
     [['quantize', 'a'], 2, 'quantize: expected IN and OUT, got "a"'],
+    [['convert'], 2, 'convert: expected MODEL, got ""'],
+    [['convert', 'a'], 2, '--verifier: expected the folder of the target, got none'],
+    [['convert', 'a', '--verifier', 'b'], 2, '--output: expected a folder to write, got none'],
+    [['convert', 'a', '--seed', '1'], 2, '--seed: expected with compare or generate'],
     [
       ['quantize', 'a', 'b.gguf'],
       2,
@@ -196,7 +231,11 @@ describe('foretoken', () => {
     [['quantize', 'a', 'b', '--type', 'q4_0'], 2, 'OUT: expected a path that ends in .gguf, got b'],
     [['quantize', 'a', 'b.gguf', '--seed', '1'], 2, '--seed: expected with compare or generate'],
     [['quantize', 'a', 'b.gguf', '--inflate', '1e8'], 2, '--inflate: expected with'],
-    [['generate', '--force'], 2, '--force: expected with quantize, got it with generate'],
+    [
+      ['generate', '--force'],
+      2,
+      '--force: expected with quantize or convert, got it with generate',
+    ],
     [['generate', '--json'], 2, '--json: expected with compare or explain, got it with generate'],
     [['--rows', '3'], 2, '--rows: expected with explain, got it with compare'],
     [['--branching', '2'], 2, '--branching: expected --drafter tree with it, got model'],

@@ -1,0 +1,65 @@
+// `foretoken convert`: a draft head of a research project as a folder in the format of speculators. Nothing is written before all
+// of it is known to fit.
+import { existsSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FormatError } from '../kernels/errors.ts';
+import { convertSpeculator } from '../speculate/speculators/convert.ts';
+import { openFolder, parseJson } from '../tensor/source.ts';
+import { type CliOptions, oneOf, UsageError } from './options.ts';
+
+/** Runs the command; returns the exit status. */
+export async function convert(paths: readonly string[], options: CliOptions): Promise<number> {
+  const [from] = paths;
+  const { verifier, output } = options;
+  if (paths.length !== 1)
+    throw new UsageError(`convert: expected MODEL, got ${JSON.stringify(paths.join(' '))}`);
+  if (verifier === undefined)
+    throw new UsageError('--verifier: expected the folder of the target, got none');
+  if (output === undefined && !options['dry-run'])
+    throw new UsageError('--output: expected a folder to write, got none; or --dry-run');
+  if (output !== undefined && existsSync(output) && !options.force && !options['dry-run'])
+    throw new UsageError(`convert: ${output} exists; --force writes into it`);
+
+  const source = await openFolder(from);
+  try {
+    const made = await convertSpeculator(source, {
+      verifier: { config: await configOf(verifier), name: verifier },
+      ...(options.algorithm !== undefined && {
+        algorithm: oneOf('algorithm', options.algorithm, ['eagle', 'eagle3']),
+      }),
+      normBeforeResidual: options['norm-before-residual'],
+    });
+    const bytes = made.tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
+    console.log(`${from}: ${made.algorithm}, ${made.tensors.length} tensors, ${bytes} bytes`);
+    for (const [name, to] of made.renamed) console.log(`renamed ${name} to ${to}`);
+    for (const [name, why] of made.dropped) console.log(`left out ${name}: ${why}`);
+    if (made.algorithm === 'eagle3' && !options['norm-before-residual'])
+      console.log(
+        'norm_before_residual is false: no file says which it is; --norm-before-residual if acceptance is poor',
+      );
+    if (options['dry-run'] || output === undefined) return 0;
+    await mkdir(output, { recursive: true });
+    for (const [name, content] of Object.entries(made.files()))
+      await writeFile(join(output, name), content);
+    console.log(`written to ${output}`);
+    return 0;
+  } finally {
+    await source.close();
+  }
+}
+
+async function configOf(folder: string): Promise<Readonly<Record<string, unknown>>> {
+  const source = await openFolder(folder);
+  try {
+    const file = `${folder}/config.json`;
+    if (!(await source.has('config.json')))
+      throw new FormatError(`${folder}: expected a file config.json, got none`);
+    const json = parseJson(await source.text('config.json'), file);
+    if (typeof json !== 'object' || json === null)
+      throw new FormatError(`${file}: expected an object, got ${JSON.stringify(json)}`);
+    return json as Readonly<Record<string, unknown>>;
+  } finally {
+    await source.close();
+  }
+}
