@@ -7,7 +7,8 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import type { HeadAlgorithm, HeadConfig } from '../speculators/algorithm.ts';
 import { headLayer, layerSpecs, need } from './head-layer.ts';
 
-const schema = z
+/** Fields of `eagle3`, which `peagle` has too. */
+export const eagle3Schema = z
   .looseObject({
     draft_vocab_size: z.int().positive().default(32_000),
     norm_before_residual: z.boolean().default(false),
@@ -21,7 +22,8 @@ const schema = z
     error: 'expected norm_before_fc or fc_norm, got both',
   });
 
-type Fields = z.output<typeof schema>;
+export type Eagle3Fields = z.output<typeof eagle3Schema>;
+type Fields = Eagle3Fields;
 
 /** Layers whose input is fused: as the file says, else an early, a middle and a late one. */
 function tapsOf({ fields, target }: HeadConfig<Fields>): readonly number[] {
@@ -38,7 +40,7 @@ function tapsOf({ fields, target }: HeadConfig<Fields>): readonly number[] {
 /** The algorithm `eagle3`. */
 export const eagle3: HeadAlgorithm<Fields> = {
   name: 'eagle3',
-  schema,
+  schema: eagle3Schema,
   draftVocab: ({ fields }) => fields.draft_vocab_size,
   weights(config, has) {
     const { fields, layer, target } = config;

@@ -43,6 +43,19 @@ export async function extend(pairs: Passes, request: DraftRequest, root: Pass): 
   return { tokens: drawn };
 }
 
+/** A chain from passes that are all there: each token from the law of its own place. */
+export function drawEach(passes: readonly Pass[], request: DraftRequest): Draft {
+  const drawn: Drawn[] = [];
+  const text = [...request.tokens];
+  for (const { logits } of passes) {
+    const [next] = request.draw(request.law(logits, text), text.length, 1);
+    if (next === undefined) break;
+    drawn.push(next);
+    text.push(next.token);
+  }
+  return { tokens: drawn };
+}
+
 /** A tree, level by level; every pass computes the nodes so far, whose states come from the levels before. */
 export async function grow(
   pairs: Passes,

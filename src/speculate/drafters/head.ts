@@ -7,9 +7,11 @@ import type { Head } from '../speculators/head.ts';
 import { checkBranching, nodesOf } from './branching.ts';
 import {
   type DynamicTree,
+  drawEach,
   extend,
   grow,
   growDynamic,
+  type Node,
   type Pass,
   type Passes,
 } from './head-shapes.ts';
@@ -30,6 +32,11 @@ export function draftHead(head: Head, options: DraftHeadOptions = {}): Drafter {
   checkBranching('draftHead', branching);
   if (dynamic !== undefined) checkDynamic(dynamic, options.branching);
   const wide = branching.some((count) => count > 1);
+  const { mask } = head;
+  if (mask !== undefined && (wide || dynamic !== undefined))
+    throw new OptionError(
+      `draftHead: expected a chain from ${name}, which drafts it in one pass, got a tree`,
+    );
   const pairs = createPairs(head);
   const draft = (request: DraftRequest, root: Pass) => {
     if (dynamic !== undefined) return growDynamic(pairs, dynamic, request, root);
@@ -44,8 +51,18 @@ export function draftHead(head: Head, options: DraftHeadOptions = {}): Drafter {
     taps: head.taps,
     contextLength: head.model.contextLength,
     async draft(request) {
-      const root = await pairs.catchUp(request);
-      return root === null ? { tokens: [] } : draft(request, root);
+      if (mask === undefined) {
+        const [root] = await pairs.catchUp(request, []);
+        return root === undefined ? { tokens: [] } : draft(request, root);
+      }
+      const state = await mask.state();
+      const further = Math.min(request.maxTokens, request.maxDepth) - 1;
+      const places = Array.from({ length: further }, (_, parent) => ({
+        token: mask.token,
+        state,
+        parent: parent - 1,
+      }));
+      return drawEach(await pairs.catchUp(request, places), request);
     },
     nodesAt: (levels) => nodesAt(levels, branching, dynamic),
     dispose: () => pairs.dispose(),
@@ -78,8 +95,11 @@ function checkDynamic(dynamic: DynamicTree, branching: readonly number[] | undef
 }
 
 interface Pairs extends Passes {
-  /** Feeds the pairs of the text that are new; what the last one gives, or null where states are missing. */
-  catchUp(request: DraftRequest): Promise<Pass | null>;
+  /**
+   * Feeds the pairs of the text that are new, and nodes after them; what the last pair gives and what they give, or nothing where
+   * states are missing.
+   */
+  catchUp(request: DraftRequest, nodes: readonly Node[]): Promise<readonly Pass[]>;
   dispose(): void;
 }
 
@@ -100,7 +120,7 @@ function createPairs({ model, fuse, targetIds }: Head): Pairs {
     return { cache, sequence };
   };
   return {
-    async catchUp({ tokens: text, hidden = [], signal }) {
+    async catchUp({ tokens: text, hidden = [], signal }, nodes) {
       const { cache, sequence } = open();
       // The states end with that of the last token but one.
       const from = text.length - 1 - hidden.length;
@@ -109,17 +129,18 @@ function createPairs({ model, fuse, targetIds }: Head): Pairs {
       sequence.truncate(common);
       tokens.length = common;
       real = common;
-      if (common < from || hidden.length === 0) return null;
-      const states = await fuse(hidden);
+      if (common < from || hidden.length === 0) return [];
+      const states = [...(await fuse(hidden)), ...nodes.map(({ state }) => state)];
       const added = text.slice(from + 1);
+      const draft = draftOf(nodes);
       const { logits, hidden: found } = await model.forward(
         cache,
-        [{ sequence, tokens: added, states }],
+        [{ sequence, tokens: added, draft, states }],
         { signal },
       );
       tokens.push(...added);
       real = tokens.length;
-      return passOf(logits[0], found[0]);
+      return logits.map((row, index) => passOf(row, found[index]));
     },
     async push(token, state, signal) {
       const { cache, sequence } = open();
@@ -130,10 +151,7 @@ function createPairs({ model, fuse, targetIds }: Head): Pairs {
     async feed(nodes, signal) {
       const { cache, sequence } = open();
       sequence.truncate(real);
-      const draft = {
-        tokens: nodes.map(({ token }) => token),
-        parents: nodes.map(({ parent }) => parent),
-      };
+      const draft = draftOf(nodes);
       const states = nodes.map(({ state }) => state);
       const segment = { sequence, tokens: [], draft, states };
       const { logits, hidden } = await model.forward(cache, [segment], { signal });
@@ -149,6 +167,11 @@ function createPairs({ model, fuse, targetIds }: Head): Pairs {
     },
   };
 }
+
+const draftOf = (nodes: readonly Node[]) => ({
+  tokens: nodes.map(({ token }) => token),
+  parents: nodes.map(({ parent }) => parent),
+});
 
 /** Logits of the head at the target's tokens; what it cannot draft has -Infinity. */
 function widened(logits: Float32Array, ids: Int32Array | null, vocab: number): Float32Array {

@@ -43,6 +43,11 @@ export interface HeadAlgorithm<Fields> {
     parts: Pick<HeadContext<Fields>, 'config' | 'weights' | 'lent'>,
     states: Tensor,
   ): Tensor;
+  /**
+   * Heads that draft a whole chain in one pass: the token of its further places, and the weight whose numbers [taps * C] are
+   * fused to their state. Absent: one pass per token.
+   */
+  mask?(config: HeadConfig<Fields>): { readonly token: number; readonly weight: string };
   /** One pass: logits f32 [K, draftVocab] and the state f32 [K, C] that goes with the drafted token. */
   forward(
     ops: Recorder,

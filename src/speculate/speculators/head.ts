@@ -1,9 +1,11 @@
 // A draft head at run time: its passes are forwards of a decoder that takes a state with every token, on the target's backend; the
 // target's own states become such states in a plan of their own (`fuse`).
 import type { Program } from '../../kernels/backend.ts';
+import { toFloat32 } from '../../kernels/dtype.ts';
 import { createDecoder, type Decoder } from '../../models/decoder.ts';
 import { record } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { need } from '../drafters/head-layer.ts';
 import type { HeadAlgorithm, HeadConfig } from './algorithm.ts';
 
 /** A head, ready to draft. */
@@ -16,6 +18,8 @@ export interface Head {
   readonly targetIds: Int32Array | null;
   /** Target states f32 [taps * C] of positions to the states f32 [C] that go with the tokens after them. */
   fuse(states: readonly Float32Array[]): Promise<Float32Array[]>;
+  /** Of heads that draft in one pass: token and state of the places after the first. */
+  readonly mask?: { readonly token: number; state(): Promise<Float32Array> } | undefined;
   dispose(): void;
 }
 
@@ -64,23 +68,39 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
     );
     return program;
   };
+  const fuse = async (states: readonly Float32Array[]): Promise<Float32Array[]> => {
+    const fused: Float32Array[] = [];
+    for (let from = 0; from < states.length; from += maxRows) {
+      const rows = states.slice(from, from + maxRows);
+      const data = new Float32Array(rows.length * wide);
+      for (const [row, state] of rows.entries()) data.set(state, row * wide);
+      const { outputs } = prepared();
+      backend.run(prepared(), { extents: { T: rows.length, K: 0 }, inputs: { states: data } });
+      const result = await backend.read(outputs[0], 0, rows.length * layer.width);
+      for (let row = 0; row < rows.length; row++)
+        fused.push(result.slice(row * layer.width, (row + 1) * layer.width) as Float32Array);
+    }
+    return fused;
+  };
+  const places = algorithm.mask?.(config);
+  let masked: Promise<Float32Array> | undefined;
+  const maskState = async (weight: string): Promise<Float32Array> => {
+    const { value } = need(weights, weight);
+    if (!('buffer' in value)) throw new Error('internal: a weight without a buffer');
+    const [state] = await fuse([toFloat32(await backend.read(value.buffer), value.dtype)]);
+    return state;
+  };
   return {
     model,
     taps,
     targetIds,
-    async fuse(states) {
-      const fused: Float32Array[] = [];
-      for (let from = 0; from < states.length; from += maxRows) {
-        const rows = states.slice(from, from + maxRows);
-        const data = new Float32Array(rows.length * wide);
-        for (const [row, state] of rows.entries()) data.set(state, row * wide);
-        const { outputs } = prepared();
-        backend.run(prepared(), { extents: { T: rows.length, K: 0 }, inputs: { states: data } });
-        const result = await backend.read(outputs[0], 0, rows.length * layer.width);
-        for (let row = 0; row < rows.length; row++)
-          fused.push(result.slice(row * layer.width, (row + 1) * layer.width) as Float32Array);
-      }
-      return fused;
+    fuse,
+    mask: places && {
+      token: places.token,
+      state() {
+        masked ??= maskState(places.weight);
+        return masked;
+      },
     },
     dispose() {
       program?.dispose();

@@ -13,6 +13,7 @@ import type { Drafter } from '../drafter.ts';
 import { eagle } from '../drafters/eagle.ts';
 import { eagle3 } from '../drafters/eagle3.ts';
 import { type DraftHeadOptions, draftHead } from '../drafters/head.ts';
+import { peagle } from '../drafters/peagle.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
 import {
   type ProposalMethod,
@@ -25,7 +26,11 @@ import { notesOn, type Proposal, planOf } from './proposal.ts';
 import { readVocabulary } from './vocabulary.ts';
 
 /** The algorithms that run, by `speculators_model_type`. A program adds its own by the option `algorithms`. */
-export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = { eagle, eagle3 };
+export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
+  eagle,
+  eagle3,
+  peagle,
+};
 
 /** Options of `Speculator.fromPretrained`. */
 export interface SpeculatorOptions extends Partial<Omit<WeightOptions, 'dtype'>> {
@@ -120,6 +125,8 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     draftVocab: algorithm.draftVocab(headConfig),
     vocab: target.vocab,
   });
+  // What it says of its mask is looked at before a weight is read.
+  algorithm.mask?.(headConfig);
   const loaded = await loadTensors(files, specs, verifier.backend, { dtype, onProgress, signal });
   const weights = new Map(specs.map((spec) => [spec.name, loaded.tensors.get(spec)!] as const));
   const head = createHead({

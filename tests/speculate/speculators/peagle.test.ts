@@ -1,0 +1,137 @@
+// P-EAGLE against a second implementation in float64: a chain of masked places after the real pairs, in one pass.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { wasm } from '../../../src/kernels/wasm/index.ts';
+import type { Decoder } from '../../../src/models/decoder.ts';
+import { loadModel } from '../../../src/models/load.ts';
+import { none } from '../../../src/speculate/drafters/none.ts';
+import { generate } from '../../../src/speculate/generate.ts';
+import { argmax } from '../../../src/speculate/sample.ts';
+import { Speculator } from '../../../src/speculate/speculators/load.ts';
+import {
+  openCheckpoint,
+  type TensorData,
+  writeSafetensors,
+} from '../../../src/tensor/safetensors.ts';
+import { type FolderSource, memorySource, openFolder } from '../../../src/tensor/source.ts';
+import { numbers } from '../../kernels/toy.ts';
+import { spelled } from '../fixtures.ts';
+import { eagle3Logits, fuseStates, readTensors } from './float64.ts';
+
+const golden = (path: string) => fileURLToPath(new URL(`../../golden/${path}`, import.meta.url));
+const MASK = 3;
+const SHAPE = { heads: 4, kvHeads: 2, headDim: 8, eps: 1e-5, theta: 10_000 };
+
+/** The EAGLE-3 head with a mask: random numbers for its state. */
+async function makeHead(
+  change: (config: Record<string, unknown>) => object = (same) => same,
+): Promise<FolderSource> {
+  const source = await openFolder(golden('heads/eagle3'));
+  const { tensors, readInto } = await openCheckpoint(source);
+  const all: TensorData[] = [];
+  for (const [name, { type, shape, from, to }] of tensors) {
+    const data = new Uint8Array(to - from);
+    await readInto(name, 0, data);
+    all.push({ name, dtype: type as 'F32', shape, data });
+  }
+  all.push({ name: 'mask_hidden', dtype: 'f32', shape: [1, 1, 96], data: numbers(8, 96) });
+  const config = JSON.parse(await source.text('config.json'));
+  const own = { ...config, speculators_model_type: 'peagle', mask_token_id: MASK };
+  await source.close();
+  return memorySource(
+    { 'config.json': JSON.stringify(change(own)), 'model.safetensors': writeSafetensors(all) },
+    'peagle',
+  );
+}
+
+describe('P-EAGLE', () => {
+  let verifier: Decoder;
+  beforeAll(async () => {
+    const backend = wasm({ threads: 1 });
+    verifier = await loadModel(golden('tiny-random-llama-8l'), { backend, contextLength: 96 });
+  });
+  afterAll(() => verifier.dispose());
+
+  const prompt: readonly number[] = JSON.parse(
+    readFileSync(golden('heads/eagle3/golden.json'), 'utf8'),
+  ).prompt_ids;
+
+  it('drafts from every place what the second implementation does, in one pass', async () => {
+    const source = await makeHead();
+    using speculator = await Speculator.fromPretrained(source, { verifier });
+    const { head } = speculator;
+    const cache = verifier.createCache({ taps: head.taps });
+    const { hidden, logits } = await verifier.forward(cache, [
+      { sequence: cache.sequence(), tokens: prompt, keep: prompt.map((_, row) => row) },
+    ]);
+    cache.dispose();
+    const text = [...prompt, argmax(logits.at(-1)!)];
+
+    const tensors = await readTensors(source);
+    const mask = fuseStates(tensors, tensors.get('mask_hidden')!.data);
+    const pairs = [
+      ...hidden.map((states, i) => ({
+        token: text[i + 1],
+        state: fuseStates(tensors, [...states]),
+      })),
+      ...Array.from({ length: 3 }, () => ({ token: MASK, state: mask })),
+    ];
+    const expected = eagle3Logits(tensors, pairs, SHAPE).slice(-4);
+
+    const found: Float32Array[] = [];
+    const drafter = speculator.drafter();
+    let passes = 0;
+    const { forward } = head.model;
+    Object.assign(head.model, {
+      forward: (...args: Parameters<typeof forward>) => {
+        passes += 1;
+        return forward(...args);
+      },
+    });
+    await drafter.draft({
+      tokens: text,
+      hidden,
+      maxTokens: 4,
+      maxDepth: 4,
+      law(row) {
+        found.push(row);
+        return { point: argmax(row) };
+      },
+      draw: () => [{ token: 0, law: { point: 0 } } as never],
+    });
+    expect(passes).toBe(1);
+    expect(found).toHaveLength(4);
+    for (const [place, row] of expected.entries()) {
+      for (const [token, value] of row.entries()) {
+        const id = head.targetIds![token];
+        expect(Math.abs(found[place][id] - value)).toBeLessThan(1e-4);
+      }
+      expect([...found[place]].filter(Number.isFinite)).toHaveLength(row.length);
+    }
+    drafter.dispose?.();
+  });
+
+  it('leaves the text of the target as it is', async () => {
+    using speculator = await Speculator.fromPretrained(await makeHead(), { verifier });
+    const target = { model: verifier, tokenizer: spelled };
+    for (const temperature of [0, 0.9])
+      for (const seed of [1, 2, 3]) {
+        const options = { maxTokens: 24, ignoreEos: true, temperature, seed };
+        const plain = await generate(target, prompt, { ...options, drafter: none() });
+        const { proposal } = speculator;
+        const { tokens, stats } = await generate(target, prompt, { ...options, ...proposal() });
+        expect(tokens).toEqual(plain.tokens);
+        expect(stats.draftedTokens).toBeGreaterThan(20);
+      }
+  });
+
+  it('needs a token for its mask, and drafts no trees', async () => {
+    const without = await makeHead(({ mask_token_id: _, ...rest }) => rest);
+    await expect(Speculator.fromPretrained(without, { verifier })).rejects.toThrow(
+      'peagle: mask_token_id: expected a token below 64, got undefined',
+    );
+    using speculator = await Speculator.fromPretrained(await makeHead(), { verifier });
+    expect(() => speculator.drafter({ branching: [2] })).toThrow('expected a chain from peagle');
+  });
+});
