@@ -33,6 +33,8 @@ export interface HeadAlgorithm<Fields> {
   readonly schema: z.ZodType<Fields>;
   /** Tokens that it can draft; the target's where the head is borrowed. */
   draftVocab(config: HeadConfig<Fields>): number;
+  /** Decoder layers it runs; by default those of `transformer_layer_config`. */
+  layers?(config: HeadConfig<Fields>): number;
   /** Weights it has; `has` tells which of the optional ones are in the file. */
   weights(config: HeadConfig<Fields>, has: (name: string) => boolean): readonly WeightSpec[];
   /** Target states, as `Drafter.taps`: X is the residual stream that enters layer X. */

@@ -40,7 +40,11 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
   const { backend, lent } = verifier;
   const { layer, target } = config;
   const model = createDecoder({
-    config: { ...layer, vocab: target.vocab },
+    config: {
+      ...layer,
+      layers: algorithm.layers?.(config) ?? layer.layers,
+      vocab: target.vocab,
+    },
     forward(ops, context) {
       const { logits, state } = algorithm.forward(ops, { ...context, config, weights, lent });
       return { logits, hidden: [state] };

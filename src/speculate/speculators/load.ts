@@ -13,6 +13,7 @@ import type { Drafter } from '../drafter.ts';
 import { eagle } from '../drafters/eagle.ts';
 import { eagle3 } from '../drafters/eagle3.ts';
 import { type DraftHeadOptions, draftHead } from '../drafters/head.ts';
+import { mtp } from '../drafters/mtp.ts';
 import { peagle } from '../drafters/peagle.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
 import {
@@ -30,6 +31,7 @@ export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
   eagle,
   eagle3,
   peagle,
+  mtp,
 };
 
 /** Options of `Speculator.fromPretrained`. */

@@ -39,13 +39,15 @@ interface Shape {
   readonly theta: number;
 }
 
-/** The head over all its pairs: token and state (already fused) of each; logits of every pair. */
-export function eagle3Logits(
-  tensors: ReadonlyMap<string, { shape: number[]; data: number[] }>,
-  pairs: readonly { readonly token: number; readonly state: Vector }[],
-  shape: Shape,
-): Matrix {
-  const vector = (name: string): Vector => tensors.get(name)!.data;
+type Tensors = ReadonlyMap<string, { shape: number[]; data: number[] }>;
+
+/** A pair of a head: the token, and the state that goes with it. */
+export interface Pair {
+  readonly token: number;
+  readonly state: Vector;
+}
+
+function mathOf(tensors: Tensors, { headDim, eps, theta }: Shape) {
   const row = (name: string, index: number): Vector => {
     const {
       shape: [, width],
@@ -56,11 +58,11 @@ export function eagle3Logits(
   const product = (name: string, x: Vector): Vector =>
     Array.from({ length: tensors.get(name)!.shape[0] }, (_, o) => dot(row(name, o), x));
   const norm = (x: Vector, name: string): Vector => {
-    const scale = 1 / Math.sqrt(dot(x, x) / x.length + shape.eps);
-    return x.map((value, i) => value * scale * vector(name)[i]);
+    const gain = tensors.get(name)!.data;
+    const scale = 1 / Math.sqrt(dot(x, x) / x.length + eps);
+    return x.map((value, i) => value * scale * gain[i]);
   };
   const turn = (x: Vector, position: number): Vector => {
-    const { headDim, theta } = shape;
     const half = headDim / 2;
     return x.map((value, i) => {
       const d = i % headDim;
@@ -69,38 +71,41 @@ export function eagle3Logits(
       return value * Math.cos(angle) + partner * Math.sin(angle);
     });
   };
-  const layer = 'layers.0';
-  const rows = pairs.map(({ token, state }, position) => {
-    const hidden = norm(state, `${layer}.hidden_norm.weight`);
-    const input = [
-      ...norm(row('embed_tokens.weight', token), `${layer}.input_layernorm.weight`),
-      ...hidden,
-    ];
+  return { row, product, norm, turn };
+}
+
+/** A decoder layer over all rows: residual + attention(input), then the feed-forward. */
+function layerOf(
+  tensors: Tensors,
+  layer: string,
+  rows: readonly { readonly input: Vector; readonly residual: Vector }[],
+  shape: Shape,
+): Matrix {
+  const { product, norm, turn } = mathOf(tensors, shape);
+  const { heads, kvHeads, headDim } = shape;
+  const projected = rows.map(({ input }, position) => {
     const project = (name: string) => product(`${layer}.self_attn.${name}_proj.weight`, input);
-    return {
-      state,
-      q: turn(project('q'), position),
-      k: turn(project('k'), position),
-      v: project('v'),
-    };
+    return { q: turn(project('q'), position), k: turn(project('k'), position), v: project('v') };
   });
-  return rows.map(({ state, q }, at) => {
-    const { heads, kvHeads, headDim } = shape;
+  return rows.map(({ residual }, at) => {
     const seen = Array.from({ length: heads }, (_, h) => {
       const part = (x: Vector, index: number) => x.slice(index * headDim, (index + 1) * headDim);
       const group = Math.floor((h * kvHeads) / heads);
-      const scores = rows
+      const scores = projected
         .slice(0, at + 1)
-        .map(({ k }) => dot(part(q, h), part(k, group)) / Math.sqrt(headDim));
+        .map(({ k }) => dot(part(projected[at].q, h), part(k, group)) / Math.sqrt(headDim));
       const most = Math.max(...scores);
       const weights = scores.map((score) => Math.exp(score - most));
       const total = weights.reduce((sum, weight) => sum + weight, 0);
       return Array.from({ length: headDim }, (_, d) =>
-        weights.reduce((sum, weight, j) => sum + (weight / total) * part(rows[j].v, group)[d], 0),
+        weights.reduce(
+          (sum, weight, j) => sum + (weight / total) * part(projected[j].v, group)[d],
+          0,
+        ),
       );
     }).flat();
     const attended = product(`${layer}.self_attn.o_proj.weight`, seen);
-    const y = state.map((value, i) => value + attended[i]);
+    const y = residual.map((value, i) => value + attended[i]);
     const x = norm(y, `${layer}.post_attention_layernorm.weight`);
     const gate = product(`${layer}.mlp.gate_proj.weight`, x);
     const up = product(`${layer}.mlp.up_proj.weight`, x);
@@ -108,8 +113,45 @@ export function eagle3Logits(
       `${layer}.mlp.down_proj.weight`,
       gate.map((value, i) => (value / (1 + Math.exp(-value))) * up[i]),
     );
-    const out = y.map((value, i) => value + down[i]);
-    return product('lm_head.weight', norm(out, 'norm.weight'));
+    return y.map((value, i) => value + down[i]);
+  });
+}
+
+/** EAGLE-3 over all its pairs, states already fused; logits of every pair. */
+export function eagle3Logits(tensors: Tensors, pairs: readonly Pair[], shape: Shape): Matrix {
+  const { row, product, norm } = mathOf(tensors, shape);
+  const layer = 'layers.0';
+  const rows = pairs.map(({ token, state }) => ({
+    input: [
+      ...norm(row('embed_tokens.weight', token), `${layer}.input_layernorm.weight`),
+      ...norm(state, `${layer}.hidden_norm.weight`),
+    ],
+    residual: state,
+  }));
+  return layerOf(tensors, layer, rows, shape).map((out) =>
+    product('lm_head.weight', norm(out, 'norm.weight')),
+  );
+}
+
+/** Multi-token prediction over all its pairs, with the target's embedding and head; the state after every pair, and its logits. */
+export function mtpPasses(
+  tensors: Tensors,
+  pairs: readonly Pair[],
+  shape: Shape,
+  names: { readonly embed: string; readonly head: string },
+): readonly { readonly state: Vector; readonly logits: Vector }[] {
+  const { row, product, norm } = mathOf(tensors, shape);
+  const layer = 'mtp_layers.0';
+  const rows = pairs.map(({ token, state }) => {
+    const x = product(`${layer}.input_proj.weight`, [
+      ...norm(row(names.embed, token), `${layer}.token_layernorm.weight`),
+      ...norm(state, `${layer}.hidden_layernorm.weight`),
+    ]);
+    return { input: norm(x, `${layer}.input_layernorm.weight`), residual: x };
+  });
+  return layerOf(tensors, layer, rows, shape).map((out) => {
+    const state = norm(out, `${layer}.final_layernorm.weight`);
+    return { state, logits: product(names.head, state) };
   });
 }
 

@@ -1,0 +1,54 @@
+// Multi-token prediction as it comes with a model (DeepSeek-AI, "DeepSeek-V3", 2024; Qwen team): one layer of the model's own kind
+// over [token; state], normed each, whose normed result is the next state. Embedding and head are the target's. Layers that are
+// dense run here (Llama, Qwen3). Fields and tensor names are those of `mtp` in speculators, which trains it on the state before
+// the target's final norm.
+import * as z from 'zod';
+import { FormatError } from '../../kernels/errors.ts';
+import { weight } from '../../models/layers.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import type { HeadAlgorithm } from '../speculators/algorithm.ts';
+import { headLayer, layerSpecs, need } from './head-layer.ts';
+
+const schema = z.looseObject({ num_nextn_predict_layers: z.literal(1).default(1) });
+
+const LAYER = 'mtp_layers.0';
+const NORMS = ['token_layernorm', 'hidden_layernorm', 'input_layernorm', 'final_layernorm'];
+
+/** The algorithm `mtp`. */
+export const mtp: HeadAlgorithm<z.output<typeof schema>> = {
+  name: 'mtp',
+  schema,
+  draftVocab: ({ target }) => target.vocab,
+  // The config of its layer is that of the target, with as many layers.
+  layers: () => 1,
+  weights({ layer, target }) {
+    const { width } = layer;
+    if (width !== target.width)
+      throw new FormatError(
+        `mtp: hidden_size: expected the target's ${target.width}, got ${width}`,
+      );
+    return [
+      weight(`${LAYER}.input_proj.weight`, width, 2 * width),
+      ...NORMS.map((name) => weight(`${LAYER}.${name}.weight`, width)),
+      ...layerSpecs(LAYER, layer, width),
+    ];
+  },
+  taps: ({ target }) => [target.layers],
+  // As they are.
+  fuse: (ops, { config }, states) => ops.slice(states, 1, 0, config.target.width),
+  forward(ops, context) {
+    const { config, weights, lent, rows, states } = context;
+    const norm = (x: Tensor, name: string) =>
+      ops.rmsNorm(x, need(weights, `${LAYER}.${name}.weight`), config.layer.normEps);
+    const token = norm(ops.gather(lent.embed, rows.tokens), 'token_layernorm'); // [T, C]
+    const hidden = norm(states!, 'hidden_layernorm'); // [T, C]
+    const x = ops.linear(
+      ops.concat([token, hidden], 1),
+      need(weights, `${LAYER}.input_proj.weight`),
+    ); // [T, C]
+    const input = norm(x, 'input_layernorm');
+    const y = headLayer(ops, context, { l: 0, prefix: LAYER, input, residual: x });
+    const state = norm(ops.gather(y, rows.keep), 'final_layernorm'); // [K, C]
+    return { logits: ops.linear(state, lent.head), state };
+  },
+};
