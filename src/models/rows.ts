@@ -64,6 +64,9 @@ function segmentRows(
     state: states?.[index],
   }));
   const chain = parents.every((parent, node) => parent === node - 1);
+  const mutual = draft?.mutual ?? false;
+  if (mutual && !chain)
+    throw new OptionError('forward: expected no parents for a draft that is mutual, got some');
   const chainSees = chain && drafted.length > 0 ? [...prefix, ...slots] : prefix;
   for (const [node, token] of drafted.entries()) {
     const sees = chain
@@ -75,7 +78,7 @@ function segmentRows(
       position: count - 1,
       slot: slots[node],
       sees,
-      count,
+      count: mutual ? sees.length : count,
       keep: kept.has(tokens.length + node),
       state: states?.[tokens.length + node],
     });

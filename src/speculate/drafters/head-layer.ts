@@ -59,18 +59,20 @@ export function headLayer<Fields>(
     readonly l: number;
     readonly prefix: string;
     readonly input: Tensor;
+    /** What keys and values are made of; by default the same. */
+    readonly memory?: Tensor;
     readonly residual: Tensor;
   },
 ): Tensor {
-  const { l, prefix, input, residual } = at;
+  const { l, prefix, input, memory = input, residual } = at;
   const { layer } = context.config;
   const get = (name: string) => need(context.weights, `${prefix}.${name}`);
   const bias = (name: string, present: boolean) => (present ? get(`${name}.bias`) : undefined);
-  const project = (name: string) =>
-    ops.linear(input, get(`self_attn.${name}.weight`), bias(`self_attn.${name}`, layer.qkvBias));
+  const project = (name: string, from = memory) =>
+    ops.linear(from, get(`self_attn.${name}.weight`), bias(`self_attn.${name}`, layer.qkvBias));
   const normed = (x: Tensor, name: string) =>
     layer.qkNorm ? ops.rmsNorm(x, get(`self_attn.${name}.weight`), layer.normEps) : x;
-  const q = normed(project('q_proj'), 'q_norm');
+  const q = normed(project('q_proj', input), 'q_norm');
   const k = normed(project('k_proj'), 'k_norm');
   const seen = attend(ops, { ...context, config: layer }, l, { q, k, v: project('v_proj') });
   const out = bias('self_attn.o_proj', layer.outBias);

@@ -32,8 +32,8 @@ export function draftHead(head: Head, options: DraftHeadOptions = {}): Drafter {
   checkBranching('draftHead', branching);
   if (dynamic !== undefined) checkDynamic(dynamic, options.branching);
   const wide = branching.some((count) => count > 1);
-  const { mask } = head;
-  if (mask !== undefined && (wide || dynamic !== undefined))
+  const inOnePass = head.mask !== undefined || head.block !== undefined;
+  if (inOnePass && (wide || dynamic !== undefined))
     throw new OptionError(
       `draftHead: expected a chain from ${name}, which drafts it in one pass, got a tree`,
     );
@@ -51,22 +51,56 @@ export function draftHead(head: Head, options: DraftHeadOptions = {}): Drafter {
     taps: head.taps,
     contextLength: head.model.contextLength,
     async draft(request) {
-      if (mask === undefined) {
+      const fill = await placesOf(head, request);
+      if (fill === null) {
         const [root] = await pairs.catchUp(request, []);
         return root === undefined ? { tokens: [] } : draft(request, root);
       }
-      const state = await mask.state();
-      const further = Math.min(request.maxTokens, request.maxDepth) - 1;
-      const places = Array.from({ length: further }, (_, parent) => ({
-        token: mask.token,
-        state,
-        parent: parent - 1,
-      }));
-      return drawEach(await pairs.catchUp(request, places), request);
+      // A block that reaches past the context is none.
+      const end = request.tokens.length - 1 + fill.places.length;
+      if (end > head.model.contextLength) return { tokens: [] };
+      const passes = await pairs.catchUp(request, fill.places, fill.mutual);
+      const most = Math.min(request.maxTokens, request.maxDepth);
+      return drawEach(passes.slice(fill.first, fill.first + most), request);
     },
-    nodesAt: (levels) => nodesAt(levels, branching, dynamic),
+    nodesAt: (levels) => Math.min(longest(head), nodesAt(levels, branching, dynamic)),
     dispose: () => pairs.dispose(),
   };
+}
+
+/** Tokens that a pass of a block gives at most. */
+const longest = ({ block }: Head): number =>
+  block === undefined ? Number.POSITIVE_INFINITY : block.size - (block.fromAnchor ? 0 : 1);
+
+/** What heads that draft in one pass put after the text, and the first pass that gives a token; null for the others. */
+async function placesOf(
+  { mask, block, model }: Head,
+  request: DraftRequest,
+): Promise<{
+  readonly places: readonly Node[];
+  readonly first: number;
+  readonly mutual: boolean;
+} | null> {
+  const node = (token: number, state: Float32Array, at: number) => ({
+    token,
+    state,
+    parent: at - 1,
+  });
+  if (mask !== undefined) {
+    const state = await mask.state();
+    const further = Math.min(request.maxTokens, request.maxDepth) - 1;
+    const places = Array.from({ length: further }, (_, at) => node(mask.token, state, at));
+    return { places, first: 0, mutual: false };
+  }
+  if (block === undefined) return null;
+  const state = new Float32Array(model.config.width + 1);
+  state[model.config.width] = 1;
+  const anchor = request.tokens[request.tokens.length - 1];
+  const places = Array.from({ length: block.size }, (_, at) =>
+    node(at === 0 ? anchor : block.maskToken, state, at),
+  );
+  // Pass 0 is of the last state of the target, which says nothing.
+  return { places, first: block.fromAnchor ? 1 : 2, mutual: true };
 }
 
 /** Nodes of a full draft of so many levels. */
@@ -99,11 +133,25 @@ interface Pairs extends Passes {
    * Feeds the pairs of the text that are new, and nodes after them; what the last pair gives and what they give, or nothing where
    * states are missing.
    */
-  catchUp(request: DraftRequest, nodes: readonly Node[]): Promise<readonly Pass[]>;
+  catchUp(
+    request: DraftRequest,
+    nodes: readonly Node[],
+    mutual?: boolean,
+  ): Promise<readonly Pass[]>;
   dispose(): void;
 }
 
-function createPairs({ model, fuse, targetIds }: Head): Pairs {
+function createPairs({ model, fuse, targetIds, block }: Head): Pairs {
+  // Heads with a block tell states of the target from its places by a further number.
+  const fuseAll = async (hidden: readonly Float32Array[]): Promise<readonly Float32Array[]> => {
+    const states = await fuse(hidden);
+    if (block === undefined) return states;
+    return states.map((state) => {
+      const told = new Float32Array(state.length + 1);
+      told.set(state);
+      return told;
+    });
+  };
   let cache: Cache | undefined;
   let sequence: Sequence | undefined;
   /** Tokens of the cached pairs; the first `real` of them have states of the target. */
@@ -120,7 +168,7 @@ function createPairs({ model, fuse, targetIds }: Head): Pairs {
     return { cache, sequence };
   };
   return {
-    async catchUp({ tokens: text, hidden = [], signal }, nodes) {
+    async catchUp({ tokens: text, hidden = [], signal }, nodes, mutual = false) {
       const { cache, sequence } = open();
       // The states end with that of the last token but one.
       const from = text.length - 1 - hidden.length;
@@ -130,9 +178,9 @@ function createPairs({ model, fuse, targetIds }: Head): Pairs {
       tokens.length = common;
       real = common;
       if (common < from || hidden.length === 0) return [];
-      const states = [...(await fuse(hidden)), ...nodes.map(({ state }) => state)];
+      const states = [...(await fuseAll(hidden)), ...nodes.map(({ state }) => state)];
       const added = text.slice(from + 1);
-      const draft = draftOf(nodes);
+      const draft = mutual ? { tokens: nodes.map(({ token }) => token), mutual } : draftOf(nodes);
       const { logits, hidden: found } = await model.forward(
         cache,
         [{ sequence, tokens: added, draft, states }],

@@ -26,6 +26,13 @@ export interface HeadContext<Fields> extends Omit<ForwardContext, 'config' | 'we
   readonly lent: Lent;
 }
 
+/** A block that is filled in at once. */
+export interface BlockShape {
+  readonly size: number;
+  readonly maskToken: number;
+  readonly fromAnchor: boolean;
+}
+
 /** An algorithm of the format. */
 export interface HeadAlgorithm<Fields> {
   /** `speculators_model_type`. */
@@ -50,6 +57,12 @@ export interface HeadAlgorithm<Fields> {
    * fused to their state. Absent: one pass per token.
    */
   mask?(config: HeadConfig<Fields>): { readonly token: number; readonly weight: string };
+  /**
+   * Heads that fill in a block: its places, the token of those after the first, and whether the first place, which has the last
+   * token of the text, says something of the token after it. Their passes read states of one number more: 0 for a state of
+   * the target, 1 for a place of the block.
+   */
+  block?(config: HeadConfig<Fields>): BlockShape;
   /** One pass: logits f32 [K, draftVocab] and the state f32 [K, C] that goes with the drafted token. */
   forward(
     ops: Recorder,

@@ -6,7 +6,7 @@ import { createDecoder, type Decoder } from '../../models/decoder.ts';
 import { record } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { need } from '../drafters/head-layer.ts';
-import type { HeadAlgorithm, HeadConfig } from './algorithm.ts';
+import type { BlockShape, HeadAlgorithm, HeadConfig } from './algorithm.ts';
 
 /** A head, ready to draft. */
 export interface Head {
@@ -19,6 +19,7 @@ export interface Head {
   /** Target states f32 [taps * C] of positions to the states f32 [C] that go with the tokens after them. */
   fuse(states: readonly Float32Array[]): Promise<Float32Array[]>;
   /** Of heads that draft in one pass: token and state of the places after the first. */
+  readonly block?: BlockShape | undefined;
   readonly mask?: { readonly token: number; state(): Promise<Float32Array> } | undefined;
   dispose(): void;
 }
@@ -39,6 +40,7 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
   const { algorithm, config, weights, verifier, targetIds, contextLength, maxRows } = parts;
   const { backend, lent } = verifier;
   const { layer, target } = config;
+  const block = algorithm.block?.(config);
   const model = createDecoder({
     config: {
       ...layer,
@@ -52,7 +54,7 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
     tensors: new Set(weights.values()),
     lent,
     logitsWidth: algorithm.draftVocab(config),
-    stateWidth: layer.width,
+    stateWidth: layer.width + (block === undefined ? 0 : 1),
     backend,
     contextLength,
     maxRows,
@@ -99,6 +101,7 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
     taps,
     targetIds,
     fuse,
+    block,
     mask: places && {
       token: places.token,
       state() {

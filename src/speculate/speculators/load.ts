@@ -10,6 +10,7 @@ import {
 import { openCheckpoint } from '../../tensor/safetensors.ts';
 import { type FolderSource, openFolder, parseJson } from '../../tensor/source.ts';
 import type { Drafter } from '../drafter.ts';
+import { dflash } from '../drafters/dflash.ts';
 import { eagle } from '../drafters/eagle.ts';
 import { eagle3 } from '../drafters/eagle3.ts';
 import { type DraftHeadOptions, draftHead } from '../drafters/head.ts';
@@ -32,6 +33,7 @@ export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
   eagle3,
   peagle,
   mtp,
+  dflash,
 };
 
 /** Options of `Speculator.fromPretrained`. */
@@ -127,8 +129,9 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     draftVocab: algorithm.draftVocab(headConfig),
     vocab: target.vocab,
   });
-  // What it says of its mask is looked at before a weight is read.
+  // What it says of masks and blocks is looked at before a weight is read.
   algorithm.mask?.(headConfig);
+  algorithm.block?.(headConfig);
   const loaded = await loadTensors(files, specs, verifier.backend, { dtype, onProgress, signal });
   const weights = new Map(specs.map((spec) => [spec.name, loaded.tensors.get(spec)!] as const));
   const head = createHead({

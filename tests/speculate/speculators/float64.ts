@@ -155,6 +155,65 @@ export function mtpPasses(
   });
 }
 
+/**
+ * DFlash's block after states of the target (fused and normed): logits of every place. Places see all states and each other; q and
+ * k are normed per head.
+ */
+export function dflashLogits(
+  tensors: Tensors,
+  {
+    states,
+    tokens,
+    layers,
+  }: { readonly states: Matrix; readonly tokens: Vector; readonly layers: number },
+  shape: Shape,
+): Matrix {
+  const { row, product, norm, turn } = mathOf(tensors, shape);
+  const { heads, kvHeads, headDim } = shape;
+  const part = (x: Vector, index: number) => x.slice(index * headDim, (index + 1) * headDim);
+  const perHead = (x: Vector, count: number, name: string) =>
+    Array.from({ length: count }, (_, index) => norm(part(x, index), name)).flat();
+  let stream: Matrix = tokens.map((token) => row('embed_tokens.weight', token));
+  for (let l = 0; l < layers; l++) {
+    const at = (name: string) => `layers.${l}.${name}.weight`;
+    const inputs = stream.map((x) => norm(x, at('input_layernorm')));
+    const memory = [...states, ...inputs];
+    const keys = memory.map((x, position) =>
+      turn(perHead(product(at('self_attn.k_proj'), x), kvHeads, at('self_attn.k_norm')), position),
+    );
+    const values = memory.map((x) => product(at('self_attn.v_proj'), x));
+    stream = stream.map((x, place) => {
+      const q = turn(
+        perHead(product(at('self_attn.q_proj'), inputs[place]), heads, at('self_attn.q_norm')),
+        states.length + place,
+      );
+      const seen = Array.from({ length: heads }, (_, h) => {
+        const group = Math.floor((h * kvHeads) / heads);
+        const weights = keys.map((k) =>
+          Math.exp(dot(part(q, h), part(k, group)) / Math.sqrt(headDim)),
+        );
+        const total = weights.reduce((sum, weight) => sum + weight, 0);
+        return Array.from({ length: headDim }, (_, d) =>
+          weights.reduce((sum, weight, j) => sum + (weight / total) * part(values[j], group)[d], 0),
+        );
+      }).flat();
+      const y = product(at('self_attn.o_proj'), seen).map((value, i) => value + x[i]);
+      const middle = norm(y, at('post_attention_layernorm'));
+      const gate = product(at('mlp.gate_proj'), middle);
+      const up = product(at('mlp.up_proj'), middle);
+      const hidden = gate.map((value, i) => (value / (1 + Math.exp(-value))) * up[i]);
+      return product(at('mlp.down_proj'), hidden).map((value, i) => value + y[i]);
+    });
+  }
+  return stream.map((x) => product('lm_head.weight', norm(x, 'norm.weight')));
+}
+
+/** RMS(fc(states)), as DFlash fuses them. */
+export function fuseNormed(tensors: Tensors, states: Vector, shape: Shape): Vector {
+  const { product, norm } = mathOf(tensors, shape);
+  return norm(product('fc.weight', states), 'hidden_norm.weight');
+}
+
 /** fc over the states of several layers. */
 export function fuseStates(
   tensors: ReadonlyMap<string, { shape: number[]; data: number[] }>,
