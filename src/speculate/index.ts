@@ -52,12 +52,22 @@ export {
 } from './sample.ts';
 export { type Fed, Session } from './session.ts';
 export type {
+  BlockShape,
   HeadAlgorithm,
   HeadConfig,
   HeadContext,
   HeadWeights,
+  StepInputs,
+  StepShape,
 } from './speculators/algorithm.ts';
 export type { ProposalMethod, SpeculatorConfig } from './speculators/config.ts';
+export {
+  type Conversion,
+  type ConvertedAlgorithm,
+  type ConvertOptions,
+  convertSpeculator,
+  exportResearch,
+} from './speculators/convert.ts';
 export type { Head } from './speculators/head.ts';
 export { ALGORITHMS, Speculator, type SpeculatorOptions } from './speculators/load.ts';
 export type { Proposal } from './speculators/proposal.ts';

@@ -8,7 +8,8 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import type { HeadAlgorithm } from '../speculators/algorithm.ts';
 import { headLayer, layerSpecs, need } from './head-layer.ts';
 
-const schema = z.looseObject({
+/** Fields of `dflash`, which `dspark` has too. */
+export const dflashSchema = z.looseObject({
   draft_vocab_size: z.int().positive().default(32_000),
   block_size: z.int().min(2).default(8),
   aux_hidden_state_layer_ids: z.array(z.int().nonnegative()).min(1),
@@ -16,10 +17,12 @@ const schema = z.looseObject({
   sample_from_anchor: z.boolean().default(false),
 });
 
+export type DflashFields = z.output<typeof dflashSchema>;
+
 /** The algorithm `dflash`. */
-export const dflash: HeadAlgorithm<z.output<typeof schema>> = {
+export const dflash: HeadAlgorithm<DflashFields> = {
   name: 'dflash',
-  schema,
+  schema: dflashSchema,
   draftVocab: ({ fields }) => fields.draft_vocab_size,
   weights({ fields, layer, target }, has) {
     const { width } = layer;

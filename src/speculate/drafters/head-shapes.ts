@@ -3,6 +3,7 @@
 import type { Draft, DraftRequest, Drawn } from '../drafter.ts';
 import { pointDraw } from '../drawn.ts';
 import { argmax, logSoftmaxAt, mostProbable } from '../sample.ts';
+import type { Head } from '../speculators/head.ts';
 
 /** What a pass gives: logits over the target's vocabulary, and the state that goes with the next token. */
 export interface Pass {
@@ -49,6 +50,37 @@ export function drawEach(passes: readonly Pass[], request: DraftRequest): Draft 
   const text = [...request.tokens];
   for (const { logits } of passes) {
     const [next] = request.draw(request.law(logits, text), text.length, 1);
+    if (next === undefined) break;
+    drawn.push(next);
+    text.push(next.token);
+  }
+  return { tokens: drawn };
+}
+
+/**
+ * A chain from passes that are all there, whose logits also depend on the token before. The first `silent` ones take their step and
+ * draft nothing. Whether to go on is decided before a token is drawn, by tokens that have been.
+ */
+export async function drawStepwise(
+  { step, targetIds }: Pick<Head, 'step' | 'targetIds'>,
+  passes: readonly Pass[],
+  request: DraftRequest,
+  { silent, confidence: least }: { readonly silent: number; readonly confidence: number },
+): Promise<Draft> {
+  const drawn: Drawn[] = [];
+  const text = [...request.tokens];
+  let memory: Float32Array | null = null;
+  let likely = 1;
+  for (const [place, { logits, state }] of passes.entries()) {
+    const taken = await step!(text[text.length - 1], state, memory);
+    memory = taken.memory;
+    if (place < silent) continue;
+    likely *= taken.confidence ?? 1;
+    if (likely < least) break;
+    const biased = logits.slice();
+    for (let token = 0; token < taken.bias.length; token++)
+      biased[targetIds?.[token] ?? token] += taken.bias[token];
+    const [next] = request.draw(request.law(biased, text), text.length, 1);
     if (next === undefined) break;
     drawn.push(next);
     text.push(next.token);

@@ -8,6 +8,7 @@ import { checkBranching, nodesOf } from './branching.ts';
 import {
   type DynamicTree,
   drawEach,
+  drawStepwise,
   extend,
   grow,
   growDynamic,
@@ -22,6 +23,8 @@ export interface DraftHeadOptions {
   readonly name?: string;
   /** Children of every node per level, as for `draftModel`; default [1], a chain. */
   readonly branching?: readonly number[];
+  /** Of heads that say how probable it is that a draft is accepted: stops where the product falls below; default 0, never. */
+  readonly confidence?: number;
   /** The tree that the head holds most probable, instead of a fixed shape (EAGLE-2). */
   readonly dynamic?: DynamicTree;
 }
@@ -61,7 +64,13 @@ export function draftHead(head: Head, options: DraftHeadOptions = {}): Drafter {
       if (end > head.model.contextLength) return { tokens: [] };
       const passes = await pairs.catchUp(request, fill.places, fill.mutual);
       const most = Math.min(request.maxTokens, request.maxDepth);
-      return drawEach(passes.slice(fill.first, fill.first + most), request);
+      const last = fill.first + most;
+      if (head.step === undefined) return drawEach(passes.slice(fill.first, last), request);
+      // The place of the last token of the text takes its step too, whether it drafts or not.
+      return drawStepwise(head, passes.slice(1, last), request, {
+        silent: fill.first - 1,
+        confidence: options.confidence ?? 0,
+      });
     },
     nodesAt: (levels) => Math.min(longest(head), nodesAt(levels, branching, dynamic)),
     dispose: () => pairs.dispose(),

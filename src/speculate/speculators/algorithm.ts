@@ -33,6 +33,31 @@ export interface BlockShape {
   readonly fromAnchor: boolean;
 }
 
+/** What a step that looks at the token before reads: one row each. */
+export interface StepInputs {
+  /** The token before, i32 [1]. */
+  readonly previous: Tensor;
+  /** State of the place, f32 [1, C]. */
+  readonly state: Tensor;
+  /** What the step before left, f32 [1, memory]; zeros at first. */
+  readonly memory: Tensor;
+}
+
+/** Steps from place to place of a block, each after the token before it is known. */
+export interface StepShape {
+  /** Numbers that one step leaves to the next. */
+  readonly memory: number;
+  /** What is added to the logits, f32 [1, draftVocab]; what is left; ln p / (1 - p) of the draft being accepted, f32 [1, 1]. */
+  step(
+    ops: Recorder,
+    inputs: StepInputs,
+  ): {
+    readonly bias: Tensor;
+    readonly memory: Tensor;
+    readonly confidence: Tensor | null;
+  };
+}
+
 /** An algorithm of the format. */
 export interface HeadAlgorithm<Fields> {
   /** `speculators_model_type`. */
@@ -63,6 +88,8 @@ export interface HeadAlgorithm<Fields> {
    * the target, 1 for a place of the block.
    */
   block?(config: HeadConfig<Fields>): BlockShape;
+  /** Of heads with a block whose places look at the token before; null for none. */
+  steps?(parts: Pick<HeadContext<Fields>, 'config' | 'weights' | 'lent'>): StepShape | null;
   /** One pass: logits f32 [K, draftVocab] and the state f32 [K, C] that goes with the drafted token. */
   forward(
     ops: Recorder,

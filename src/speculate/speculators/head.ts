@@ -20,8 +20,22 @@ export interface Head {
   fuse(states: readonly Float32Array[]): Promise<Float32Array[]>;
   /** Of heads that draft in one pass: token and state of the places after the first. */
   readonly block?: BlockShape | undefined;
+  /**
+   * Of heads whose places look at the token before: what is added to the draft vocabulary's logits of a place, how probable it is
+   * that its draft is accepted (null where the head does not say), and what the next step needs.
+   */
+  readonly step?:
+    | ((previous: number, state: Float32Array, memory: Float32Array | null) => Promise<Step>)
+    | undefined;
   readonly mask?: { readonly token: number; state(): Promise<Float32Array> } | undefined;
   dispose(): void;
+}
+
+/** One step of a head whose places look at the token before. */
+export interface Step {
+  readonly bias: Float32Array;
+  readonly confidence: number | null;
+  readonly memory: Float32Array;
 }
 
 /** What a head is made of. */
@@ -88,6 +102,34 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
     }
     return fused;
   };
+  const steps = algorithm.steps?.({ config, weights, lent }) ?? undefined;
+  let stepProgram: Program | undefined;
+  const takeStep: NonNullable<Head['step']> = async (previous, state, memory) => {
+    const { memory: width, step } = steps!;
+    stepProgram ??= backend.prepare(
+      record((ops) => {
+        const { bias, memory, confidence } = step(ops, {
+          previous: ops.input('previous', 'i32', [1]),
+          state: ops.input('state', 'f32', [1, layer.width]),
+          memory: ops.input('memory', 'f32', [1, width]),
+        });
+        return [bias, memory, ...(confidence === null ? [] : [confidence])];
+      }),
+    );
+    backend.run(stepProgram, {
+      extents: { T: 1, K: 1 },
+      inputs: {
+        previous: Int32Array.of(previous),
+        state,
+        memory: memory ?? new Float32Array(width),
+      },
+    });
+    const [bias, left, logit] = (await Promise.all(
+      stepProgram.outputs.map((buffer) => backend.read(buffer)),
+    )) as Float32Array[];
+    const confidence = logit === undefined ? null : 1 / (1 + Math.exp(-logit[0]));
+    return { bias, memory: left, confidence };
+  };
   const places = algorithm.mask?.(config);
   let masked: Promise<Float32Array> | undefined;
   const maskState = async (weight: string): Promise<Float32Array> => {
@@ -102,6 +144,7 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
     targetIds,
     fuse,
     block,
+    step: steps && takeStep,
     mask: places && {
       token: places.token,
       state() {
@@ -110,6 +153,7 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
       },
     },
     dispose() {
+      stepProgram?.dispose();
       program?.dispose();
       model.dispose();
     },

@@ -11,6 +11,7 @@ import { openCheckpoint } from '../../tensor/safetensors.ts';
 import { type FolderSource, openFolder, parseJson } from '../../tensor/source.ts';
 import type { Drafter } from '../drafter.ts';
 import { dflash } from '../drafters/dflash.ts';
+import { dspark } from '../drafters/dspark.ts';
 import { eagle } from '../drafters/eagle.ts';
 import { eagle3 } from '../drafters/eagle3.ts';
 import { type DraftHeadOptions, draftHead } from '../drafters/head.ts';
@@ -34,6 +35,7 @@ export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
   peagle,
   mtp,
   dflash,
+  dspark,
 };
 
 /** Options of `Speculator.fromPretrained`. */

@@ -1,4 +1,5 @@
-// DFlash against a second implementation in float64: a block whose places see the states before it and each other.
+// DFlash and DSpark against a second implementation in float64: a block whose places see the states before it and each other, and
+// steps from place to place.
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { wasm } from '../../../src/kernels/wasm/index.ts';
@@ -14,16 +15,54 @@ import { writeSafetensors } from '../../../src/tensor/safetensors.ts';
 import { type FolderSource, memorySource } from '../../../src/tensor/source.ts';
 import { numbers } from '../../kernels/toy.ts';
 import { spelled } from '../fixtures.ts';
-import { dflashLogits, fuseNormed, readTensors } from './float64.ts';
+import { dflashPasses, dsparkChain, fuseNormed, readTensors } from './float64.ts';
 
 const TARGET = fileURLToPath(new URL('../../golden/tiny-random-llama-8l', import.meta.url));
 const SHAPE = { heads: 4, kvHeads: 2, headDim: 8, eps: 1e-6, theta: 10_000 };
 const [WIDTH, FFN, LAYERS, BLOCK, MASK] = [32, 48, 2, 5, 3];
 const TAPS = [1, 4, 6];
 const PROMPT = [1, 5, 9, 33, 9, 5, 60, 2, 17];
+const RANK = 6;
+
+/** Shapes that DSpark has beside those of DFlash. */
+const SPARK: readonly (readonly [string, readonly number[]])[] = [
+  ['markov_head.markov_w1.weight', [64, RANK]],
+  ['markov_head.markov_w2.weight', [64, RANK]],
+  ['confidence_head.proj.weight', [1, WIDTH + RANK]],
+  ['confidence_head.proj.bias', [1]],
+];
+const SPARK_TYPES = {
+  vanilla: [],
+  gated: [
+    ['markov_head.gate_proj.weight', [RANK, WIDTH + RANK]],
+    ['markov_head.gate_proj.bias', [RANK]],
+  ],
+  rnn: [
+    ['markov_head.joint_proj.weight', [3 * RANK, 2 * RANK + WIDTH]],
+    ['markov_head.joint_proj.bias', [3 * RANK]],
+  ],
+} as const;
+type SparkType = keyof typeof SPARK_TYPES;
+
+/** A DSpark head of a type. */
+const makeSpark = (type: SparkType, change: object = {}): FolderSource =>
+  makeHead(
+    {
+      speculators_model_type: 'dspark',
+      markov_rank: RANK,
+      markov_head_type: type,
+      ...change,
+    },
+    {},
+    [...SPARK, ...SPARK_TYPES[type]],
+  );
 
 /** Random numbers for every weight; norms near one. */
-function makeHead(change: object = {}, layer: object = {}): FolderSource {
+function makeHead(
+  change: object = {},
+  layer: object = {},
+  more: readonly (readonly [string, readonly number[]])[] = [],
+): FolderSource {
   const shapes: readonly (readonly [string, readonly number[]])[] = [
     ['embed_tokens.weight', [64, WIDTH]],
     ['lm_head.weight', [64, WIDTH]],
@@ -46,6 +85,7 @@ function makeHead(change: object = {}, layer: object = {}): FolderSource {
         [at('mlp.down_proj'), [WIDTH, FFN]],
       ] as const;
     }).flat(),
+    ...more,
   ];
   const tensors = shapes.map(([name, shape], seed) => {
     const data = numbers(
@@ -134,7 +174,7 @@ describe('DFlash', () => {
         };
         seen = length - 1;
         const draft = await drafter.draft(request);
-        const expected = dflashLogits(
+        const expected = dflashPasses(
           tensors,
           {
             states: states
@@ -146,13 +186,78 @@ describe('DFlash', () => {
           SHAPE,
         ).slice(fromAnchor ? 0 : 1);
         expect(draft.tokens).toHaveLength(expected.length);
-        for (const [place, row] of expected.entries())
-          for (const [token, value] of row.entries())
+        for (const [place, { logits }] of expected.entries())
+          for (const [token, value] of logits.entries())
             expect(Math.abs(found[place][token] - value)).toBeLessThan(1e-4);
       }
       drafter.dispose?.();
     },
   );
+
+  describe.each(['vanilla', 'gated', 'rnn'] as const)('and DSpark, %s', (type) => {
+    it.each([true, false])(
+      'takes the steps of the second implementation (from the anchor: %s), and stops where its confidence ends',
+      async (fromAnchor) => {
+        const source = makeSpark(type, { sample_from_anchor: fromAnchor });
+        using speculator = await Speculator.fromPretrained(source, { verifier });
+        const tensors = await readTensors(source);
+        const text = [...PROMPT, 40];
+        const states = await statesOf(text);
+        const places = dflashPasses(
+          tensors,
+          {
+            states: states.slice(0, -1).map((state) => fuseNormed(tensors, [...state], SHAPE)),
+            tokens: [40, ...Array.from({ length: BLOCK - 1 }, () => MASK)],
+            layers: LAYERS,
+          },
+          SHAPE,
+        );
+        const silent = fromAnchor ? 0 : 1;
+        const expected = dsparkChain(tensors, places, { anchor: 40, type, silent });
+        expect(expected).toHaveLength(BLOCK - silent);
+        const request = (found: Float32Array[]): DraftRequest => ({
+          tokens: text,
+          hidden: states.slice(0, -1),
+          maxTokens: 16,
+          maxDepth: 16,
+          law(row) {
+            found.push(row);
+            return { point: argmax(row) };
+          },
+          draw: (law) => [pointDraw((law as { point: number }).point)],
+        });
+        const found: Float32Array[] = [];
+        const drafter = speculator.drafter();
+        const draft = await drafter.draft(request(found));
+        drafter.dispose?.();
+        expect(draft.tokens.map(({ token }) => token)).toEqual(expected.map(({ token }) => token));
+        for (const [place, { logits }] of expected.entries())
+          for (const [token, value] of logits.entries())
+            expect(Math.abs(found[place][token] - value)).toBeLessThan(1e-4);
+
+        // Stops before the place at which the product of confidences falls below.
+        const products = expected.map((_, place) =>
+          expected.slice(0, place + 1).reduce((product, { confidence }) => product * confidence, 1),
+        );
+        for (const stop of [1, 2, 3]) {
+          const least = (products[stop - 1] + products[stop]) / 2;
+          const careful = speculator.drafter({ confidence: least });
+          expect((await careful.draft(request([]))).tokens).toHaveLength(stop);
+          careful.dispose?.();
+        }
+      },
+    );
+
+    it('leaves the text of the target as it is', async () => {
+      using speculator = await Speculator.fromPretrained(makeSpark(type), { verifier });
+      const target = { model: verifier, tokenizer: spelled };
+      const options = { maxTokens: 40, ignoreEos: true, temperature: 0.9, seed: 3 };
+      const plain = await generate(target, PROMPT, { ...options, drafter: none() });
+      const drafted = await generate(target, PROMPT, { ...options, ...speculator.proposal() });
+      expect(drafted.tokens).toEqual(plain.tokens);
+      expect(drafted.stats.draftedTokens).toBeGreaterThan(40);
+    });
+  });
 
   it('leaves the text of the target as it is, up to the end of its context', async () => {
     using speculator = await Speculator.fromPretrained(makeHead(), { verifier });

@@ -156,10 +156,10 @@ export function mtpPasses(
 }
 
 /**
- * DFlash's block after states of the target (fused and normed): logits of every place. Places see all states and each other; q and
+ * DFlash's block after states of the target (fused and normed): state and logits of every place. Places see all states and each other; q and
  * k are normed per head.
  */
-export function dflashLogits(
+export function dflashPasses(
   tensors: Tensors,
   {
     states,
@@ -167,7 +167,7 @@ export function dflashLogits(
     layers,
   }: { readonly states: Matrix; readonly tokens: Vector; readonly layers: number },
   shape: Shape,
-): Matrix {
+): readonly { readonly state: Vector; readonly logits: Vector }[] {
   const { row, product, norm, turn } = mathOf(tensors, shape);
   const { heads, kvHeads, headDim } = shape;
   const part = (x: Vector, index: number) => x.slice(index * headDim, (index + 1) * headDim);
@@ -205,7 +205,55 @@ export function dflashLogits(
       return product(at('mlp.down_proj'), hidden).map((value, i) => value + y[i]);
     });
   }
-  return stream.map((x) => product('lm_head.weight', norm(x, 'norm.weight')));
+  return stream.map((x) => {
+    const state = norm(x, 'norm.weight');
+    return { state, logits: product('lm_head.weight', state) };
+  });
+}
+
+/** DSpark's steps over the places of a block: logits with what the token before adds, the token, and the confidence. */
+export function dsparkChain(
+  tensors: Tensors,
+  places: readonly { readonly state: Vector; readonly logits: Vector }[],
+  {
+    anchor,
+    type,
+    silent,
+  }: {
+    readonly anchor: number;
+    readonly type: 'vanilla' | 'gated' | 'rnn';
+    readonly silent: number;
+  },
+): readonly { readonly logits: Vector; readonly token: number; readonly confidence: number }[] {
+  const { row, product } = mathOf(tensors, { heads: 1, kvHeads: 1, headDim: 2, eps: 0, theta: 1 });
+  const affine = (name: string, x: Vector) =>
+    product(`${name}.weight`, x).map((value, i) => value + tensors.get(`${name}.bias`)!.data[i]);
+  const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+  const rank = tensors.get('markov_head.markov_w1.weight')!.shape[1];
+  let previous = anchor;
+  let memory: Vector = Array.from({ length: rank }, () => 0);
+  return places.flatMap(({ state, logits }, place) => {
+    const token = row('markov_head.markov_w1.weight', previous);
+    let mixed = token;
+    if (type === 'gated') {
+      const gate = affine('markov_head.gate_proj', [...state, ...token]);
+      mixed = token.map((value, i) => value * sigmoid(gate[i]));
+    }
+    if (type === 'rnn') {
+      const joint = affine('markov_head.joint_proj', [...memory, ...token, ...state]);
+      memory = memory.map((value, i) => {
+        const gate = sigmoid(joint[i]);
+        return gate * value + (1 - gate) * Math.tanh(joint[rank + i]);
+      });
+      mixed = joint.slice(2 * rank).map(Math.tanh);
+    }
+    if (place < silent) return [];
+    const bias = product('markov_head.markov_w2.weight', mixed);
+    const biased = logits.map((value, i) => value + bias[i]);
+    const confidence = sigmoid(affine('confidence_head.proj', [...state, ...token])[0]);
+    previous = biased.indexOf(Math.max(...biased));
+    return [{ logits: biased, token: previous, confidence }];
+  });
 }
 
 /** RMS(fc(states)), as DFlash fuses them. */
