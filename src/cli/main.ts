@@ -31,6 +31,10 @@ async function runner(command: Command) {
       return (await import('./generate.ts')).generateText;
     case 'explain':
       return (await import('./explain.ts')).explain;
+    case 'inspect': {
+      const { inspect } = await import('./inspect.ts');
+      return (options: CliOptions) => inspect(command.paths, options);
+    }
     case 'convert': {
       const { convert } = await import('./convert.ts');
       return (options: CliOptions) => convert(command.paths, options);

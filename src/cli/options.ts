@@ -7,9 +7,9 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-const COMMANDS = ['compare', 'generate', 'explain', 'quantize', 'convert'] as const;
+const COMMANDS = ['compare', 'generate', 'explain', 'quantize', 'convert', 'inspect'] as const;
 /** Those that take files. */
-const WITH_PATHS: readonly string[] = ['quantize', 'convert'];
+const WITH_PATHS: readonly string[] = ['quantize', 'convert', 'inspect'];
 
 const text = { type: 'string' } as const;
 const flag = { type: 'boolean', default: false } as const;
@@ -85,7 +85,7 @@ const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMAND
   rows: ['explain'],
   steps: ['explain'],
   'no-inflate': ['compare'],
-  json: ['compare', 'explain'],
+  json: ['compare', 'explain', 'inspect'],
   type: ['quantize'],
   algorithm: ['convert'],
   output: ['convert'],

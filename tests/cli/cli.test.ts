@@ -201,6 +201,23 @@ describe('foretoken', () => {
     });
   });
 
+  it('says what a folder holds: a model, a GGUF file, a speculator', () => {
+    const model = foretoken(['inspect', target]);
+    expect(model).toMatchObject({ status: 0, stderr: '' });
+    expect(model.stdout).toContain('model of type llama');
+    expect(model.stdout).toMatch(/38 tensors, 6853120 bytes: 38 in BF16/);
+    expect(model.stdout).toMatch(/model\.embed_tokens\.weight +BF16 +\[2048, 256\] +1048576/);
+    const head = fileURLToPath(new URL('../golden/heads/eagle3', import.meta.url));
+    const { kind, tensors, config } = JSON.parse(foretoken(['inspect', head, '--json']).stdout);
+    expect(kind).toBe('speculator of algorithm eagle3, version 0.8.0');
+    expect(tensors).toContainEqual({ name: 'd2t', type: 'I64', shape: [40], bytes: 320 });
+    expect(config).toMatchObject({ default: 'greedy', norm_before_residual: false });
+    const gguf = fileURLToPath(new URL('../golden/gguf/mixed.gguf', import.meta.url));
+    expect(foretoken(['inspect', gguf]).stdout).toContain('Q4_K');
+    expect(foretoken(['inspect', '/nowhere'])).toMatchObject({ status: 1 });
+    expect(foretoken(['inspect']).stderr).toContain('inspect: expected PATH');
+  });
+
   it('explains a forward', () => {
     const { status, stdout } = foretoken(['explain', '--rows', '4']);
     expect(status).toBe(0);
@@ -211,11 +228,15 @@ describe('foretoken', () => {
 
   it.each([
     [['--temperatur', '1'], 2, "Unknown option '--temperatur'"],
-    [['tell'], 2, 'expected one of compare, generate, explain, quantize, convert, got "tell"'],
+    [
+      ['tell'],
+      2,
+      'expected one of compare, generate, explain, quantize, convert, inspect, got "tell"',
+    ],
     [
       ['generate', 'a'],
       2,
-      'expected one of compare, generate, explain, quantize, convert, got "generate a"',
+      'expected one of compare, generate, explain, quantize, convert, inspect, got "generate a"',
     ],
     [['quantize', 'a'], 2, 'quantize: expected IN and OUT, got "a"'],
     [['convert'], 2, 'convert: expected MODEL, got ""'],
@@ -236,7 +257,11 @@ describe('foretoken', () => {
       2,
       '--force: expected with quantize or convert, got it with generate',
     ],
-    [['generate', '--json'], 2, '--json: expected with compare or explain, got it with generate'],
+    [
+      ['generate', '--json'],
+      2,
+      '--json: expected with compare or explain or inspect, got it with generate',
+    ],
     [['--rows', '3'], 2, '--rows: expected with explain, got it with compare'],
     [['--branching', '2'], 2, '--branching: expected --drafter tree with it, got model'],
     [['--drafter', 'guess'], 2, '--drafter: expected one of model, tree, ngram, none, got "guess"'],

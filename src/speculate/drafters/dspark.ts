@@ -64,6 +64,7 @@ export const dspark: HeadAlgorithm<Fields> = {
   },
   steps({ config: { fields }, weights }) {
     const { markov_rank: rank, markov_head_type: type } = fields;
+    // Without its matrix the places do not look at each other, and the confidence is not asked.
     if (rank === 0) return null;
     const get = (name: string) => need(weights, name);
     return {

@@ -1,0 +1,121 @@
+// `foretoken inspect`: what a folder or a .gguf file holds: kind, configuration, tensors with types, shapes and sizes.
+import { withModel } from '../models/open.ts';
+import { readLayerConfig, readSpeculatorConfig } from '../speculate/speculators/config.ts';
+import { Speculator } from '../speculate/speculators/load.ts';
+import type { Checkpoint } from '../tensor/checkpoint.ts';
+import { openCheckpoint } from '../tensor/safetensors.ts';
+import { openFolder, parseJson } from '../tensor/source.ts';
+import { type CliOptions, UsageError } from './options.ts';
+
+/** What is said of a path. */
+interface Findings {
+  readonly path: string;
+  readonly kind: string;
+  /** Names and values, in order. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly type: string;
+    readonly shape: readonly number[];
+    readonly bytes: number;
+  }[];
+  readonly notes: readonly string[];
+}
+
+/** Runs the command; returns the exit status. */
+export async function inspect(paths: readonly string[], options: CliOptions): Promise<number> {
+  const [path] = paths;
+  if (paths.length !== 1)
+    throw new UsageError(`inspect: expected PATH, got ${JSON.stringify(paths.join(' '))}`);
+  const isHead = !/\.gguf$/i.test(path) && (await Speculator.isIn(path));
+  const findings = isHead ? await inspectSpeculator(path) : await inspectModel(path);
+  console.log(options.json ? JSON.stringify(findings) : format(findings));
+  return 0;
+}
+
+async function inspectModel(path: string): Promise<Findings> {
+  return withModel(path, async ({ architecture, config, checkpoint }) => {
+    const { raw: _, eosTokens, windows, rope, ...plain } = config;
+    const sliding = windows.filter((window) => window > 0).length;
+    return {
+      path,
+      kind: `model of type ${architecture.modelType}`,
+      config: {
+        ...plain,
+        rope: `${rope.type}, theta ${rope.theta}`,
+        eosTokens: eosTokens.join(', '),
+        windows: sliding === 0 ? 'none' : `${sliding} of ${windows.length} layers`,
+      },
+      tensors: listOf(checkpoint),
+      notes: [],
+    };
+  });
+}
+
+async function inspectSpeculator(path: string): Promise<Findings> {
+  const source = await openFolder(path);
+  try {
+    const file = `${path}/config.json`;
+    const config = readSpeculatorConfig(parseJson(await source.text('config.json'), file), file);
+    const layer = readLayerConfig(config, file);
+    // What the file says itself, and what its class says where the file is silent.
+    const given = config.raw['transformer_layer_config'] as Readonly<Record<string, unknown>>;
+    const { modelType, layers, width, heads, kvHeads, headDim, ffnWidth, vocab } = layer;
+    return {
+      path,
+      kind: `speculator of algorithm ${config.algorithm}, version ${config.version ?? 'not given'}`,
+      config: {
+        verifier: config.verifier.nameOrPath ?? 'not given',
+        proposals: config.proposals
+          .map(({ proposal_type, ...rest }) => `${proposal_type} ${JSON.stringify(rest)}`)
+          .join('; '),
+        default: config.defaultProposal,
+        layer: JSON.stringify({
+          modelType,
+          layers,
+          width,
+          heads,
+          kvHeads,
+          headDim,
+          ffnWidth,
+          vocab,
+        }),
+        'keys of its layer': Object.keys(given).join(', ') || 'none, so that all are defaults',
+        ...Object.fromEntries(
+          Object.entries(config.raw)
+            .filter(([, value]) => typeof value !== 'object' || Array.isArray(value))
+            .map(([key, value]) => [key, Array.isArray(value) ? value.join(', ') : value]),
+        ),
+      },
+      tensors: listOf(await openCheckpoint(source)),
+      notes: config.notes,
+    };
+  } finally {
+    await source.close();
+  }
+}
+
+const listOf = ({ tensors }: Checkpoint): Findings['tensors'] =>
+  [...tensors].map(([name, { type, shape, from, to }]) => ({
+    name,
+    type,
+    shape,
+    bytes: to - from,
+  }));
+
+function format({ path, kind, config, tensors, notes }: Findings): string {
+  const total = tensors.reduce((sum, { bytes }) => sum + bytes, 0);
+  const types = new Map<string, number>();
+  for (const { type } of tensors) types.set(type, (types.get(type) ?? 0) + 1);
+  const longest = Math.max(0, ...tensors.map(({ name }) => name.length));
+  return [
+    `${path}: ${kind}`,
+    ...Object.entries(config).map(([key, value]) => `  ${key}: ${value}`),
+    `${tensors.length} tensors, ${total} bytes: ${[...types].map(([type, count]) => `${count} in ${type}`).join(', ')}`,
+    ...tensors.map(
+      ({ name, type, shape, bytes }) =>
+        `  ${name.padEnd(longest)}  ${type.padEnd(5)} [${shape.join(', ')}]  ${bytes}`,
+    ),
+    ...notes.map((note) => `note: ${note}`),
+  ].join('\n');
+}
