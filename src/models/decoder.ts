@@ -262,6 +262,7 @@ export function createDecoder(parts: DecoderParts): Decoder {
       checkSequences(segments, cache.pool);
       checkTokens(segments, config.vocab);
       checkStates(segments, stateWidth);
+      checkMutual(segments, maxRows);
       const lengths = segments.map(({ sequence }) => sequence.length);
       try {
         const rows = rowsOf(segments, contextLength);
@@ -310,6 +311,19 @@ async function chosenRows(
     logits[found[row][0]] = value[0];
     return logits;
   });
+}
+
+/** Rows that see each other are computed in one run. */
+function checkMutual(segments: Parameters<Model['forward']>[1], maxRows: number): void {
+  if (!segments.some(({ draft }) => draft?.mutual)) return;
+  const rows = segments.reduce(
+    (sum, { tokens, draft }) => sum + tokens.length + (draft?.tokens.length ?? 0),
+    0,
+  );
+  if (rows > maxRows)
+    throw new OptionError(
+      `forward: expected at most ${maxRows} rows with a draft that is mutual, got ${rows}`,
+    );
 }
 
 const stateOf = ({ state }: Row): Float32Array => {

@@ -1,6 +1,6 @@
-// DFlash (Chen, Ma, Liu, "DFlash: block diffusion for flash speculative decoding", 2026): a block of places that is filled in at
-// once. Its layers attend from the places to the target's states, fused, and to each other; the states are never rows of the
-// stream. Fields and tensor names are those of `dflash` in speculators.
+// DFlash (arXiv 2602.06036): a block of places that is filled in at once. Its layers attend from the places to the target's
+// states, fused, and to each other; the states are never rows of the stream. Fields and tensor names are those of `dflash`
+// in speculators.
 import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';

@@ -1,6 +1,6 @@
-// DSpark: DFlash's block, whose places then look at the token before them, one after the other, through a matrix of low rank, and
-// whose confidence says how probable it is that a draft is accepted. Fields and tensor names are those of `dspark` in
-// speculators.
+// DSpark (arXiv 2607.05147): DFlash's block, whose places then look at the token before them, one after the other, through a
+// matrix of low rank, and whose confidence says how probable it is that a draft is accepted. Fields and tensor names are those
+// of `dspark` in speculators.
 import * as z from 'zod';
 import { FormatError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';

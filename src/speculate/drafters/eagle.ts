@@ -1,4 +1,4 @@
-// EAGLE-1 and EAGLE-2 (Li et al., 2024) and HASS (Zhang et al., 2024): one decoder layer that continues the target's last state, read
+// EAGLE-1 and EAGLE-2 (Li et al., 2024) and HASS (arXiv 2408.15766): one decoder layer that continues the target's last state, read
 // after its final norm, with the token that was drawn from it. Embedding and head are the target's.
 // Fields and tensor names are those of `eagle` in speculators 0.1.
 import * as z from 'zod';

@@ -187,14 +187,25 @@ function createPairs({ model, fuse, targetIds, block }: Head): Pairs {
       tokens.length = common;
       real = common;
       if (common < from || hidden.length === 0) return [];
-      const states = [...(await fuseAll(hidden)), ...nodes.map(({ state }) => state)];
+      const states = await fuseAll(hidden);
       const added = text.slice(from + 1);
       const draft = mutual ? { tokens: nodes.map(({ token }) => token), mutual } : draftOf(nodes);
-      const { logits, hidden: found } = await model.forward(
-        cache,
-        [{ sequence, tokens: added, draft, states }],
-        { signal },
-      );
+      const drafted = nodes.map(({ state }) => state);
+      // Rows that see each other have to be in one run.
+      const apart = mutual && added.length + nodes.length > model.maxRows;
+      const segments = apart
+        ? [
+            { sequence, tokens: added, states },
+            { sequence, tokens: [], draft, states: drafted },
+          ]
+        : [{ sequence, tokens: added, draft, states: [...states, ...drafted] }];
+      const logits: Float32Array[] = [];
+      const found: Float32Array[] = [];
+      for (const segment of segments) {
+        const result = await model.forward(cache, [segment], { signal });
+        logits.push(...result.logits);
+        found.push(...result.hidden);
+      }
       tokens.push(...added);
       real = tokens.length;
       return logits.map((row, index) => passOf(row, found[index]));

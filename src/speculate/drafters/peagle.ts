@@ -1,5 +1,5 @@
-// P-EAGLE: an EAGLE-3 head that drafts its chain in one pass. The places after the first have a token and a state of their own, which
-// stand for what is not known yet. Fields and tensor names are those of `peagle` in speculators.
+// P-EAGLE (arXiv 2602.01469): an EAGLE-3 head that drafts its chain in one pass. The places after the first have a token and
+// a state of their own, which stand for what is not known yet. Fields and tensor names are those of `peagle` in speculators.
 import * as z from 'zod';
 import { FormatError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';

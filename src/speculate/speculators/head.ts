@@ -51,10 +51,11 @@ export interface HeadParts<Fields> {
 
 /** Records the plans of a head; its weights are freed with it. */
 export function createHead<Fields>(parts: HeadParts<Fields>): Head {
-  const { algorithm, config, weights, verifier, targetIds, contextLength, maxRows } = parts;
+  const { algorithm, config, weights, verifier, targetIds, contextLength } = parts;
   const { backend, lent } = verifier;
   const { layer, target } = config;
   const block = algorithm.block?.(config);
+  const maxRows = Math.max(parts.maxRows, block?.size ?? 1);
   const model = createDecoder({
     config: {
       ...layer,

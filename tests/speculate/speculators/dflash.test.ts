@@ -272,6 +272,40 @@ describe('DFlash', () => {
     }
   });
 
+  it.each([1, 4, 6, 14])(
+    'gives the same block however few rows a run takes: %i',
+    async (maxRows) => {
+      const text = [...PROMPT, ...PROMPT, 40];
+      const small = await loadModel(TARGET, {
+        backend: verifier.backend,
+        contextLength: 96,
+        maxRows,
+      });
+      const draftOn = async (target: Decoder) => {
+        using speculator = await Speculator.fromPretrained(makeHead(), { verifier: target });
+        const rows: Float32Array[] = [];
+        const drafter = speculator.drafter();
+        await drafter.draft({
+          tokens: text,
+          hidden: (await statesOf(text)).slice(0, -1),
+          maxTokens: 16,
+          maxDepth: 16,
+          law(row) {
+            rows.push(row);
+            return { point: 0 };
+          },
+          draw: () => [pointDraw(0)],
+        });
+        drafter.dispose?.();
+        return rows;
+      };
+      const rows = await draftOn(small);
+      expect(rows).toHaveLength(BLOCK - 1);
+      expect(rows).toEqual(await draftOn(verifier));
+      small.dispose();
+    },
+  );
+
   it('says what it needs and what it does not do', async () => {
     const load = (source: FolderSource) => Speculator.fromPretrained(source, { verifier });
     await expect(load(makeHead({ mask_token_id: null }))).rejects.toThrow(
