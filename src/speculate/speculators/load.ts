@@ -1,4 +1,5 @@
 // A speculator from its folder: config.json and safetensors as `speculators` writes them, for a target that is loaded.
+import { isBlocked } from '../../kernels/blocks.ts';
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
 import {
@@ -7,8 +8,9 @@ import {
   type WeightDType,
   type WeightOptions,
 } from '../../models/weights.ts';
-import { openCheckpoint } from '../../tensor/safetensors.ts';
-import { type FolderSource, openFolder, parseJson } from '../../tensor/source.ts';
+import { openCheckpoint, type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
+import { type FolderSource, memorySource, openFolder, parseJson } from '../../tensor/source.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
 import type { Drafter } from '../drafter.ts';
 import { dflash } from '../drafters/dflash.ts';
 import { dspark } from '../drafters/dspark.ts';
@@ -26,7 +28,7 @@ import {
 } from './config.ts';
 import { createHead, type Head } from './head.ts';
 import { notesOn, type Proposal, planOf } from './proposal.ts';
-import { readVocabulary } from './vocabulary.ts';
+import { readVocabulary, writeVocabulary } from './vocabulary.ts';
 
 /** The algorithms that run, by `speculators_model_type`. A program adds its own by the option `algorithms`. */
 export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
@@ -61,6 +63,11 @@ export interface Speculator {
    * OptionError for a method that it does not have.
    */
   proposal(type?: ProposalMethod['proposal_type']): Proposal;
+  /**
+   * The files of its folder: the config as it was read, unknown keys included, and the weights as they are kept. Throws an
+   * UnsupportedError for weights in blocks, which the format does not have.
+   */
+  files(): Promise<Readonly<Record<'config.json' | 'model.safetensors', string | Uint8Array>>>;
   dispose(): void;
   [Symbol.dispose](): void;
 }
@@ -77,6 +84,19 @@ export const Speculator = {
     } finally {
       await source.close();
     }
+  },
+
+  /** Makes one of a config and weights in memory; as `fromPretrained` of a folder with them. */
+  async fromConfig(
+    config: Readonly<Record<string, unknown>>,
+    weights: Iterable<TensorData>,
+    options: SpeculatorOptions,
+  ): Promise<Speculator> {
+    const files = {
+      'config.json': JSON.stringify(config),
+      'model.safetensors': writeSafetensors(weights),
+    };
+    return loadFrom(memorySource(files, 'config'), options);
   },
 
   /**
@@ -153,6 +173,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     head,
     notes: [...notes, ...loaded.notes, ...config.proposals.flatMap(notesOn)],
     drafter,
+    files: () => filesOf(config.raw, weights, head),
     proposal(type = config.defaultProposal) {
       const method = config.proposals.find(({ proposal_type }) => proposal_type === type);
       if (method === undefined)
@@ -164,6 +185,29 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     },
     dispose,
     [Symbol.dispose]: dispose,
+  };
+}
+
+/** Config and weights as the format has them. */
+async function filesOf(
+  raw: SpeculatorConfig['raw'],
+  weights: ReadonlyMap<string, Tensor>,
+  { model: { backend, config }, targetIds }: Head,
+) {
+  const tensors: TensorData[] = [];
+  for (const [name, { value }] of weights) {
+    if (!('buffer' in value)) throw new Error('internal: a weight without a buffer');
+    const { buffer, dtype, shape } = value;
+    if (isBlocked(dtype))
+      throw new UnsupportedError(
+        `files: expected weights that safetensors hold, got ${name} in ${dtype}`,
+      );
+    tensors.push({ name, dtype, shape, data: await backend.read(buffer) });
+  }
+  if (targetIds !== null) tensors.push(...writeVocabulary(targetIds, config.vocab));
+  return {
+    'config.json': `${JSON.stringify(raw, null, 2)}\n`,
+    'model.safetensors': writeSafetensors(tensors),
   };
 }
 

@@ -2,6 +2,7 @@
 // mask of the target's tokens (`t2d`); the two must agree.
 import { FormatError } from '../../kernels/errors.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
+import type { TensorData } from '../../tensor/safetensors.ts';
 
 /** The target's token of every drafted one, or null where they are the same. Throws a FormatError where the tensors disagree. */
 export async function readVocabulary(
@@ -37,6 +38,17 @@ export async function readVocabulary(
   const ids = Int32Array.from(offsets, (offset, token) => token + Number(offset));
   checkIds(ids, mask, { file, offsets });
   return ids;
+}
+
+/** The tensors of a vocabulary, as they are read. */
+export function writeVocabulary(ids: Int32Array, vocab: number): TensorData[] {
+  const offsets = BigInt64Array.from(ids, (id, token) => BigInt(id - token));
+  const mask = new Uint8Array(vocab);
+  for (const id of ids) mask[id] = 1;
+  return [
+    { name: 'd2t', dtype: 'I64', shape: [ids.length], data: new Uint8Array(offsets.buffer) },
+    { name: 't2d', dtype: 'bool', shape: [vocab], data: mask },
+  ];
 }
 
 function checkIds(

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cpu } from '../../../src/kernels/cpu/index.ts';
 import { FormatError, OptionError, UnsupportedError } from '../../../src/kernels/errors.ts';
+import { wasm } from '../../../src/kernels/wasm/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
 import { generate } from '../../../src/speculate/generate.ts';
@@ -12,7 +12,8 @@ import {
   readSpeculatorConfig,
 } from '../../../src/speculate/speculators/config.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
-import { memorySource } from '../../../src/tensor/source.ts';
+import { openCheckpoint, type TensorData } from '../../../src/tensor/safetensors.ts';
+import { type FolderSource, memorySource } from '../../../src/tensor/source.ts';
 import { spelled } from '../fixtures.ts';
 
 const golden = (path: string) => fileURLToPath(new URL(`../../golden/${path}`, import.meta.url));
@@ -24,7 +25,10 @@ const configOf = (name: string): Json =>
 
 let verifier: Decoder;
 beforeAll(async () => {
-  verifier = await loadModel(golden('tiny-random-llama-8l'), { backend: cpu(), contextLength: 96 });
+  verifier = await loadModel(golden('tiny-random-llama-8l'), {
+    backend: wasm({ threads: 1 }),
+    contextLength: 96,
+  });
 });
 afterAll(() => verifier.dispose());
 
@@ -157,6 +161,52 @@ describe('config.json of a speculator', () => {
     await expect(loadWith('eagle3', configOf('eagle3'), data)).rejects.toThrow(
       'expected d2t to name the 40 tokens of t2d by offsets, got their ids themselves',
     );
+  });
+
+  it.each(['eagle1', 'hass', 'eagle3', 'eagle31-fcnorm', 'eagle3-nbr-fullvocab'])(
+    'is written as it was read: %s, from files, and from a config with weights',
+    async (name) => {
+      const contentOf = async (source: FolderSource) => {
+        const { tensors, readInto } = await openCheckpoint(source);
+        const all: [string, string, TensorData][] = [];
+        for (const [key, { type, shape, from, to }] of tensors) {
+          const data = new Uint8Array(to - from);
+          await readInto(key, 0, data);
+          const dtype = type as 'F32';
+          all.push([key, `${type} [${shape}] ${data.join()}`, { name: key, dtype, shape, data }]);
+        }
+        return all.toSorted(([a], [b]) => (a < b ? -1 : 1));
+      };
+      const config = { ...configOf(name), of_mine: { kept: true } };
+      const source = memorySource(
+        { 'config.json': JSON.stringify(config), 'model.safetensors': bytes(name) },
+        name,
+      );
+      const before = await contentOf(source);
+      using read = await Speculator.fromPretrained(source, { verifier });
+      using made = await Speculator.fromConfig(
+        config,
+        before.map(([, , tensor]) => tensor),
+        { verifier },
+      );
+      for (const speculator of [read, made]) {
+        const files = await speculator.files();
+        expect(JSON.parse(String(files['config.json']))).toEqual(config);
+        const after = await contentOf(memorySource(files, 'after'));
+        expect(after.map(([key, content]) => [key, content])).toEqual(
+          before.map(([key, content]) => [key, content]),
+        );
+      }
+    },
+  );
+
+  it('is not written with weights in blocks', async () => {
+    const source = memorySource(
+      { 'config.json': JSON.stringify(configOf('eagle1')), 'model.safetensors': bytes('eagle1') },
+      'eagle1',
+    );
+    using small = await Speculator.fromPretrained(source, { verifier, dtype: 'q8_0' });
+    await expect(small.files()).rejects.toThrow('got fusion_fc.weight in q8_0');
   });
 
   it('says whether a folder is one', async () => {
