@@ -20,6 +20,7 @@ export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './speculate
 export { type DraftModelOptions, draftModel } from './speculate/drafters/model.ts';
 export { ngram } from './speculate/drafters/ngram.ts';
 export { none } from './speculate/drafters/none.ts';
+export { prediction } from './speculate/drafters/prediction.ts';
 export { pointDraw } from './speculate/drawn.ts';
 export type { DraftingStats, GenerateStats } from './speculate/figures.ts';
 export {

@@ -3,6 +3,7 @@ import type { BackendReport } from '../kernels/backend.ts';
 import { OptionError } from '../kernels/errors.ts';
 import type { LoadProgress } from '../models/load.ts';
 import type { LadderPoint } from '../models/model.ts';
+import type { EncodeOptions } from '../models/tokenizer.ts';
 import { deferred } from '../speculate/deferred.ts';
 import type { GenerateResult, Generation, Prompt, Token } from '../speculate/generate.ts';
 import { unpackError } from './errors.ts';
@@ -49,7 +50,7 @@ export interface RemoteModel extends Omit<LoadedInfo, 'model'> {
   /** As `generate`: await it for the result or iterate it for the tokens; nothing starts before. */
   generate(prompt: Prompt, options?: EngineGenerateOptions): Generation;
   /** The ids of a text. */
-  encode(text: string): Promise<readonly number[]>;
+  encode(text: string, options?: EncodeOptions): Promise<readonly number[]>;
   /** What really runs, as it is now. */
   currentReport(): Promise<BackendReport>;
   /** Medians of the times of forwards of so many rows each, measured now in `turns` (default 7) turns: what checking costs. */
@@ -215,7 +216,7 @@ function remoteModel(ask: Ask, { model, ...info }: LoadedInfo): RemoteModel {
           },
         ),
       ),
-    encode: (text) => ask('encode', { model, text }),
+    encode: (text, options) => ask('encode', { model, text, options }),
     currentReport: () => ask('report', { model }),
     ladder: (rows, { turns, signal } = {}) => ask('ladder', { model, rows, turns }, { signal }),
     async dispose() {

@@ -2,8 +2,10 @@
 import type { BackendReport } from '../kernels/backend.ts';
 import type { LoadOptions } from '../models/load.ts';
 import type { LadderPoint } from '../models/model.ts';
+import type { EncodeOptions } from '../models/tokenizer.ts';
 import type { DraftModelOptions } from '../speculate/drafters/model.ts';
 import type { NgramOptions } from '../speculate/drafters/ngram.ts';
+import type { PredictionOptions } from '../speculate/drafters/prediction.ts';
 import type { GenerateResult, Prompt, Token } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
 import type { PageFile } from '../tensor/file-source.ts';
@@ -32,6 +34,7 @@ export interface BackendChoice {
 export type DrafterChoice =
   | { readonly kind: 'none' }
   | ({ readonly kind: 'ngram' } & NgramOptions)
+  | ({ readonly kind: 'prediction' } & PredictionOptions)
   | ({ readonly kind: 'model'; readonly model: number } & DraftModelOptions);
 
 /** Options of a generation in the worker. */
@@ -96,7 +99,11 @@ export interface Calls {
     readonly value: null;
   };
   encode: {
-    readonly params: { readonly model: number; readonly text: string };
+    readonly params: {
+      readonly model: number;
+      readonly text: string;
+      readonly options?: EncodeOptions | undefined;
+    };
     readonly event: never;
     readonly value: readonly number[];
   };

@@ -9,6 +9,7 @@ import type { Drafter } from '../speculate/drafter.ts';
 import { draftModel } from '../speculate/drafters/model.ts';
 import { ngram } from '../speculate/drafters/ngram.ts';
 import { none } from '../speculate/drafters/none.ts';
+import { prediction } from '../speculate/drafters/prediction.ts';
 import { generate } from '../speculate/generate.ts';
 import { greedy } from '../speculate/verifiers/greedy.ts';
 import { match } from '../speculate/verifiers/match.ts';
@@ -181,7 +182,7 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
       return null;
     },
 
-    encode: ({ model, text }) => find(model).loaded.tokenizer.encode(text),
+    encode: ({ model, text, options }) => find(model).loaded.tokenizer.encode(text, options),
     report: ({ model }) => find(model).loaded.model.report,
     ladder: ({ model, ...options }, { signal }) =>
       timeRows(find(model).loaded.model, { ...options, signal }),
@@ -261,6 +262,10 @@ function createDrafter(choice: DrafterChoice, find: (model: number) => LoadedMod
   if (choice.kind === 'ngram') {
     const { kind: _, ...options } = choice;
     return ngram(options);
+  }
+  if (choice.kind === 'prediction') {
+    const { kind: _, ...options } = choice;
+    return prediction(options);
   }
   const { kind: _, model, ...options } = choice;
   return draftModel(find(model).model, options);

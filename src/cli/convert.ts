@@ -1,11 +1,9 @@
 // `foretoken convert`: a draft head of a research project as a folder in the format of speculators. Nothing is written before all
 // of it is known to fit.
 import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { FormatError } from '../kernels/errors.ts';
 import { convertSpeculator } from '../speculate/speculators/convert.ts';
-import { openFolder, parseJson } from '../tensor/source.ts';
+import { openFolder, parseJson, writeFolder } from '../tensor/source.ts';
 import { type CliOptions, oneOf, UsageError } from './options.ts';
 
 /** Runs the command; returns the exit status. */
@@ -39,9 +37,7 @@ export async function convert(paths: readonly string[], options: CliOptions): Pr
         'norm_before_residual is false: no file says which it is; --norm-before-residual if acceptance is poor',
       );
     if (options['dry-run'] || output === undefined) return 0;
-    await mkdir(output, { recursive: true });
-    for (const [name, content] of Object.entries(made.files()))
-      await writeFile(join(output, name), content);
+    await writeFolder(output, made.files());
     console.log(`written to ${output}`);
     return 0;
   } finally {

@@ -33,9 +33,11 @@ What it writes
   --seed N              equal seeds give equal texts                                        (0)
 
 How it speculates
-  --drafter NAME        model, tree, ngram or none    (compare: model; generate: none)
+  --drafter NAME        model, tree, ngram, prediction or none
+                                                       (compare: model; generate: none)
   --draft PATH          the draft model of model and tree, or a folder in the format of speculators
                                                                      (the embedded draft model)
+  --prediction FILE     what the text is expected to become, for the drafter prediction
   --draft-length N      drafted tokens per round at most, or auto: as far as it pays     (auto)
   --branching LIST      children per level of tree                                      (3,2,1)
   --verifier NAME       greedy, match or rejection  (greedy at temperature 0, else match)

@@ -1,4 +1,5 @@
 // From options to the parts of a run: backend, models, drafter, verifier, settings of `generate`.
+import { readFile } from 'node:fs/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { Backend } from '../kernels/backend.ts';
@@ -11,6 +12,7 @@ import type { Drafter } from '../speculate/drafter.ts';
 import { draftModel } from '../speculate/drafters/model.ts';
 import { ngram } from '../speculate/drafters/ngram.ts';
 import { none } from '../speculate/drafters/none.ts';
+import { prediction } from '../speculate/drafters/prediction.ts';
 import type { Prompt } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
 import { Speculator } from '../speculate/speculators/load.ts';
@@ -22,6 +24,7 @@ import { progressBar } from './display.ts';
 import { type CliOptions, countOf, numberOf, oneOf, UsageError } from './options.ts';
 
 const embedded = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
+const DRAFTERS = ['model', 'tree', 'ngram', 'prediction', 'none'] as const;
 const VERIFIERS = { greedy, match, rejection };
 
 /** The backend of `--backend`. */
@@ -93,13 +96,17 @@ export async function openDrafter(
   fallback: 'model' | 'none',
   parts: { readonly backend: Backend; readonly target: LoadedModel; readonly signal: AbortSignal },
 ): Promise<{ readonly drafter: Drafter; dispose(): void }> {
-  const name = oneOf('drafter', options.drafter ?? fallback, ['model', 'tree', 'ngram', 'none']);
+  const name = oneOf('drafter', options.drafter ?? fallback, DRAFTERS);
   if (options.branching !== undefined && name !== 'tree')
     throw new UsageError(`--branching: expected --drafter tree with it, got ${name}`);
-  if (name === 'none' || name === 'ngram') {
+  if ((options.prediction !== undefined) !== (name === 'prediction'))
+    throw new UsageError(
+      `--prediction: expected a file exactly with --drafter prediction, got ${name} and ${options.prediction ?? 'no file'}`,
+    );
+  if (name !== 'model' && name !== 'tree') {
     if (options.draft !== undefined)
       throw new UsageError(`--draft: expected --drafter model or tree with it, got ${name}`);
-    return { drafter: name === 'none' ? none() : ngram(), dispose() {} };
+    return { drafter: await openModelless(name, options, parts.target), dispose() {} };
   }
   if (options.draft === undefined && options.model !== undefined)
     throw new UsageError(
@@ -124,6 +131,19 @@ export async function openDrafter(
       draft.dispose();
     },
   };
+}
+
+async function openModelless(
+  name: 'ngram' | 'prediction' | 'none',
+  options: CliOptions,
+  { tokenizer }: LoadedModel,
+): Promise<Drafter> {
+  if (name === 'none') return none();
+  if (name === 'ngram') return ngram();
+  const text = await readFile(options.prediction!, 'utf8').catch((error: Error) => {
+    throw new UsageError(`--prediction: expected a text file, got ${error.message}`);
+  });
+  return prediction({ tokens: tokenizer.encode(text, { addSpecialTokens: false }) });
 }
 
 /** A folder with a speculator; anything else is a model, or an error of loading one. */

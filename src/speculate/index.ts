@@ -12,6 +12,7 @@ export type { DynamicTree } from './drafters/head-shapes.ts';
 export { type DraftModelOptions, draftModel } from './drafters/model.ts';
 export { type NgramOptions, ngram } from './drafters/ngram.ts';
 export { none } from './drafters/none.ts';
+export { type PredictionOptions, prediction } from './drafters/prediction.ts';
 export { lawDraw, pointDraw } from './drawn.ts';
 export type { DraftingStats, GenerateStats } from './figures.ts';
 export {

@@ -37,6 +37,7 @@ export {
   memorySource,
   openFolder,
   type ReadOptions,
+  writeFolder,
 } from './source.ts';
 export { Tensor } from './tensor.ts';
 export { type UrlSourceOptions, urlSource } from './url-source.ts';

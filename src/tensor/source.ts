@@ -91,7 +91,7 @@ function fileSystem() {
   const fs = globalThis.process?.getBuiltinModule?.('node:fs/promises');
   if (fs === undefined)
     throw new UnsupportedError(
-      'expected a file system to read a path from, got a browser; give a FolderSource (urlSource, fileSource, …)',
+      'expected a file system for a path, got a browser; to read, give a FolderSource (urlSource, fileSource, …)',
     );
   return fs;
 }
@@ -115,6 +115,29 @@ export async function createFile(path: string): Promise<ByteSink & { close(): Pr
     },
     close: () => handle.close(),
   };
+}
+
+/**
+ * Writes files into a folder, which is made if need be; text is UTF-8. None is replaced before all are on disk; other files
+ * stay. Throws a FormatError for a path that cannot be written.
+ */
+export async function writeFolder(
+  path: string,
+  files: Readonly<Record<string, Uint8Array | string>>,
+): Promise<void> {
+  const fs = fileSystem();
+  const names = Object.keys(files).map((name) => `${path}/${checkPath(path, name)}`);
+  try {
+    await fs.mkdir(path, { recursive: true });
+    for (const [index, content] of Object.values(files).entries())
+      await fs.writeFile(`${names[index]}.part`, content);
+    for (const name of names) await fs.rename(`${name}.part`, name);
+  } catch (error) {
+    for (const name of names) await fs.rm(`${name}.part`, { force: true }).catch(() => {});
+    throw new FormatError(
+      `${path}: expected a folder that can be written, got ${(error as Error).message}`,
+    );
+  }
 }
 
 /** A folder in memory, by path; text is UTF-8. */

@@ -1,10 +1,10 @@
 // The built command line, as a user starts it.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const target = fileURLToPath(new URL('../../models/target', import.meta.url));
@@ -109,6 +109,19 @@ describe('foretoken', () => {
       expect(result.plain.tokens).toHaveLength(16);
     },
   );
+
+  it('drafts from a prediction in a file', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'foretoken-prediction-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const file = join(folder, 'prediction.txt');
+    writeFileSync(file, ', there was a little girl named Lily.');
+    const args = ['--drafter', 'prediction', '--prediction', file, '--draft-length', '4'];
+    const { status, stdout } = foretoken([...args, '--max-tokens', '12', '--no-inflate', '--json']);
+    expect(status).toBe(0);
+    const { sameTokens, speculative } = JSON.parse(stdout);
+    expect(sameTokens).toBe(true);
+    expect(speculative.stats.acceptedTokens).toBeGreaterThan(6);
+  });
 
   it('does not ask for the same tokens where the verifier promises the same law', () => {
     const { status, stdout } = foretoken([
@@ -264,7 +277,11 @@ describe('foretoken', () => {
     ],
     [['--rows', '3'], 2, '--rows: expected with explain, got it with compare'],
     [['--branching', '2'], 2, '--branching: expected --drafter tree with it, got model'],
-    [['--drafter', 'guess'], 2, '--drafter: expected one of model, tree, ngram, none, got "guess"'],
+    [
+      ['--drafter', 'guess'],
+      2,
+      '--drafter: expected one of model, tree, ngram, prediction, none, got "guess"',
+    ],
     [['--inflate', '1e8', '--no-inflate'], 2, '--inflate: expected it or --no-inflate, got both'],
     [['--inflate', 'big'], 2, '--inflate: expected a number like 400M or 1e8, got "big"'],
     [['--inflate', '1M'], 1, 'expected at least the 3426560 the model has, got 1000000'],
@@ -276,6 +293,17 @@ describe('foretoken', () => {
     [['--model', 'nowhere'], 1, 'nowhere'],
     [['--model', tinyFolder], 1, 'tokenizer.json'],
     [['generate', '--drafter', 'ngram', '--draft', 'x'], 2, '--draft'],
+    [
+      ['--drafter', 'prediction'],
+      2,
+      '--prediction: expected a file exactly with --drafter prediction, got prediction and no file',
+    ],
+    [
+      ['generate', '--prediction', 'x'],
+      2,
+      '--prediction: expected a file exactly with --drafter prediction, got none and x',
+    ],
+    [['--drafter', 'prediction', '--prediction', 'nowhere.txt'], 2, 'nowhere.txt'],
   ] as const)('refuses %j with status %i', (args, expectedStatus, message) => {
     const { status, stderr, stdout } = foretoken(args);
     expect(stderr).toContain(message);

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { Draft, Drafter, DraftRequest, Drawn } from '../../src/speculate/drafter.ts';
 import { type NgramOptions, ngram } from '../../src/speculate/drafters/ngram.ts';
 import { none } from '../../src/speculate/drafters/none.ts';
+import { type PredictionOptions, prediction } from '../../src/speculate/drafters/prediction.ts';
 import { lawDraw, pointDraw } from '../../src/speculate/drawn.ts';
 import { point } from '../../src/speculate/sample.ts';
 import { vectors } from './laws.ts';
@@ -103,6 +104,116 @@ describe('ngram', () => {
     expect(() => ngram({ maxLength: 2, minLength: 3 })).toThrow(/ngram: [\s\S]*minLength/);
     const unknown: object = { length: 3 };
     expect(() => ngram(unknown)).toThrow(/ngram: [\s\S]*length/);
+  });
+});
+
+/** The same by definition: the place with the longest agreement, over all places, token by token. */
+function predictedAfter(
+  written: readonly number[],
+  { tokens, minLength = 1 }: PredictionOptions,
+): readonly number[] {
+  let place = 0;
+  let known = true;
+  for (let end = 1; end <= written.length; end++) {
+    const agreement = (at: number) => {
+      let length = 0;
+      while (length < Math.min(at, end) && tokens[at - 1 - length] === written[end - 1 - length])
+        length++;
+      return length;
+    };
+    const places = [...tokens.keys()].map((at) => at + 1);
+    const longest = Math.max(0, ...places.map(agreement));
+    known = longest >= minLength;
+    if (!known) continue;
+    const best = places.filter((at) => agreement(at) === longest);
+    place = best.find((at) => at > place) ?? Math.max(...best);
+  }
+  return known ? tokens.slice(place) : [];
+}
+
+describe('prediction', () => {
+  const PROMPT = [7, 7];
+  const tokens = [1, 2, 3, 4, 5, 6];
+
+  async function asked(drafter: Drafter, written: readonly number[], maxTokens = 9) {
+    return drafted(drafter, request([...PROMPT, ...written], maxTokens));
+  }
+
+  async function afterPrompt(options: PredictionOptions, written: readonly number[]) {
+    const drafter = prediction(options);
+    await asked(drafter, []);
+    return asked(drafter, written);
+  }
+
+  it('starts behind the prompt, whatever that is', async () => {
+    expect(await asked(prediction({ tokens }), [])).toEqual(tokens);
+    expect(await asked(prediction({ tokens }), [1, 2, 3])).toEqual(tokens);
+  });
+
+  it('goes on where the text agrees, within the tokens asked for, and ends with the prediction', async () => {
+    expect(await afterPrompt({ tokens }, [1, 2])).toEqual([3, 4, 5, 6]);
+    expect(await afterPrompt({ tokens }, tokens)).toEqual([]);
+    const drafter = prediction({ tokens });
+    expect(await asked(drafter, [], 2)).toEqual([1, 2]);
+    expect(await asked(drafter, [1], 2)).toEqual([2, 3]);
+  });
+
+  it('is silent where the text left it, and finds back after replaced, inserted and left out tokens', async () => {
+    expect(await afterPrompt({ tokens }, [1, 9])).toEqual([]);
+    expect(await afterPrompt({ tokens }, [1, 9, 3])).toEqual([4, 5, 6]);
+    expect(await afterPrompt({ tokens }, [1, 9, 9, 9, 2])).toEqual([3, 4, 5, 6]);
+    expect(await afterPrompt({ tokens }, [1, 4])).toEqual([5, 6]);
+    expect(await afterPrompt({ tokens, minLength: 2 }, [1, 4])).toEqual([]);
+    expect(await afterPrompt({ tokens, minLength: 2 }, [1, 4, 5])).toEqual([6]);
+  });
+
+  it('takes the nearest ahead of equal places, and a longer agreement before a near one', async () => {
+    const lines = [1, 0, 2, 0, 3, 0, 4];
+    expect(await afterPrompt({ tokens: lines }, [1, 9, 0])).toEqual([2, 0, 3, 0, 4]);
+    expect(await afterPrompt({ tokens: lines }, [1, 0, 9, 0])).toEqual([3, 0, 4]);
+    expect(await afterPrompt({ tokens: lines }, [1, 9, 3, 0])).toEqual([4]);
+  });
+
+  it('finds what a search of all places finds, in drafts of any pace, and starts anew with another text', async () => {
+    const token = fc.nat(3);
+    const texts = fc.array(fc.array(fc.array(token, { maxLength: 4 }), { maxLength: 6 }), {
+      maxLength: 3,
+    });
+    const options = fc.record({
+      tokens: fc.array(token, { maxLength: 12 }),
+      minLength: fc.integer({ min: 1, max: 3 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(options, texts, async (chosen, runs) => {
+        const drafter = prediction(chosen);
+        for (const [run, pieces] of runs.entries()) {
+          const prompt = [10 + run];
+          let written: number[] = [];
+          await drafted(drafter, request(prompt));
+          for (const piece of pieces) {
+            written = [...written, ...piece];
+            const wanted = predictedAfter(written, chosen).slice(0, 4);
+            expect(await drafted(drafter, request([...prompt, ...written]))).toEqual(wanted);
+          }
+        }
+      }),
+      { seed: 1 },
+    );
+  });
+
+  it('starts anew after dispose', async () => {
+    const drafter = prediction({ tokens });
+    await asked(drafter, []);
+    await asked(drafter, [1, 2]);
+    drafter.dispose?.();
+    expect(await asked(drafter, [1, 2])).toEqual(tokens);
+  });
+
+  it('names wrong options', () => {
+    expect(() => prediction({ tokens: [1, -1] })).toThrow(/prediction: [\s\S]*tokens/);
+    expect(() => prediction({ tokens, minLength: 0 })).toThrow(/prediction: [\s\S]*minLength/);
+    const none: object = {};
+    expect(() => prediction(none as PredictionOptions)).toThrow(/prediction: [\s\S]*tokens/);
   });
 });
 

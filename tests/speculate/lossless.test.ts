@@ -7,6 +7,7 @@ import type { Drafter } from '../../src/speculate/drafter.ts';
 import { draftModel } from '../../src/speculate/drafters/model.ts';
 import { ngram } from '../../src/speculate/drafters/ngram.ts';
 import { none } from '../../src/speculate/drafters/none.ts';
+import { prediction } from '../../src/speculate/drafters/prediction.ts';
 import { pointDraw } from '../../src/speculate/drawn.ts';
 import { generate, type Target } from '../../src/speculate/generate.ts';
 import type { GenerateOptions } from '../../src/speculate/options.ts';
@@ -28,6 +29,8 @@ function draftersOf(
   return {
     none: () => none(),
     ngram: () => ngram(),
+    'a prediction with tokens missing, wrong and too many': () =>
+      prediction({ tokens: edited(text.slice(PROMPT.length)) }),
     'model, which is the target itself': () => draftModel(target.model),
     'model, which is another one': () => draftModel(draft.model),
     'tree [3, 2, 1]': () => draftModel(draft.model, { branching: [3, 2, 1] }),
@@ -37,6 +40,19 @@ function draftersOf(
     'an oracle wrong at once': () => oracleDrafter(text, 0, VOCAB, pointDraw),
     'an oracle wrong at the third token': () => oracleDrafter(text, 2, VOCAB, pointDraw),
   };
+}
+
+function edited(text: readonly number[]): number[] {
+  const other = (token: number) => (token + 1) % VOCAB;
+  return [
+    ...text.slice(0, 6),
+    ...text.slice(8, 14),
+    other(text[14]),
+    ...text.slice(15, 20),
+    3,
+    3,
+    ...text.slice(20),
+  ];
 }
 
 async function tokensOf(target: Target, options: GenerateOptions): Promise<readonly number[]> {

@@ -1,8 +1,13 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type FolderSource, memorySource, openFolder } from '../../src/tensor/source.ts';
+import {
+  type FolderSource,
+  memorySource,
+  openFolder,
+  writeFolder,
+} from '../../src/tensor/source.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -92,6 +97,29 @@ describe.each(SOURCES)('%s', (_, make) => {
       await source.close();
     },
   );
+});
+
+describe('writeFolder', () => {
+  it('leaves what was there when a file cannot be written', async () => {
+    const parent = join(folder, 'written');
+    await writeFolder(parent, { 'a.txt': 'old' });
+    mkdirSync(join(parent, 'b.txt.part'));
+    await expect(writeFolder(parent, { 'a.txt': 'new', 'b.txt': 'new' })).rejects.toThrow(
+      `${parent}: expected a folder that can be written, got`,
+    );
+    const source = await openFolder(parent);
+    expect(await source.text('a.txt')).toBe('old');
+    expect(await source.files?.()).toEqual(['a.txt']);
+    await source.close();
+  });
+
+  it('refuses a path out of the folder before it writes any', async () => {
+    const parent = join(folder, 'unwritten');
+    await expect(writeFolder(parent, { 'a.txt': 'new', '../b.txt': 'new' })).rejects.toThrow(
+      'expected a path inside the folder',
+    );
+    await expect(openFolder(parent)).rejects.toThrow('got nothing');
+  });
 });
 
 describe('openFolder', () => {

@@ -9,7 +9,13 @@ import {
   type WeightOptions,
 } from '../../models/weights.ts';
 import { openCheckpoint, type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
-import { type FolderSource, memorySource, openFolder, parseJson } from '../../tensor/source.ts';
+import {
+  type FolderSource,
+  memorySource,
+  openFolder,
+  parseJson,
+  writeFolder,
+} from '../../tensor/source.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { Drafter } from '../drafter.ts';
 import { dflash } from '../drafters/dflash.ts';
@@ -68,6 +74,8 @@ export interface Speculator {
    * UnsupportedError for weights in blocks, which the format does not have.
    */
   files(): Promise<Readonly<Record<'config.json' | 'model.safetensors', string | Uint8Array>>>;
+  /** Writes `files()` into a folder, made if need be. Throws a FormatError for one that cannot be written. */
+  savePretrained(folder: string): Promise<void>;
   dispose(): void;
   [Symbol.dispose](): void;
 }
@@ -139,13 +147,13 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
 
   const checkpoint = await openCheckpoint(source);
   const specs = algorithm.weights(headConfig, (name) => checkpoint.tensors.has(name));
-  const files = {
+  const given = {
     name: source.name,
     checkpoint,
     place: (name: string) => ({ name }),
     surplus: (name: string) => SURPLUS[name] ?? null,
   };
-  const notes = [...config.notes, ...checkTensors(files, specs, config.algorithm)];
+  const notes = [...config.notes, ...checkTensors(given, specs, config.algorithm)];
   const targetIds = await readVocabulary(checkpoint, {
     file: source.name,
     draftVocab: algorithm.draftVocab(headConfig),
@@ -154,7 +162,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
   // What it says of masks and blocks is looked at before a weight is read.
   algorithm.mask?.(headConfig);
   algorithm.block?.(headConfig);
-  const loaded = await loadTensors(files, specs, verifier.backend, { dtype, onProgress, signal });
+  const loaded = await loadTensors(given, specs, verifier.backend, { dtype, onProgress, signal });
   const weights = new Map(specs.map((spec) => [spec.name, loaded.tensors.get(spec)!] as const));
   const head = createHead({
     algorithm,
@@ -168,12 +176,14 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
   const dispose = () => head.dispose();
   const drafter: Speculator['drafter'] = (given) =>
     draftHead(head, { ...given, name: config.algorithm });
+  const files = () => filesOf(config.raw, weights, head);
   return {
     config,
     head,
     notes: [...notes, ...loaded.notes, ...config.proposals.flatMap(notesOn)],
     drafter,
-    files: () => filesOf(config.raw, weights, head),
+    files,
+    savePretrained: async (folder) => writeFolder(folder, await files()),
     proposal(type = config.defaultProposal) {
       const method = config.proposals.find(({ proposal_type }) => proposal_type === type);
       if (method === undefined)

@@ -1,5 +1,7 @@
 // The format on disk: what is read, what is filled in, what is refused, and how a proposal method becomes options of `generate`.
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FormatError, OptionError, UnsupportedError } from '../../../src/kernels/errors.ts';
@@ -199,6 +201,36 @@ describe('config.json of a speculator', () => {
       }
     },
   );
+
+  it('loads from the folder that it was saved to, beside other files, and again after being saved over', async () => {
+    const parent = mkdtempSync(join(tmpdir(), 'speculator-'));
+    try {
+      const folder = join(parent, 'saved/here');
+      using read = await Speculator.fromPretrained(golden('heads/eagle3'), { verifier });
+      await read.savePretrained(folder);
+      writeFileSync(join(folder, 'README.md'), 'mine');
+      using again = await Speculator.fromPretrained(folder, { verifier });
+      await again.savePretrained(folder);
+      using last = await Speculator.fromPretrained(folder, { verifier });
+      expect(await last.files()).toEqual(await read.files());
+      expect(last.config).toEqual(read.config);
+      expect(readdirSync(folder).toSorted()).toEqual([
+        'README.md',
+        'config.json',
+        'model.safetensors',
+      ]);
+    } finally {
+      rmSync(parent, { recursive: true });
+    }
+  });
+
+  it('names a folder that it cannot be saved to', async () => {
+    using read = await Speculator.fromPretrained(golden('heads/eagle3'), { verifier });
+    const file = join(golden('heads/eagle3'), 'config.json');
+    await expect(read.savePretrained(file)).rejects.toThrow(
+      `${file}: expected a folder that can be written, got`,
+    );
+  });
 
   it('is not written with weights in blocks', async () => {
     const source = memorySource(
