@@ -10,6 +10,7 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
   foretoken convert HEAD --verifier TARGET --output OUT    write a draft head of a research project
                         (EAGLE-1, -2, -3, HASS) in the format of speculators
   foretoken inspect PATH                   say what a folder or a .gguf file holds
+  foretoken export-vllm HEAD               say how vLLM serves a speculator (--verifier, --draft-length)
 
 What runs
   --model PATH          Hugging Face folder with safetensors, or a .gguf file
@@ -51,7 +52,7 @@ Output
   --dry-run             convert: say what would be written
   --force               quantize, convert: overwrite OUT
   --steps               explain: every step, not one line per kind
-  --json                compare, explain, inspect: one line of JSON instead of tables
+  --json                compare, explain, inspect, export-vllm: one line of JSON instead of tables
   --no-color            also by the variable NO_COLOR
   --version, --help
 

@@ -35,6 +35,10 @@ async function runner(command: Command) {
       const { inspect } = await import('./inspect.ts');
       return (options: CliOptions) => inspect(command.paths, options);
     }
+    case 'export-vllm': {
+      const { exportToVllm } = await import('./export-vllm.ts');
+      return (options: CliOptions) => exportToVllm(command.paths, options);
+    }
     case 'convert': {
       const { convert } = await import('./convert.ts');
       return (options: CliOptions) => convert(command.paths, options);

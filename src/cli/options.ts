@@ -7,9 +7,17 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-const COMMANDS = ['compare', 'generate', 'explain', 'quantize', 'convert', 'inspect'] as const;
+const COMMANDS = [
+  'compare',
+  'generate',
+  'explain',
+  'quantize',
+  'convert',
+  'inspect',
+  'export-vllm',
+] as const;
 /** Those that take files. */
-const WITH_PATHS: readonly string[] = ['quantize', 'convert', 'inspect'];
+const WITH_PATHS: readonly string[] = ['quantize', 'convert', 'inspect', 'export-vllm'];
 
 const text = { type: 'string' } as const;
 const flag = { type: 'boolean', default: false } as const;
@@ -80,14 +88,14 @@ const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMAND
   drafter: WRITING,
   draft: WRITING,
   prediction: WRITING,
-  'draft-length': WRITING,
+  'draft-length': [...WRITING, 'export-vllm'],
   branching: WRITING,
-  verifier: [...WRITING, 'convert'],
+  verifier: [...WRITING, 'convert', 'export-vllm'],
   stats: ['generate'],
   rows: ['explain'],
   steps: ['explain'],
   'no-inflate': ['compare'],
-  json: ['compare', 'explain', 'inspect'],
+  json: ['compare', 'explain', 'inspect', 'export-vllm'],
   type: ['quantize'],
   algorithm: ['convert'],
   output: ['convert'],

@@ -61,7 +61,11 @@ export type {
   StepInputs,
   StepShape,
 } from './speculators/algorithm.ts';
-export type { ProposalMethod, SpeculatorConfig } from './speculators/config.ts';
+export {
+  type ProposalMethod,
+  readSpeculatorConfig,
+  type SpeculatorConfig,
+} from './speculators/config.ts';
 export {
   type Conversion,
   type ConvertedAlgorithm,
@@ -72,6 +76,7 @@ export {
 export type { Head } from './speculators/head.ts';
 export { ALGORITHMS, Speculator, type SpeculatorOptions } from './speculators/load.ts';
 export type { Proposal } from './speculators/proposal.ts';
+export { exportVllm, type VllmExport, type VllmOptions } from './speculators/vllm.ts';
 export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';
 export { greedy } from './verifiers/greedy.ts';
 export { match } from './verifiers/match.ts';

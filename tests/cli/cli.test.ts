@@ -231,6 +231,19 @@ describe('foretoken', () => {
     expect(foretoken(['inspect']).stderr).toContain('inspect: expected PATH');
   });
 
+  it('says how vLLM serves a speculator', () => {
+    const head = fileURLToPath(new URL('../golden/heads/eagle3', import.meta.url));
+    const asked = ['export-vllm', head, '--verifier', 'org/target', '--draft-length', '3'];
+    const { status, stdout, stderr } = foretoken(asked);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const { command, speculativeConfig } = JSON.parse(foretoken([...asked, '--json']).stdout);
+    expect(command).toMatch(/^vllm serve org\/target --speculative-config '\{.*\}'$/);
+    expect(speculativeConfig).toEqual({ method: 'eagle3', model: head, num_speculative_tokens: 3 });
+    expect(stdout).toContain(`${command}\n\nspeculative_config = {\n`);
+    expect(foretoken(['export-vllm'])).toMatchObject({ status: 2 });
+    expect(foretoken(['export-vllm', join(head, '../eagle1')]).stderr).toContain('exportResearch');
+  });
+
   it('explains a forward', () => {
     const { status, stdout } = foretoken(['explain', '--rows', '4']);
     expect(status).toBe(0);
@@ -244,12 +257,12 @@ describe('foretoken', () => {
     [
       ['tell'],
       2,
-      'expected one of compare, generate, explain, quantize, convert, inspect, got "tell"',
+      'expected one of compare, generate, explain, quantize, convert, inspect, export-vllm, got "tell"',
     ],
     [
       ['generate', 'a'],
       2,
-      'expected one of compare, generate, explain, quantize, convert, inspect, got "generate a"',
+      'expected one of compare, generate, explain, quantize, convert, inspect, export-vllm, got "generate a"',
     ],
     [['quantize', 'a'], 2, 'quantize: expected IN and OUT, got "a"'],
     [['convert'], 2, 'convert: expected MODEL, got ""'],
@@ -273,7 +286,7 @@ describe('foretoken', () => {
     [
       ['generate', '--json'],
       2,
-      '--json: expected with compare or explain or inspect, got it with generate',
+      '--json: expected with compare or explain or inspect or export-vllm, got it with generate',
     ],
     [['--rows', '3'], 2, '--rows: expected with explain, got it with compare'],
     [['--branching', '2'], 2, '--branching: expected --drafter tree with it, got model'],
