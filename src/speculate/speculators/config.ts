@@ -38,7 +38,8 @@ const proposalSchema = z.discriminatedUnion('proposal_type', [
 /** A proposal method with its defaults filled in. */
 export type ProposalMethod = z.output<typeof proposalSchema>;
 
-const commonSchema = z.looseObject({
+/** What every config.json has; see `readSpeculatorConfig`. */
+export const commonSchema = z.looseObject({
   speculators_model_type: z.string(),
   speculators_version: z.string().nullish(),
   speculators_config: z.looseObject({

@@ -1,0 +1,47 @@
+// The JSON Schemas, read back by zod, take the configs that are read and refuse those that are refused.
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import * as z from 'zod';
+import { jsonSchemaOf } from '../../../src/speculate/speculators/json-schema.ts';
+import { ALGORITHMS } from '../../../src/speculate/speculators/load.ts';
+
+const configOf = (name: string): Record<string, unknown> =>
+  JSON.parse(
+    readFileSync(new URL(`../../golden/heads/${name}/config.json`, import.meta.url), 'utf8'),
+  );
+const validatorOf = (algorithm: string) =>
+  z.fromJSONSchema(JSON.parse(JSON.stringify(jsonSchemaOf(ALGORITHMS[algorithm]))));
+
+describe('jsonSchemaOf', () => {
+  it.each(Object.keys(ALGORITHMS))('describes %s, what all share included', (algorithm) => {
+    const text = JSON.stringify(jsonSchemaOf(ALGORITHMS[algorithm]));
+    for (const key of ['speculators_config', 'proposal_methods', 'transformer_layer_config'])
+      expect(text).toContain(`"${key}"`);
+    expect(text).toContain(`"const":"${algorithm}"`);
+  });
+
+  it.each([
+    ['eagle1', 'eagle'],
+    ['hass', 'eagle'],
+    ['eagle3', 'eagle3'],
+    ['eagle31-fcnorm', 'eagle3'],
+  ])('takes %s', (name, algorithm) => {
+    const config = configOf(name);
+    expect(validatorOf(algorithm).parse(config)).toMatchObject({
+      speculators_model_type: algorithm,
+      transformer_layer_config: config['transformer_layer_config'],
+    });
+  });
+
+  it.each([
+    ['eagle1', 'eagle', 'layernorms', 'yes'],
+    ['eagle1', 'eagle3', 'fusion_bias', false],
+    ['eagle3', 'eagle3', 'draft_vocab_size', 0],
+    ['eagle3', 'eagle3', 'transformer_layer_config', undefined],
+    ['eagle3', 'eagle3', 'speculators_config', {}],
+    ['eagle3', 'dflash', 'speculators_model_type', 'dflash'],
+  ])('refuses %s as %s with %s %j', (name, algorithm, key, value) => {
+    const config = JSON.parse(JSON.stringify({ ...configOf(name), [key]: value }));
+    expect(validatorOf(algorithm).safeParse(config).success).toBe(false);
+  });
+});
