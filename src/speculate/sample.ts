@@ -22,6 +22,11 @@ export function argmax(values: ArrayLike<number>): number {
   return best;
 }
 
+/** The most probable token of a law. */
+export function likeliest(law: Law): number {
+  return 'point' in law ? law.point : argmax(law.probs);
+}
+
 /**
  * Inverse of the cumulative distribution: the lowest index whose running sum exceeds coin * total. `probs` ([V], f64)
  * need not be normalised; a token without mass is never returned. Throws a RangeError if nothing has mass.

@@ -1,4 +1,4 @@
-// The three verifiers against the worked examples: scripted noise for single steps, exact enumeration for laws.
+// The verifiers against the worked examples: scripted noise for single steps, exact enumeration for laws.
 import { describe, expect, it } from 'vitest';
 import { lawDraw, pointDraw } from '../../src/speculate/drawn.ts';
 import type { Law } from '../../src/speculate/law.ts';
@@ -7,9 +7,11 @@ import { prove } from '../../src/speculate/prove.ts';
 import { argmax, massOf, pick, point, race } from '../../src/speculate/sample.ts';
 import type { Verifier } from '../../src/speculate/verifier.ts';
 import { greedy } from '../../src/speculate/verifiers/greedy.ts';
+import { lenient } from '../../src/speculate/verifiers/lenient.ts';
 import { match } from '../../src/speculate/verifiers/match.ts';
 import { rejection } from '../../src/speculate/verifiers/rejection.ts';
-import { asRow, chain, constant, probs, rounded, vectors } from './laws.ts';
+import { typical } from '../../src/speculate/verifiers/typical.ts';
+import { asRow, chain, constant, probs, rounded, totalVariation, vectors } from './laws.ts';
 import { verifierConformance } from './verifier-conformance.ts';
 
 verifierConformance('greedy', greedy);
@@ -298,3 +300,45 @@ describe('tokens per round on the chain of vector C', () => {
 function ones(length: string): number[] {
   return Array(Number(length)).fill(1);
 }
+
+describe('lossy verifiers', () => {
+  /** The law of the first token of a round that drafts one, and the mean length of the round. */
+  const outcome = (verifier: Verifier, { p, q }: { p: number[]; q: number[] }) => {
+    const laws = { target: constant(p), draft: constant(q) };
+    const { emitted, expectedTokens } = prove({ ...laws, verifier, vocabulary: 4, branching: [1] });
+    const row = [0, 0, 0, 0];
+    for (const [tokens, mass] of emitted) row[Number(tokens.split(',')[0])] += mass;
+    return { row, expectedTokens };
+  };
+
+  it('emit what vector K says of lenience, which at 1 is rejection', () => {
+    const { cases, ...laws } = vectors.K;
+    for (const { lenience, acceptance, output, tv } of cases) {
+      const { row, expectedTokens } = outcome(lenient(lenience), laws);
+      expect(rounded(row)).toEqual(output);
+      expect(expectedTokens - 1).toBeCloseTo(acceptance, 6);
+      expect(totalVariation(row, laws.p)).toBeCloseTo(tv, 6);
+      expect(lenient(lenience).guarantee).toBe(lenience === 1 ? 'same law' : 'lossy');
+    }
+    const anything = outcome(lenient(0), laws);
+    expect(rounded(anything.row)).toEqual(laws.q);
+    expect(anything.expectedTokens).toBeCloseTo(2, 12);
+  });
+
+  it('emit what vector J says of typical acceptance', () => {
+    for (const { p, q, eps, delta, acceptance, output_if_draft_sampled_from_q } of vectors.J
+      .cases) {
+      const { row, expectedTokens } = outcome(typical({ epsilon: eps, delta }), { p, q });
+      expect(rounded(row)).toEqual(output_if_draft_sampled_from_q);
+      expect(expectedTokens - 1).toBeCloseTo(acceptance, 6);
+    }
+  });
+
+  it('name wrong options', () => {
+    for (const lenience of [-0.1, 1.1, Number.NaN])
+      expect(() => lenient(lenience)).toThrow(`expected a lenience from 0 to 1, got ${lenience}`);
+    expect(() => typical({ epsilon: 2 })).toThrow(/typical: [\s\S]*epsilon/);
+    const unknown: object = { threshold: 1 };
+    expect(() => typical(unknown)).toThrow(/typical: [\s\S]*threshold/);
+  });
+});

@@ -4,6 +4,7 @@ import type { Drafter } from '../drafter.ts';
 import { nodesOf } from '../drafters/branching.ts';
 import type { DraftHeadOptions } from '../drafters/head.ts';
 import type { Verifier } from '../verifier.ts';
+import { lenient } from '../verifiers/lenient.ts';
 import { rejection } from '../verifiers/rejection.ts';
 import type { ProposalMethod } from './config.ts';
 
@@ -18,7 +19,7 @@ export interface Proposal {
 /** Tokens that `generate` drafts in a round at most. */
 const MOST = 64;
 
-/** How a method drafts: the shape, the length, the verifier. Throws an UnsupportedError for methods that change the text. */
+/** How a method drafts: the shape, the length, the verifier. Throws an UnsupportedError for a greedy one that changes the text. */
 export function planOf(method: ProposalMethod): {
   readonly shape: Pick<DraftHeadOptions, 'branching' | 'dynamic'>;
   readonly draftLength: number;
@@ -36,14 +37,10 @@ export function planOf(method: ProposalMethod): {
     }
     case 'sampling': {
       const { speculative_tokens, accept_lenience } = method;
-      if (accept_lenience < 1)
-        throw new UnsupportedError(
-          `proposal sampling: expected accept_lenience 1, got ${accept_lenience}, which changes the law of the text`,
-        );
       return {
         shape: {},
         draftLength: Math.min(MOST, speculative_tokens),
-        verifier: rejection,
+        verifier: accept_lenience < 1 ? lenient(accept_lenience) : rejection,
       };
     }
     case 'static_tree': {
@@ -73,9 +70,14 @@ export function notesOn(method: ProposalMethod): string[] {
           method.depth,
         )
       : method.speculative_tokens;
-  return asked > MOST
-    ? [
-        `${method.proposal_type}: ${MOST} of the ${asked} tokens that it asks for are drafted in a round`,
-      ]
-    : [];
+  const notes: string[] = [];
+  if (asked > MOST)
+    notes.push(
+      `${method.proposal_type}: ${MOST} of the ${asked} tokens that it asks for are drafted in a round`,
+    );
+  if (method.proposal_type === 'sampling' && method.accept_lenience < 1)
+    notes.push(
+      `sampling: accept_lenience ${method.accept_lenience} changes the law of the text (lossy)`,
+    );
+  return notes;
 }

@@ -1,8 +1,7 @@
 // Greedy verification: a draft is right where it is the target's most probable token.
 // Stern et al., "Blockwise parallel decoding", 2018. Needs no noise, and is only lossless for greedy targets.
 import { pointDraw } from '../drawn.ts';
-import type { Law } from '../law.ts';
-import { argmax, mostProbable } from '../sample.ts';
+import { likeliest, mostProbable } from '../sample.ts';
 import type { Verifier } from '../verifier.ts';
 import { acceptEqual, walk } from './walk.ts';
 
@@ -19,7 +18,3 @@ export const greedy: Verifier = {
     );
   },
 };
-
-function likeliest(law: Law): number {
-  return 'point' in law ? law.point : argmax(law.probs);
-}

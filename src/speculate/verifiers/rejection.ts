@@ -18,21 +18,23 @@ export const rejection: Verifier = {
     return noise.race('draft', position, law, count).map((token) => lawDraw(token, law));
   },
   verify(input) {
-    const { draft, noise } = input;
     return walk(input, (target, position, children) =>
-      judge(target, position, children, draft, noise),
+      judgeDrawn(target, position, children, { ...input, lenience: 1 }),
     );
   },
 };
 
-/** The children of one node in order. Without children this is the bonus token. */
-function judge(
+/**
+ * The children of one node in order, each accepted with probability min(1, p / (lenience * q)). Without children this is the
+ * bonus token.
+ */
+export function judgeDrawn(
   target: Law,
   position: number,
   children: readonly number[],
-  draft: Draft,
-  noise: Noise,
+  parts: { readonly draft: Draft; readonly noise: Noise; readonly lenience: number },
 ): Judgement {
+  const { draft, noise, lenience } = parts;
   let owed = target;
   // What the next child of a law was drawn from: siblings share the law object, and were drawn without replacement.
   const left = new Map<Law, Law>();
@@ -42,8 +44,8 @@ function judge(
     const drawnMass = massOf(drawnFrom, token);
     // A second copy of one draw is no draw: it neither offers nor costs the target anything.
     if (drawnMass === 0) continue;
-    if (noise.coin('accept', position, token, massOf(owed, token) / drawnMass))
-      return { accepted: node };
+    const chance = lenience > 0 ? massOf(owed, token) / (lenience * drawnMass) : 1;
+    if (noise.coin('accept', position, token, chance)) return { accepted: node };
     owed = residual(owed, drawnFrom);
     left.set(law, without(drawnFrom, token));
   }

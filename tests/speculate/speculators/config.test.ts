@@ -275,17 +275,21 @@ describe('a proposal method', () => {
     expect(speculator.proposal().draftLength).toBe(3);
   });
 
-  it('is refused where it changes the text, and where the config has none of its name', async () => {
+  it('is called lossy or refused where it changes the text, and refused where the config has none of its name', async () => {
     using lenient = await loadWith(
       'eagle3',
       withMethods([{ proposal_type: 'sampling', accept_lenience: 0.5 }]),
     );
-    expect(() => lenient.proposal()).toThrow(UnsupportedError);
+    expect(lenient.proposal().verifier).toMatchObject({ name: 'lenient', guarantee: 'lossy' });
+    expect(lenient.notes).toContain(
+      'sampling: accept_lenience 0.5 changes the law of the text (lossy)',
+    );
     expect(() => lenient.proposal('greedy')).toThrow(OptionError);
     using tolerant = await loadWith(
       'eagle3',
       withMethods([{ proposal_type: 'greedy', verifier_accept_k: 2, accept_tolerance: 0.5 }]),
     );
+    expect(() => tolerant.proposal()).toThrow(UnsupportedError);
     expect(() => tolerant.proposal()).toThrow('which changes the text');
     using large = await loadWith('eagle3', withMethods([{ proposal_type: 'static_tree' }]));
     expect(large.notes).toContain(
