@@ -1,5 +1,6 @@
 // The charts of a run: speed, acceptance by position, and the ladder of this machine.
 import type { LadderPoint } from '../src/models/model.ts';
+import { depthsOf } from '../src/models/tree.ts';
 import { barChart, type Chart, createFigure, lineChart, type Shown } from './charts.ts';
 import { byId } from './dom.ts';
 import { course, type Run, speedOf } from './run.ts';
@@ -64,9 +65,7 @@ function acceptances({ drafted }: Measured): Shown {
     return nothing('How often a draft is accepted at each place after the text.');
   const reached: { drafts: number; accepted: number }[] = [];
   for (const { data } of rounds) {
-    const depths = data.nodes.map(() => 1);
-    for (const [node, { parent }] of data.nodes.entries())
-      if (parent >= 0) depths[node] = depths[parent] + 1;
+    const depths = depthsOf(data.nodes.map(({ parent }) => parent));
     for (let depth = 0; depth < Math.max(...depths); depth++) {
       reached[depth] ??= { drafts: 0, accepted: 0 };
       reached[depth].drafts += 1;

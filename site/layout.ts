@@ -1,4 +1,5 @@
 // Where the nodes of a draft stand: a column per level, a line per leaf, parents in the middle of their children.
+import { depthsOf } from '../src/models/tree.ts';
 
 /** A node's place, in columns and lines. */
 export interface Place {
@@ -13,10 +14,8 @@ export function layOut(parents: readonly number[]): {
   readonly columns: number;
   readonly lines: number;
 } {
-  const columns = parents.map(() => 0);
+  const columns = depthsOf(parents);
   const lines = parents.map(() => 0);
-  for (const [node, parent] of parents.entries())
-    columns[node] = parent < 0 ? 1 : columns[parent] + 1;
   let next = 0;
   const settle = (node: number): number => {
     const children = parents.flatMap((parent, child) => (parent === node ? [settle(child)] : []));

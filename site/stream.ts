@@ -11,7 +11,7 @@ const DRAFTED_MS = 550;
 const JUDGED_MS = 450;
 
 /** The origin of token `index` of a round. */
-export function originOf({ data, tokens }: TracedRound, index: number): Origin {
+function originOf({ data, tokens }: TracedRound, index: number): Origin {
   if (tokens[index].drafted) return 'accepted';
   return data.nodes.length === 0 ? 'plain' : data.kind;
 }

@@ -1,9 +1,9 @@
 // `foretoken convert`: a draft head of a research project as a folder in the format of speculators. Nothing is written before all
 // of it is known to fit.
 import { existsSync } from 'node:fs';
-import { FormatError } from '../kernels/errors.ts';
+import { type Json, readConfig } from '../speculate/speculators/config.ts';
 import { convertSpeculator } from '../speculate/speculators/convert.ts';
-import { openFolder, parseJson, writeFolder } from '../tensor/source.ts';
+import { openFolder, writeFolder } from '../tensor/source.ts';
 import { type CliOptions, oneOf, UsageError } from './options.ts';
 
 /** Runs the command; returns the exit status. */
@@ -45,16 +45,10 @@ export async function convert(paths: readonly string[], options: CliOptions): Pr
   }
 }
 
-async function configOf(folder: string): Promise<Readonly<Record<string, unknown>>> {
+async function configOf(folder: string): Promise<Json> {
   const source = await openFolder(folder);
   try {
-    const file = `${folder}/config.json`;
-    if (!(await source.has('config.json')))
-      throw new FormatError(`${folder}: expected a file config.json, got none`);
-    const json = parseJson(await source.text('config.json'), file);
-    if (typeof json !== 'object' || json === null)
-      throw new FormatError(`${file}: expected an object, got ${JSON.stringify(json)}`);
-    return json as Readonly<Record<string, unknown>>;
+    return await readConfig(source);
   } finally {
     await source.close();
   }

@@ -1,7 +1,7 @@
 // `foretoken export-vllm`: the command that serves a target with a speculator in vLLM, the road past one machine.
-import { readSpeculatorConfig } from '../speculate/speculators/config.ts';
+import { openSpeculatorConfig } from '../speculate/speculators/config.ts';
 import { exportVllm } from '../speculate/speculators/vllm.ts';
-import { openFolder, parseJson } from '../tensor/source.ts';
+import { openFolder } from '../tensor/source.ts';
 import { type CliOptions, numberOf, UsageError } from './options.ts';
 
 /** Runs the command; returns the exit status. */
@@ -13,8 +13,7 @@ export async function exportToVllm(paths: readonly string[], options: CliOptions
     options['draft-length'] === 'auto' ? undefined : numberOf(options, 'draft-length');
   const source = await openFolder(speculator);
   try {
-    const file = `${speculator}/config.json`;
-    const config = readSpeculatorConfig(parseJson(await source.text('config.json'), file), file);
+    const config = await openSpeculatorConfig(source);
     const { verifier } = options;
     const found = exportVllm(config, { speculator, verifier, draftLength });
     const { command, speculativeConfig, notes } = found;

@@ -1,10 +1,10 @@
 // `foretoken inspect`: what a folder or a .gguf file holds: kind, configuration, tensors with types, shapes and sizes.
 import { withModel } from '../models/open.ts';
-import { readLayerConfig, readSpeculatorConfig } from '../speculate/speculators/config.ts';
+import { openSpeculatorConfig, readLayerConfig } from '../speculate/speculators/config.ts';
 import { Speculator } from '../speculate/speculators/load.ts';
 import type { Checkpoint } from '../tensor/checkpoint.ts';
 import { openCheckpoint } from '../tensor/safetensors.ts';
-import { openFolder, parseJson } from '../tensor/source.ts';
+import { openFolder } from '../tensor/source.ts';
 import { type CliOptions, UsageError } from './options.ts';
 
 /** What is said of a path. */
@@ -56,7 +56,7 @@ async function inspectSpeculator(path: string): Promise<Findings> {
   const source = await openFolder(path);
   try {
     const file = `${path}/config.json`;
-    const config = readSpeculatorConfig(parseJson(await source.text('config.json'), file), file);
+    const config = await openSpeculatorConfig(source);
     const layer = readLayerConfig(config, file);
     // What the file says itself, and what its class says where the file is silent.
     const given = config.raw['transformer_layer_config'] as Readonly<Record<string, unknown>>;

@@ -1,23 +1,18 @@
 // A model at run time: an architecture, its weights on a backend, and one recorded plan per cache.
-import type { Backend, Program } from '../kernels/backend.ts';
+import type { Backend } from '../kernels/backend.ts';
 import { OptionError } from '../kernels/errors.ts';
 import type { Buffer, Call, Plan } from '../kernels/plan.ts';
 import { type Recorder, record } from '../tensor/record.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import type { Architecture, ForwardContext, Weights } from './architecture.ts';
-import { SlotPool, SlotSequence } from './cache.ts';
+import { SlotPool } from './cache.ts';
 import type { DecoderConfig } from './config.ts';
+import { DecoderCache } from './decoder-cache.ts';
 import { createLadder } from './ladder.ts';
-import type { Cache, ForwardResult, Model, Sequence } from './model.ts';
+import type { Cache, ForwardResult, Model } from './model.ts';
 import { ropeTables } from './rope.ts';
-import {
-  checkSequences,
-  createRowBuffers,
-  fillRows,
-  type Row,
-  type RowBuffers,
-  rowsOf,
-} from './rows.ts';
+import { checkSequences, createRowBuffers, fillRows, type Row, rowsOf } from './rows.ts';
+import { checkMutual, checkStates, checkTokens } from './segments.ts';
 import { createTurns } from './turns.ts';
 
 /** What a decoder is made of. */
@@ -58,65 +53,6 @@ export interface Decoder extends Model {
    * it keeps a backend from running a plan in one go; until the next run the times are zero.
    */
   trace(cache: Cache): { readonly plan: Plan; readonly timings: Float64Array };
-}
-
-class DecoderCache implements Cache {
-  /** The parts of the model that made it. */
-  readonly owner: DecoderParts;
-  readonly pool: SlotPool;
-  readonly taps: readonly number[];
-  readonly argmax: boolean;
-  readonly program: Program;
-  readonly buffers: RowBuffers;
-  /** Null until somebody wants them. */
-  timings: Float64Array | null = null;
-  readonly #release: () => void;
-  #disposed = false;
-
-  constructor(parts: {
-    owner: DecoderParts;
-    pool: SlotPool;
-    taps: readonly number[];
-    argmax: boolean;
-    program: Program;
-    buffers: RowBuffers;
-    release: () => void;
-  }) {
-    this.owner = parts.owner;
-    this.pool = parts.pool;
-    this.taps = parts.taps;
-    this.argmax = parts.argmax;
-    this.program = parts.program;
-    this.buffers = parts.buffers;
-    this.#release = parts.release;
-  }
-
-  get slots(): number {
-    return this.pool.slots;
-  }
-
-  get freeSlots(): number {
-    return this.pool.freeSlots;
-  }
-
-  get disposed(): boolean {
-    return this.#disposed;
-  }
-
-  sequence(): Sequence {
-    return new SlotSequence(this.pool);
-  }
-
-  dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.program.dispose();
-    this.#release();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
 }
 
 /** Puts an architecture and its weights together. */
@@ -313,50 +249,16 @@ async function chosenRows(
   });
 }
 
-/** Rows that see each other are computed in one run. */
-function checkMutual(segments: Parameters<Model['forward']>[1], maxRows: number): void {
-  if (!segments.some(({ draft }) => draft?.mutual)) return;
-  const rows = segments.reduce(
-    (sum, { tokens, draft }) => sum + tokens.length + (draft?.tokens.length ?? 0),
-    0,
-  );
-  if (rows > maxRows)
-    throw new OptionError(
-      `forward: expected at most ${maxRows} rows with a draft that is mutual, got ${rows}`,
-    );
-}
-
 const stateOf = ({ state }: Row): Float32Array => {
   if (state === undefined) throw new Error('internal: states are checked first');
   return state;
 };
 
-/** Every row has a state of the width where the model takes them, and none where it does not. */
-function checkStates(segments: Parameters<Model['forward']>[1], width: number | undefined): void {
-  for (const { tokens, draft, states } of segments) {
-    const rows = width === undefined ? 0 : tokens.length + (draft?.tokens.length ?? 0);
-    const found = states ?? [];
-    const wrong = found.find(({ length }) => length !== width);
-    if (found.length !== rows || wrong !== undefined)
-      throw new OptionError(
-        `forward: expected ${rows} states${width === undefined ? '' : ` of ${width} numbers`}, got ${found.length}${wrong === undefined ? '' : `, one of ${wrong.length}`}`,
-      );
-  }
-}
-
 function checkOpen(cache: DecoderCache): void {
   if (cache.disposed) throw new Error('forward: expected a cache, got a disposed one');
 }
 
-function checkTokens(segments: Parameters<Model['forward']>[1], vocab: number): void {
-  for (const { tokens, draft } of segments)
-    for (const token of [...tokens, ...(draft?.tokens ?? [])])
-      if (!Number.isInteger(token) || token < 0 || token >= vocab)
-        throw new OptionError(`forward: expected token ids from 0 to ${vocab - 1}, got ${token}`);
-}
-
-/** Every tensor once, although a tied head is the embedding. */
-/** Every tensor of a tree once. */
+/** Every tensor of a tree once, although a tied head is the embedding. */
 export function tensorsOf(weights: Weights): Set<Tensor> {
   const { embed, norm, head, layers } = weights;
   return new Set([

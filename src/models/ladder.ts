@@ -2,6 +2,7 @@
 // measurement; `measureLadder` takes the first few. The logarithm of a time is a level, which all row counts share (code that
 // warms up, a longer text, a busy machine), plus a shape by rows, so that one count that is seen keeps the others current.
 import { OptionError } from '../kernels/errors.ts';
+import { median } from '../kernels/median.ts';
 import type { Cache, Ladder, LadderPoint, Model, Sequence } from './model.ts';
 
 /** How much of a surprise goes to the level, and at least to the shape of the rows that were measured. */
@@ -196,9 +197,4 @@ async function forwardRows(
   const draft = { tokens: Array.from({ length: rows - 1 }, () => 0) };
   await model.forward(cache, [{ sequence, tokens: [0], draft }], { signal });
   sequence.truncate(0);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 }

@@ -2,6 +2,7 @@
 import { OptionError } from '../kernels/errors.ts';
 import { type SlotPool, SlotSequence } from './cache.ts';
 import type { Segment } from './model.ts';
+import { depthsOf, pathTo } from './tree.ts';
 
 /** One row: what it computes, where it is stored, and the list of slots it sees (the first `count` of `sees`). */
 export interface Row {
@@ -71,7 +72,7 @@ function segmentRows(
   for (const [node, token] of drafted.entries()) {
     const sees = chain
       ? chainSees
-      : [...prefix, ...ancestors(node, parents).map((each) => slots[each])];
+      : [...prefix, ...pathTo(node, (each) => parents[each]).map((each) => slots[each])];
     const count = prefix.length + depths[node];
     rows.push({
       token,
@@ -94,20 +95,6 @@ function checkDraft(tokens: readonly number[], parents: readonly number[]): void
       throw new OptionError(
         `forward: expected the parent of draft ${node} from -1 to ${node - 1}, got ${parent}`,
       );
-}
-
-/** 1 for children of the prefix. */
-function depthsOf(parents: readonly number[]): number[] {
-  const depths: number[] = [];
-  for (const parent of parents) depths.push(parent < 0 ? 1 : depths[parent] + 1);
-  return depths;
-}
-
-/** The path from the prefix down to the node, itself included. */
-function ancestors(node: number, parents: readonly number[]): number[] {
-  const path: number[] = [];
-  for (let each = node; each >= 0; each = parents[each]) path.push(each);
-  return path.reverse();
 }
 
 /** Host arrays for the inputs of one plan, reused from run to run. */

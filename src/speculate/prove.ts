@@ -2,6 +2,7 @@
 // played through the verifier's own `draw` and `verify`, and the probabilities of what came out are added up. It holds
 // for real numbers; those of a seed have 32 bits, so that a probability is met to 2^-32.
 import { OptionError } from '../kernels/errors.ts';
+import { pathTo } from '../models/tree.ts';
 import { explore } from './chance.ts';
 import type { Draft, Drawn } from './drafter.ts';
 import type { Law } from './law.ts';
@@ -105,7 +106,7 @@ function play(
     const drafted = grow(text, levels, draft, (law, at, count) =>
       verifier.draw(law, at, count, noise),
     );
-    const law = (row: number) => target([...text, ...pathTo(drafted, row - 1)]);
+    const law = (row: number) => target([...text, ...tokensTo(drafted, row - 1)]);
     const verdict = verifier.verify({ draft: drafted, law, position: text.length, noise });
     for (const node of verdict.path) tokens.push(drafted.tokens[node].token);
     tokens.push(verdict.next);
@@ -127,7 +128,7 @@ function grow(
   for (const [depth, count] of levels.entries()) {
     const next: number[] = [];
     for (const node of frontier) {
-      const drafted = draftOf([...text, ...pathTo({ tokens, parents }, node)]);
+      const drafted = draftOf([...text, ...tokensTo({ tokens, parents }, node)]);
       const children = isLaw(drafted) ? draw(drafted, text.length + depth, count) : drafted;
       for (const child of children) {
         next.push(tokens.length);
@@ -145,11 +146,9 @@ function isLaw(drafted: Law | readonly Drawn[]): drafted is Law {
   return !Array.isArray(drafted);
 }
 
-function pathTo({ tokens, parents }: Draft, node: number): number[] {
-  const path: number[] = [];
-  for (let each = node; each >= 0; each = parents ? parents[each] : each - 1)
-    path.push(tokens[each].token);
-  return path.reverse();
+function tokensTo({ tokens, parents }: Draft, node: number): number[] {
+  const path = pathTo(node, (each) => (parents ? parents[each] : each - 1));
+  return path.map((each) => tokens[each].token);
 }
 
 /** Adds every continuation to `length` tokens by the target alone. */

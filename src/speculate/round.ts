@@ -1,5 +1,6 @@
 // The pieces of one round: the draft, the target's law of each row, and what a verdict emits.
 import { OptionError } from '../kernels/errors.ts';
+import { depthsOf } from '../models/tree.ts';
 import type { Draft, Drafter, DraftRequest } from './drafter.ts';
 import type { Law } from './law.ts';
 import type { Verdict } from './verifier.ts';
@@ -23,9 +24,7 @@ export async function draftFrom(drafter: Drafter, request: DraftRequest): Promis
 /** Levels of a draft below the text. */
 export function depthOf({ tokens, parents }: Draft): number {
   if (parents === undefined) return tokens.length;
-  const depths: number[] = [];
-  for (const parent of parents) depths.push(parent < 0 ? 1 : depths[parent] + 1);
-  return Math.max(0, ...depths);
+  return Math.max(0, ...depthsOf(parents));
 }
 
 /** The target's law of each row, with that row's own history, computed when a verifier asks for it. */

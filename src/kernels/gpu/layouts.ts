@@ -1,5 +1,6 @@
 // Which layout of products a device is faster with, by the clock: the ladder of a chain of products, in turns.
 import type { Backend } from '../backend.ts';
+import { median } from '../median.ts';
 import type { Plan, Step, Value } from '../plan.ts';
 import type { Layout } from './project.ts';
 
@@ -78,8 +79,4 @@ function prepareTrial(backend: Backend, { width, repeats }: LayoutTrial) {
     backend.run(program, { extents: { T: rows, K: 0 }, inputs: { x: data } });
     await backend.read(program.outputs[0], 0, 1);
   };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }

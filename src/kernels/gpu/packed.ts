@@ -55,39 +55,56 @@ export function packScales(bytes: Uint8Array, dtype: BlockDType): Float32Array {
 export function sumOfBlocks(
   total: string,
   { dtype, blocks }: { readonly dtype: BlockDType; readonly blocks: number },
-  reads: {
-    /** Word `w` of a block. */
-    word(block: string, w: number): string;
-    scale(block: string): string;
-    /** Input `i` of those of a block. */
-    input(block: string, i: number): string;
-  },
+  reads: BlockReads,
 ): string {
-  const block = `block_${total}`;
-  const part = (lane: number) => `part${lane}_${total}`;
   const word = (w: number) => `word${w}_${total}`;
   const words = wordsOf(dtype);
   const perWord = PER_WORD[dtype];
   const bits = 24 / perWord;
   // Divided by powers of two, which is exact: operators on bits are loops in GL.
   const rest = (w: number, i: number) => (i === 0 ? word(w) : `rest${w}at${i}_${total}`);
-  const lines = Array.from({ length: words }, (_, w) => {
-    const taken = Math.min(perWord, BLOCK - w * perWord);
-    const terms = Array.from({ length: taken }, (_, i) => {
-      const slot = w * perWord + i;
-      const last = i === perWord - 1;
-      const next = `const ${rest(w, i + 1)} = Math.floor(${rest(w, i)} * ${1 / 2 ** bits});`;
-      const value = last ? rest(w, i) : `${rest(w, i)} - ${2 ** bits} * ${rest(w, i + 1)}`;
-      return `${last ? '' : next}
+  return overBlocks(total, blocks, reads, ({ block, part }) =>
+    Array.from({ length: words }, (_, w) => {
+      const taken = Math.min(perWord, BLOCK - w * perWord);
+      const terms = Array.from({ length: taken }, (_, i) => {
+        const slot = w * perWord + i;
+        const last = i === perWord - 1;
+        const next = `const ${rest(w, i + 1)} = Math.floor(${rest(w, i)} * ${1 / 2 ** bits});`;
+        const value = last ? rest(w, i) : `${rest(w, i)} - ${2 ** bits} * ${rest(w, i + 1)}`;
+        return `${last ? '' : next}
       ${part(slot % 4)} += (${value} - ${SHIFT[dtype]}) * ${reads.input(block, slot)};`;
-    });
-    return `const ${word(w)} = ${reads.word(block, w)};
+      });
+      return `const ${word(w)} = ${reads.word(block, w)};
       ${terms.join('\n      ')}`;
-  });
+    }),
+  );
+}
+
+/** Where the numbers of a product over blocks are. */
+export interface BlockReads {
+  /** Word `w` of a block. */
+  word(block: string, w: number): string;
+  scale(block: string): string;
+  /** Input `i` of those of a block. */
+  input(block: string, i: number): string;
+}
+
+/** The loop over blocks around `linesOf`, which add a block's products to four accumulators, `part(0)` to `part(3)`. */
+export function overBlocks(
+  total: string,
+  blocks: number,
+  { scale }: Pick<BlockReads, 'scale'>,
+  linesOf: (inside: {
+    readonly block: string;
+    readonly part: (lane: number) => string;
+  }) => readonly string[],
+): string {
+  const block = `block_${total}`;
+  const part = (lane: number) => `part${lane}_${total}`;
   return `let ${total} = 0;
     for (let ${block} = 0; ${block} < ${blocks}; ${block}++) {
       ${[0, 1, 2, 3].map((lane) => `let ${part(lane)} = 0;`).join(' ')}
-      ${lines.join('\n      ')}
-      ${total} += ((${part(0)} + ${part(1)}) + (${part(2)} + ${part(3)})) * ${reads.scale(block)};
+      ${linesOf({ block, part }).join('\n      ')}
+      ${total} += ((${part(0)} + ${part(1)}) + (${part(2)} + ${part(3)})) * ${scale(block)};
     }`;
 }

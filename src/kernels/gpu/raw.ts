@@ -4,6 +4,7 @@
 // no numbers, is tried before it is used (`rawTrial`).
 import { BLOCK, BLOCK_BYTES, type BlockDType, isBlocked } from '../blocks.ts';
 import type { DType, TypedArray } from '../plan.ts';
+import { type BlockReads, overBlocks } from './packed.ts';
 
 /** Types of weights that can stay as they are. */
 export type RawDType = BlockDType | 'bf16' | 'f16';
@@ -64,30 +65,19 @@ export const rawWordsOf = (dtype: BlockDType): number => BLOCK / PER_RAW_WORD[dt
 export function sumOfRawBlocks(
   total: string,
   { dtype, blocks }: { readonly dtype: BlockDType; readonly blocks: number },
-  reads: {
-    word(block: string, w: number): string;
-    scale(block: string): string;
-    input(block: string, i: number): string;
-  },
+  reads: BlockReads,
 ): string {
-  const block = `block_${total}`;
-  const part = (lane: number) => `part${lane}_${total}`;
-  const where = slotsOf(dtype);
-  const words = Array.from({ length: rawWordsOf(dtype) }, (_, w) => {
-    const word = `word${w}_${total}`;
-    return `const ${word} = ${reads.word(block, w)};`;
-  });
-  const terms = where.map(
-    ({ word, lane }, slot) =>
-      `${part(slot % 4)} += ${name(dtype, lane)}(word${word}_${total}) * ${reads.input(block, slot)};`,
-  );
-  return `let ${total} = 0;
-    for (let ${block} = 0; ${block} < ${blocks}; ${block}++) {
-      ${[0, 1, 2, 3].map((lane) => `let ${part(lane)} = 0;`).join(' ')}
-      ${words.join('\n      ')}
-      ${terms.join('\n      ')}
-      ${total} += ((${part(0)} + ${part(1)}) + (${part(2)} + ${part(3)})) * ${reads.scale(block)};
-    }`;
+  const word = (w: number) => `word${w}_${total}`;
+  return overBlocks(total, blocks, reads, ({ block, part }) => [
+    ...Array.from(
+      { length: rawWordsOf(dtype) },
+      (_, w) => `const ${word(w)} = ${reads.word(block, w)};`,
+    ),
+    ...slotsOf(dtype).map(
+      ({ word: w, lane }, slot) =>
+        `${part(slot % 4)} += ${name(dtype, lane)}(${word(w)}) * ${reads.input(block, slot)};`,
+    ),
+  ]);
 }
 
 /** Where weight i of a block is. A byte of q4_0 has weight i in its lower half and i + 16 in its upper one. */

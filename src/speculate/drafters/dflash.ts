@@ -6,6 +6,7 @@ import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { HeadAlgorithm } from '../speculators/algorithm.ts';
+import { checkLayerIds, checkMaskToken } from './head-fields.ts';
 import { headLayer, layerSpecs, need } from './head-layer.ts';
 
 /** Fields of `dflash`, which `dspark` has too. */
@@ -30,11 +31,7 @@ export const dflash: HeadAlgorithm<DflashFields> = {
     if (layer.windows.some((window) => window > 0))
       throw new UnsupportedError('dflash: expected layers of full attention, got sliding windows');
     const taps = fields.aux_hidden_state_layer_ids;
-    const wrong = taps.find((id) => id > target.layers);
-    if (wrong !== undefined)
-      throw new FormatError(
-        `dflash: aux_hidden_state_layer_ids: expected layers from 0 to ${target.layers}, got ${wrong}`,
-      );
+    checkLayerIds('dflash: aux_hidden_state_layer_ids', taps, target);
     const optional = [
       weight('embed_tokens.weight', target.vocab, width),
       weight('lm_head.weight', fields.draft_vocab_size, width),
@@ -56,12 +53,8 @@ export const dflash: HeadAlgorithm<DflashFields> = {
   },
   taps: ({ fields }) => fields.aux_hidden_state_layer_ids,
   block({ fields, target }) {
-    const { block_size: size, mask_token_id: maskToken, sample_from_anchor: fromAnchor } = fields;
-    if (maskToken == null || maskToken >= target.vocab)
-      throw new FormatError(
-        `dflash: mask_token_id: expected a token below ${target.vocab}, got ${maskToken}`,
-      );
-    return { size, maskToken, fromAnchor };
+    const { block_size: size, mask_token_id: token, sample_from_anchor: fromAnchor } = fields;
+    return { size, maskToken: checkMaskToken('dflash', token, target), fromAnchor };
   },
   fuse: (ops, { config, weights }, states) =>
     ops.rmsNorm(

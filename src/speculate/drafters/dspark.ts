@@ -91,7 +91,7 @@ export const dspark: HeadAlgorithm<Fields> = {
         const seen = fields.confidence_head_with_markov ? ops.concat([state, token], 1) : state;
         return {
           bias: ops.linear(mixed, get('markov_head.markov_w2.weight')),
-          // A copy, because a result has to be of a step.
+          // Zeros, which nothing reads; a result has to be of a step.
           memory: type === 'rnn' ? left : ops.add(memory, memory),
           confidence: fields.enable_confidence_head ? project('confidence_head.proj', seen) : null,
         };

@@ -5,6 +5,7 @@ import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { HeadAlgorithm, HeadConfig } from '../speculators/algorithm.ts';
+import { checkLayerIds } from './head-fields.ts';
 import { headLayer, layerSpecs, need } from './head-layer.ts';
 
 /** Fields of `eagle3`, which `peagle` has too. */
@@ -29,12 +30,7 @@ type Fields = Eagle3Fields;
 function tapsOf({ fields, target }: HeadConfig<Fields>): readonly number[] {
   const { layers } = target;
   const ids = fields.eagle_aux_hidden_state_layer_ids ?? [2, Math.floor(layers / 2), layers - 3];
-  const wrong = ids.find((id) => id < 0 || id > layers);
-  if (wrong !== undefined)
-    throw new FormatError(
-      `eagle3: eagle_aux_hidden_state_layer_ids: expected layers from 0 to ${layers}, got ${wrong}`,
-    );
-  return ids;
+  return checkLayerIds('eagle3: eagle_aux_hidden_state_layer_ids', ids, target);
 }
 
 /** The algorithm `eagle3`. */

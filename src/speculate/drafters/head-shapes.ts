@@ -1,5 +1,5 @@
 // What a head drafts: a chain, a tree of a fixed shape, or the tree that its own probabilities ask for.
-
+import { pathTo } from '../../models/tree.ts';
 import type { Draft, DraftRequest, Drawn } from '../drafter.ts';
 import { pointDraw } from '../drawn.ts';
 import { argmax, logSoftmaxAt, mostProbable } from '../sample.ts';
@@ -107,7 +107,8 @@ export async function grow(
       const count = Math.min(branching[depth] ?? 1, maxTokens - drawn.length);
       if (count === 0) break;
       const { logits, state } = node < 0 ? root : passes[node];
-      const law = request.law(logits, [...tokens, ...pathTo(node, nodes)]);
+      const path = pathTo(node, (each) => nodes[each].parent).map((each) => nodes[each].token);
+      const law = request.law(logits, [...tokens, ...path]);
       for (const child of request.draw(law, tokens.length + depth, count)) {
         next.push(drawn.length);
         drawn.push(child);
@@ -117,12 +118,6 @@ export async function grow(
     frontier = next;
   }
   return { tokens: drawn, parents: nodes.map(({ parent }) => parent) };
-}
-
-function pathTo(node: number, nodes: readonly Node[]): number[] {
-  const path: number[] = [];
-  for (let each = node; each >= 0; each = nodes[each].parent) path.push(nodes[each].token);
-  return path.reverse();
 }
 
 /** The shape of a dynamic tree. */

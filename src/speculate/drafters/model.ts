@@ -2,6 +2,7 @@
 // session; `feed` reconciles it with whatever was accepted, so there is nothing to roll back.
 import { measureLadder } from '../../models/ladder.ts';
 import type { Model } from '../../models/model.ts';
+import { pathTo } from '../../models/tree.ts';
 import type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from '../drafter.ts';
 import { Session } from '../session.ts';
 import { checkBranching, nodesOf } from './branching.ts';
@@ -84,7 +85,8 @@ async function grow(
     for (const node of frontier) {
       const count = Math.min(branching[depth] ?? 1, maxTokens - drawn.length);
       if (count === 0) break;
-      const law = request.law(logits[node + 1], [...tokens, ...pathTo(node, drawn, parents)]);
+      const path = pathTo(node, (each) => parents[each]).map((each) => drawn[each].token);
+      const law = request.law(logits[node + 1], [...tokens, ...path]);
       for (const child of request.draw(law, tokens.length + depth, count)) {
         next.push(drawn.length);
         drawn.push(child);
@@ -94,10 +96,4 @@ async function grow(
     frontier = next;
   }
   return { tokens: drawn, parents };
-}
-
-function pathTo(node: number, drawn: readonly Drawn[], parents: readonly number[]): number[] {
-  const path: number[] = [];
-  for (let each = node; each >= 0; each = parents[each]) path.push(drawn[each].token);
-  return path.reverse();
 }

@@ -1,10 +1,10 @@
 // P-EAGLE (arXiv 2602.01469): an EAGLE-3 head that drafts its chain in one pass. The places after the first have a token and
 // a state of their own, which stand for what is not known yet. Fields and tensor names are those of `peagle` in speculators.
 import * as z from 'zod';
-import { FormatError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
 import type { HeadAlgorithm } from '../speculators/algorithm.ts';
 import { type Eagle3Fields, eagle3, eagle3Schema } from './eagle3.ts';
+import { checkMaskToken } from './head-fields.ts';
 
 const own = z.looseObject({ mask_token_id: z.int().nonnegative().nullish() });
 const schema = z.intersection(eagle3Schema, own);
@@ -22,11 +22,8 @@ export const peagle: HeadAlgorithm<Fields> = {
     const wide = eagle3.taps(config).length * config.target.width;
     return [...eagle3.weights(config, has), weight(MASK, 1, 1, wide)];
   },
-  mask({ fields: { mask_token_id: token }, target }) {
-    if (token == null || token >= target.vocab)
-      throw new FormatError(
-        `peagle: mask_token_id: expected a token below ${target.vocab}, got ${token}`,
-      );
-    return { token, weight: MASK };
-  },
+  mask: ({ fields, target }) => ({
+    token: checkMaskToken('peagle', fields.mask_token_id, target),
+    weight: MASK,
+  }),
 };

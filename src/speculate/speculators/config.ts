@@ -5,6 +5,10 @@ import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { architectureOf } from '../../models/architectures.ts';
 import type { DecoderConfig } from '../../models/config.ts';
 import { parse } from '../../models/schema.ts';
+import { type FolderSource, parseJson } from '../../tensor/source.ts';
+
+/** An object of a file. */
+export type Json = Readonly<Record<string, unknown>>;
 
 const count = z.int().min(1);
 
@@ -69,6 +73,23 @@ export interface SpeculatorConfig {
   /** The file's own object, unknown keys included. */
   readonly raw: Readonly<Record<string, unknown>>;
   readonly notes: readonly string[];
+}
+
+/** The object in a folder's config.json; throws a FormatError where there is none. */
+export async function readConfig(source: FolderSource): Promise<Json> {
+  const file = `${source.name}/config.json`;
+  if (!(await source.has('config.json')))
+    throw new FormatError(`${source.name}: expected a file config.json, got none`);
+  const json = parseJson(await source.text('config.json'), file);
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new FormatError(`${file}: expected an object, got ${JSON.stringify(json)}`);
+  return json as Json;
+}
+
+/** Reads the config.json of a speculator's folder; throws as `readSpeculatorConfig`. */
+export async function openSpeculatorConfig(source: FolderSource): Promise<SpeculatorConfig> {
+  const file = `${source.name}/config.json`;
+  return readSpeculatorConfig(parseJson(await source.text('config.json'), file), file);
 }
 
 /** Reads a config.json; throws a FormatError that names every wrong key. */

@@ -3,19 +3,18 @@
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { openCheckpoint, type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
-import { type FolderSource, parseJson } from '../../tensor/source.ts';
+import type { FolderSource } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
-
-type Json = Readonly<Record<string, unknown>>;
+import { type Json, readConfig } from './config.ts';
 
 /** What a source tensor becomes. */
 type Fate = { readonly name: string } | { readonly dropped: string };
 
 /** How the tensors of a research format are named in ours. */
 interface Rules {
-  /** Of the format. */
+  /** What `architectures` of the format says. */
   readonly architecture: string;
-  /** `speculators_model_type`. */
+  /** What becomes of a tensor; undefined for one that is not of the research format. */
   fate(name: string): Fate | undefined;
   /** The name in the research format, or undefined for a tensor that is not of it. */
   back(name: string): string | undefined;
@@ -212,16 +211,6 @@ function conversion(algorithm: ConvertedAlgorithm, config: Json, found: Found): 
       'model.safetensors': writeSafetensors(found.tensors),
     }),
   };
-}
-
-async function readConfig(source: FolderSource): Promise<Json> {
-  const file = `${source.name}/config.json`;
-  if (!(await source.has('config.json')))
-    throw new FormatError(`${source.name}: expected a file config.json, got none`);
-  const json = parseJson(await source.text('config.json'), file);
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw new FormatError(`${file}: expected an object, got ${JSON.stringify(json)}`);
-  return json as Json;
 }
 
 /** What the names of the tensors say. */

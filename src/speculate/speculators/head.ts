@@ -18,7 +18,7 @@ export interface Head {
   readonly targetIds: Int32Array | null;
   /** Target states f32 [taps * C] of positions to the states f32 [C] that go with the tokens after them. */
   fuse(states: readonly Float32Array[]): Promise<Float32Array[]>;
-  /** Of heads that draft in one pass: token and state of the places after the first. */
+  /** Of heads that fill in a block at once. */
   readonly block?: BlockShape | undefined;
   /**
    * Of heads whose places look at the token before: what is added to the draft vocabulary's logits of a place, how probable it is
@@ -27,6 +27,7 @@ export interface Head {
   readonly step?:
     | ((previous: number, state: Float32Array, memory: Float32Array | null) => Promise<Step>)
     | undefined;
+  /** Of heads that draft a chain in one pass: token and state of the places after the first. */
   readonly mask?: { readonly token: number; state(): Promise<Float32Array> } | undefined;
   dispose(): void;
 }

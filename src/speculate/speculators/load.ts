@@ -27,9 +27,9 @@ import { mtp } from '../drafters/mtp.ts';
 import { peagle } from '../drafters/peagle.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
 import {
+  openSpeculatorConfig,
   type ProposalMethod,
   readLayerConfig,
-  readSpeculatorConfig,
   type SpeculatorConfig,
 } from './config.ts';
 import { createHead, type Head } from './head.ts';
@@ -128,7 +128,7 @@ export const Speculator = {
 async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promise<Speculator> {
   const { verifier, dtype = 'auto', algorithms = {}, onProgress, signal } = options;
   const file = `${source.name}/config.json`;
-  const config = readSpeculatorConfig(parseJson(await source.text('config.json'), file), file);
+  const config = await openSpeculatorConfig(source);
   const known = { ...ALGORITHMS, ...algorithms };
   const algorithm = Object.hasOwn(known, config.algorithm) ? known[config.algorithm] : undefined;
   if (algorithm === undefined)
