@@ -1,14 +1,13 @@
 // A cache at run time: the slots of its sequences, and the program that reads and writes them.
 import type { Program } from '../kernels/backend.ts';
 import { type SlotPool, SlotSequence } from './cache.ts';
-import type { DecoderParts } from './decoder.ts';
 import type { Cache, Sequence } from './model.ts';
 import type { RowBuffers } from './rows.ts';
 
 /** The cache of a decoder. */
 export class DecoderCache implements Cache {
-  /** The parts of the model that made it. */
-  readonly owner: DecoderParts;
+  /** The parts of the model that made it, which tell it from other models. */
+  readonly owner: object;
   readonly pool: SlotPool;
   readonly taps: readonly number[];
   readonly argmax: boolean;
@@ -20,7 +19,7 @@ export class DecoderCache implements Cache {
   #disposed = false;
 
   constructor(parts: {
-    owner: DecoderParts;
+    owner: object;
     pool: SlotPool;
     taps: readonly number[];
     argmax: boolean;
