@@ -43,6 +43,7 @@ export type { Guarantee, Verifier } from './speculate/verifier.ts';
 export { greedy } from './speculate/verifiers/greedy.ts';
 export { match } from './speculate/verifiers/match.ts';
 export { rejection } from './speculate/verifiers/rejection.ts';
+export { block, traversal } from './speculate/verifiers/traversal.ts';
 export type { ChanceChoice, Round } from './speculate/witness.ts';
 export { fileSource, type PageFile } from './tensor/file-source.ts';
 export { type FolderSource, memorySource, openFolder } from './tensor/source.ts';

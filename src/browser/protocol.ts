@@ -8,6 +8,7 @@ import type { NgramOptions } from '../speculate/drafters/ngram.ts';
 import type { PredictionOptions } from '../speculate/drafters/prediction.ts';
 import type { GenerateResult, Prompt, Token } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
+import type { VerifierName } from '../speculate/verifiers/named.ts';
 import type { PageFile } from '../tensor/file-source.ts';
 import type { RoundData } from './round.ts';
 import type { StoredModel, StoreProgress } from './store.ts';
@@ -43,7 +44,7 @@ export type RemoteGenerateOptions = Omit<
   'drafter' | 'verifier' | 'session' | 'signal' | 'onRound'
 > & {
   readonly drafter?: DrafterChoice;
-  readonly verifier?: 'greedy' | 'match' | 'rejection';
+  readonly verifier?: VerifierName;
 };
 
 /** What the page knows of a model in the worker. */

@@ -11,9 +11,7 @@ import { ngram } from '../speculate/drafters/ngram.ts';
 import { none } from '../speculate/drafters/none.ts';
 import { prediction } from '../speculate/drafters/prediction.ts';
 import { generate } from '../speculate/generate.ts';
-import { greedy } from '../speculate/verifiers/greedy.ts';
-import { match } from '../speculate/verifiers/match.ts';
-import { rejection } from '../speculate/verifiers/rejection.ts';
+import { VERIFIER_NAMES, VERIFIERS } from '../speculate/verifiers/named.ts';
 import { fileSource } from '../tensor/file-source.ts';
 import { type FolderSource, memorySource } from '../tensor/source.ts';
 import { urlSource } from '../tensor/url-source.ts';
@@ -44,8 +42,6 @@ const BACKENDS: Readonly<Record<string, OpenBackend>> = {
   wasm: (options) => wasm(options as WasmOptions),
   cpu: () => cpu(),
 };
-
-const VERIFIERS = { greedy, match, rejection };
 
 /** A call in progress. */
 interface Line<Name extends CallName> {
@@ -156,7 +152,7 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
       const { drafter, verifier, ...rest } = options;
       if (verifier !== undefined && !(verifier in VERIFIERS))
         throw new OptionError(
-          `generate: verifier: expected greedy, match or rejection, got ${JSON.stringify(verifier)}`,
+          `generate: verifier: expected ${VERIFIER_NAMES.join(', ')}, got ${JSON.stringify(verifier)}`,
         );
       const { loaded } = find(model);
       const generation = generate(loaded, prompt, {

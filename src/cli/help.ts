@@ -41,7 +41,7 @@ How it speculates
   --prediction FILE     what the text is expected to become, for the drafter prediction
   --draft-length N      drafted tokens per round at most, or auto: as far as it pays     (auto)
   --branching LIST      children per level of tree                                      (3,2,1)
-  --verifier NAME       greedy, match or rejection  (greedy at temperature 0, else match)
+  --verifier NAME       greedy, match, rejection, block, traversal  (greedy at temperature 0, else match)
 
 Output
   --stats               generate: the numbers of the run, on standard error

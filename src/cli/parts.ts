@@ -17,15 +17,12 @@ import type { Prompt } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
 import { Speculator } from '../speculate/speculators/load.ts';
 import type { Verifier } from '../speculate/verifier.ts';
-import { greedy } from '../speculate/verifiers/greedy.ts';
-import { match } from '../speculate/verifiers/match.ts';
-import { rejection } from '../speculate/verifiers/rejection.ts';
+import { VERIFIER_NAMES, VERIFIERS } from '../speculate/verifiers/named.ts';
 import { progressBar } from './display.ts';
 import { type CliOptions, countOf, numberOf, oneOf, UsageError } from './options.ts';
 
 const embedded = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 const DRAFTERS = ['model', 'tree', 'ngram', 'prediction', 'none'] as const;
-const VERIFIERS = { greedy, match, rejection };
 
 /** The backend of `--backend`. */
 export async function openBackend(options: CliOptions): Promise<Backend> {
@@ -179,7 +176,7 @@ export function settingsOf(options: CliOptions): GenerateOptions {
   const verifier: Verifier | undefined =
     options.verifier === undefined
       ? undefined
-      : VERIFIERS[oneOf('verifier', options.verifier, ['greedy', 'match', 'rejection'])];
+      : VERIFIERS[oneOf('verifier', options.verifier, VERIFIER_NAMES)];
   const settings = {
     maxTokens: numberOf(options, 'max-tokens'),
     temperature: numberOf(options, 'temperature'),

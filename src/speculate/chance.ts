@@ -5,7 +5,7 @@
 // are followed exactly, however many laws run on it.
 import { OptionError } from '../kernels/errors.ts';
 import type { Law } from './law.ts';
-import type { Noise, Purpose } from './noise.ts';
+import type { Noise, Purpose, TextNoise } from './noise.ts';
 
 /** Corners [V][V] in the standard simplex, and the share of it that they enclose. */
 interface Cell {
@@ -42,7 +42,7 @@ const MAX_RUNS = 2_000_000;
  */
 export function explore<Result>(
   vocabulary: number,
-  run: (noise: Noise) => Result,
+  run: (noise: TextNoise) => Result,
   visit: (result: Result, probability: number) => void,
 ): void {
   const trail: Fork[] = [];
@@ -90,7 +90,7 @@ function replay(vocabulary: number, trail: Fork[]) {
     if ('intervals' in knowledge) return knowledge.intervals;
     throw mixed(address);
   };
-  const noise: Noise = {
+  const noiseOf = (addressOf: (purpose: Purpose, position: number) => string): Noise => ({
     race(purpose, position, law, count) {
       if (count < 1) return [];
       if ('point' in law) return [law.point];
@@ -103,17 +103,21 @@ function replay(vocabulary: number, trail: Fork[]) {
       const ends = [chance, 1];
       return choose(address, () => splits(intervalsAt(address), token, ends))[0] === 0;
     },
-    pick(purpose, position, law) {
+    pick(purpose, position, law, index = 0) {
       if ('point' in law) return law.point;
       const address = addressOf(purpose, position);
-      return choose(address, () => splits(intervalsAt(address), 0, cumulative(law)))[0];
+      return choose(address, () => splits(intervalsAt(address), index, cumulative(law)))[0];
     },
+  });
+  const noise: TextNoise = {
+    round: (round, draw = 0) =>
+      noiseOf((purpose, position) =>
+        purpose === 'shared'
+          ? `shared at ${position}`
+          : `${purpose} at ${position}, round ${round}, draw ${draw}`,
+      ),
   };
   return { noise, probability: () => probability };
-}
-
-function addressOf(purpose: Purpose, position: number): string {
-  return `${purpose} at ${position}`;
 }
 
 function mixed(address: string): OptionError {

@@ -5,13 +5,12 @@ import type { Model } from '../models/model.ts';
 import type { Tokenizer } from '../models/tokenizer.ts';
 import { deferred } from './deferred.ts';
 import type { GenerateStats } from './figures.ts';
-import type { Law } from './law.ts';
 import { createNoise } from './noise.ts';
 import { type GenerateOptions, readOptions, type Settings } from './options.ts';
 import { createOutput, type FinishReason } from './output.ts';
 import { createPace, type Pace } from './pace.ts';
 import { createProcessor, isArgmax } from './processors.ts';
-import { committedHidden, depthOf, draftFrom, emitted, lawsOf } from './round.ts';
+import { chanceOf, committedHidden, depthOf, draftFrom, emitted, lawsOf } from './round.ts';
 import { logSoftmaxAt } from './sample.ts';
 import { Session } from './session.ts';
 import { createStats } from './stats.ts';
@@ -120,13 +119,10 @@ async function* run(
   settings: Settings,
   { settle, fail, left }: Ends,
 ): AsyncGenerator<Token, void, void> {
-  const { drafter, verifier, signal, onRound } = settings;
+  const { drafter, signal, onRound } = settings;
   const seeded = createNoise(settings.seed);
-  const witness = onRound && createWitness(seeded, verifier);
-  const noise = witness?.noise ?? seeded;
-  const draw =
-    witness?.draw ??
-    ((law: Law, at: number, count: number) => verifier.draw(law, at, count, noise));
+  const witness = onRound && createWitness(seeded, settings.verifier);
+  const { noise, verifier } = witness ?? { noise: seeded, verifier: settings.verifier };
   let index = 0;
   const limit = Math.min(
     settings.maxTokens ?? Number.POSITIVE_INFINITY,
@@ -153,6 +149,7 @@ async function* run(
       signal?.throwIfAborted();
       const position = tokens.length;
       const choice = await pace.next({ position, left: limit - output.count });
+      const chance = chanceOf(noise, verifier, position);
       const draftStart = performance.now();
       const draft = await draftFrom(drafter, {
         tokens,
@@ -160,14 +157,14 @@ async function* run(
         maxDepth: choice.levels,
         hidden,
         law: lawOf,
-        draw,
+        draw: chance.draw,
         signal,
       });
       const feedStart = performance.now();
       const fed = await session.feed(tokens, draft, { signal });
       const targetMs = performance.now() - feedStart;
       const law = lawsOf(draft, tokens, fed.logits, lawOf);
-      const verdict = verifier.verify({ draft, law, position, noise });
+      const verdict = verifier.verify({ draft, law, position, noise: chance.noise });
       session.commit(fed, verdict.path);
       if (choice.levels > 0) hidden = [];
       const textRows = fed.computedRows - draft.tokens.length;

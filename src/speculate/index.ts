@@ -32,6 +32,7 @@ export {
   PURPOSES,
   type Purpose,
   type SeededNoise,
+  type TextNoise,
   type Uniform,
 } from './noise.ts';
 export type { GenerateOptions } from './options.ts';
@@ -82,7 +83,9 @@ export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';
 export { greedy } from './verifiers/greedy.ts';
 export { lenient } from './verifiers/lenient.ts';
 export { match } from './verifiers/match.ts';
-export { rejection } from './verifiers/rejection.ts';
+export { VERIFIER_NAMES, VERIFIERS, type VerifierName } from './verifiers/named.ts';
+export { rejection, rejectionWithReplacement } from './verifiers/rejection.ts';
+export { block, traversal } from './verifiers/traversal.ts';
 export { type TypicalOptions, typical } from './verifiers/typical.ts';
 export { acceptEqual, type Judge, type Judgement, walk } from './verifiers/walk.ts';
 export type { ChanceChoice, Round } from './witness.ts';

@@ -6,7 +6,8 @@ import { pathTo } from '../models/tree.ts';
 import { explore } from './chance.ts';
 import type { Draft, Drawn } from './drafter.ts';
 import type { Law } from './law.ts';
-import type { Noise } from './noise.ts';
+import type { TextNoise } from './noise.ts';
+import { chanceOf } from './round.ts';
 import { massOf } from './sample.ts';
 import type { Verifier } from './verifier.ts';
 
@@ -71,7 +72,7 @@ export function prove(options: ProveOptions): Proof {
  * One text of branching.length + 1 tokens as a generation with this noise would emit it, in as many rounds as it takes: what
  * a test by counting needs beside the proof.
  */
-export function emit(options: ProveOptions, noise: Noise): readonly number[] {
+export function emit(options: ProveOptions, noise: TextNoise): readonly number[] {
   check(options);
   const { branching, prompt = [0] } = options;
   const length = branching.length + 1;
@@ -96,18 +97,22 @@ function play(
   { verifier, target, draft, branching, rounds = 1 }: ProveOptions,
   prompt: readonly number[],
   length: number,
-  noise: Noise,
+  noise: TextNoise,
 ) {
   const tokens: number[] = [];
   let blockLength = 0;
   for (let round = 0; round < rounds && tokens.length < length; round++) {
     const text = [...prompt, ...tokens];
     const levels = branching.slice(0, length - tokens.length - 1);
-    const drafted = grow(text, levels, draft, (law, at, count) =>
-      verifier.draw(law, at, count, noise),
-    );
+    const chance = chanceOf(noise, verifier, text.length);
+    const drafted = grow(text, levels, draft, chance.draw);
     const law = (row: number) => target([...text, ...tokensTo(drafted, row - 1)]);
-    const verdict = verifier.verify({ draft: drafted, law, position: text.length, noise });
+    const verdict = verifier.verify({
+      draft: drafted,
+      law,
+      position: text.length,
+      noise: chance.noise,
+    });
     for (const node of verdict.path) tokens.push(drafted.tokens[node].token);
     tokens.push(verdict.next);
     if (round === 0) blockLength = tokens.length;

@@ -1,9 +1,27 @@
-// The pieces of one round: the draft, the target's law of each row, and what a verdict emits.
+// The pieces of one round: its chance, the draft, the target's law of each row, and what a verdict emits.
 import { OptionError } from '../kernels/errors.ts';
 import { depthsOf } from '../models/tree.ts';
 import type { Draft, Drafter, DraftRequest } from './drafter.ts';
 import type { Law } from './law.ts';
-import type { Verdict } from './verifier.ts';
+import type { Noise, TextNoise } from './noise.ts';
+import type { Verdict, Verifier } from './verifier.ts';
+
+/** The noise of the round that begins at `position`, and how it draws drafts: each draw for a position with other numbers. */
+export function chanceOf(
+  text: TextNoise,
+  verifier: Verifier,
+  position: number,
+): { readonly noise: Noise; readonly draw: DraftRequest['draw'] } {
+  const draws = new Map<number, number>();
+  return {
+    noise: text.round(position),
+    draw(law, at, count) {
+      const draw = draws.get(at) ?? 0;
+      draws.set(at, draw + 1);
+      return verifier.draw(law, at, count, text.round(position, draw));
+    },
+  };
+}
 
 /** Asks for a draft where there is room for one; throws an OptionError for what is none or larger than asked for. */
 export async function draftFrom(drafter: Drafter, request: DraftRequest): Promise<Draft> {

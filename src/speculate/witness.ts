@@ -1,7 +1,7 @@
 // What happened in a round, for those who want to see it: the draft, the laws of both models, every choice of chance, the verdict.
 import type { Draft, Drawn } from './drafter.ts';
 import type { Law } from './law.ts';
-import type { Noise, Purpose, SeededNoise } from './noise.ts';
+import type { Noise, Purpose, SeededNoise, TextNoise } from './noise.ts';
 import type { Verdict, Verifier } from './verifier.ts';
 
 /** A choice that chance has made, in the order in which it was asked for. */
@@ -51,24 +51,27 @@ export interface Round {
 /** Sees what chance and drafter do in a round. */
 export interface Witness {
   /** The same noise, watched. */
-  readonly noise: Noise;
-  /** As the verifier draws, watched. */
-  draw(law: Law, position: number, count: number): readonly Drawn[];
+  readonly noise: TextNoise;
+  /** The same verifier, watched when it draws. */
+  readonly verifier: Verifier;
   /** What was seen since it was asked last. */
   report(draft: Draft): Pick<Round, 'choices' | 'draftLaw'>;
 }
 
 /** A witness of the choices that `verifier` makes with the noise of a seed. */
-export function createWitness(seeded: SeededNoise, verifier: Verifier): Witness {
+export function createWitness(seeded: TextNoise<SeededNoise>, verifier: Verifier): Witness {
   let choices: ChanceChoice[] = [];
   let laws = new Map<Drawn, Law>();
-  const noise = watched(seeded, (choice) => choices.push(choice));
+  const see = (choice: ChanceChoice) => choices.push(choice);
   return {
-    noise,
-    draw(law, position, count) {
-      const drawn = verifier.draw(law, position, count, noise);
-      for (const each of drawn) laws.set(each, law);
-      return drawn;
+    noise: { round: (position, draw) => watched(seeded.round(position, draw), see) },
+    verifier: {
+      ...verifier,
+      draw(law, position, count, noise) {
+        const drawn = verifier.draw(law, position, count, noise);
+        for (const each of drawn) laws.set(each, law);
+        return drawn;
+      },
     },
     report({ tokens }) {
       const [seen, drawnFrom] = [choices, laws];
@@ -100,9 +103,10 @@ function watched(
       see({ kind: 'coin', purpose, position, token, probability, number, result });
       return result;
     },
-    pick(purpose, position, law) {
-      const result = pick(purpose, position, law);
-      see({ kind: 'pick', purpose, position, law, number: uniform(purpose, position, 0), result });
+    pick(purpose, position, law, index = 0) {
+      const result = pick(purpose, position, law, index);
+      const number = uniform(purpose, position, index);
+      see({ kind: 'pick', purpose, position, law, number, result });
       return result;
     },
   };

@@ -70,7 +70,7 @@ export function randomDrafter(
   vocab: number,
   draw: (token: number) => Draft['tokens'][number],
 ): Drafter {
-  const noise = createNoise(seed);
+  const noise = createNoise(seed).round(0);
   let round = 0;
   const whole = (below: number, index: number) =>
     Math.floor(noise.uniform('draft', round, index) * below);

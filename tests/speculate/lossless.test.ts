@@ -12,7 +12,9 @@ import { pointDraw } from '../../src/speculate/drawn.ts';
 import { generate, type Target } from '../../src/speculate/generate.ts';
 import type { GenerateOptions } from '../../src/speculate/options.ts';
 import { argmax } from '../../src/speculate/sample.ts';
-import { rejection } from '../../src/speculate/verifiers/rejection.ts';
+import { VERIFIERS } from '../../src/speculate/verifiers/named.ts';
+import { rejection, rejectionWithReplacement } from '../../src/speculate/verifiers/rejection.ts';
+import { block, traversal } from '../../src/speculate/verifiers/traversal.ts';
 import { BACKENDS } from '../models/fixtures.ts';
 import { decodeWithoutCache, oracleDrafter, randomDrafter, tinyTarget } from './fixtures.ts';
 
@@ -88,9 +90,13 @@ describe.each(BACKENDS.filter(({ name }) => name !== 'gpu cpu'))('greedy on $nam
 
     it('gives them with the other verifiers too, since temperature 0 leaves nothing to chance', async () => {
       const drafter = draftModel(draft.model, { branching: [2, 2] });
-      expect(await tokensOf(target, { drafter, draftLength: 4, verifier: rejection })).toEqual(
-        expected,
-      );
+      for (const verifier of Object.values(VERIFIERS)) {
+        const tokens = await tokensOf(target, { drafter, draftLength: 4, verifier });
+        expect({ verifier: verifier.name, tokens }).toEqual({
+          verifier: verifier.name,
+          tokens: expected,
+        });
+      }
       drafter.dispose?.();
     });
   });
@@ -150,24 +156,32 @@ describe('sampling with shared noise', () => {
   });
 });
 
-describe('rejection sampling', () => {
-  it('draws the first three tokens from the joint law of the target, by chi-square', async () => {
+describe('verifiers that promise the law', () => {
+  it('draw the first three tokens from the joint law of the target, by chi-square', async () => {
     const target = await tinyTarget('llama');
     const draft = await tinyTarget('llama-mha');
     const settings = { temperature: 0.4, topK: 3, maxTokens: 3, ignoreEos: true };
     const runs = 3000;
     const expected = await jointLaw(target, settings);
-    for (const branching of [[1], [2, 2]]) {
+    const trials = [
+      { verifier: rejection, branching: [1] },
+      { verifier: rejection, branching: [2, 2] },
+      { verifier: rejectionWithReplacement, branching: [2, 2] },
+      { verifier: block, branching: [1] },
+      { verifier: traversal, branching: [2, 2] },
+    ];
+    for (const { verifier, branching } of trials) {
       const drafter = draftModel(draft.model, { branching });
       const counts = new Map<string, number>();
       for (let seed = 0; seed < runs; seed++) {
-        const options = { ...settings, seed, drafter, verifier: rejection, draftLength: 6 };
+        const options = { ...settings, seed, drafter, verifier, draftLength: 6 };
         const { tokens } = await generate(target, PROMPT, options);
         counts.set(tokens.join(), (counts.get(tokens.join()) ?? 0) + 1);
       }
       drafter.dispose?.();
       const { pValue } = chiSquare(expected, counts);
-      expect({ branching, pValue, tooFar: pValue < 1e-4 }).toMatchObject({ tooFar: false });
+      const { name } = verifier;
+      expect({ name, branching, pValue, tooFar: pValue < 1e-4 }).toMatchObject({ tooFar: false });
     }
   }, 120_000);
 });

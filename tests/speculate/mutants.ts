@@ -114,8 +114,8 @@ export const mutants: Record<string, Verifier> = {
   'tosses every coin at the position of the first': rejectionOf({
     coin: (noise, _position, token, threshold) => noise.coin('accept', 1, token, threshold),
   }),
-  'recovers at every position with the same number': rejectionOf({
-    recover: (owed, _position, noise) => noise.pick('recover', 1, owed),
+  'recovers at every position with one number that the rounds share': rejectionOf({
+    recover: (owed, _position, noise) => noise.pick('shared', 1, owed),
   }),
   'judges every row by the first row': rejectionOf({ row: (input) => input.law(0) }),
   'judges by the row before': rejectionOf({

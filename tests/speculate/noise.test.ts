@@ -17,18 +17,30 @@ describe('noise', () => {
     }
   });
 
-  it('is addressed by position, token, purpose and both halves of the seed', () => {
-    const seed = 5 * 2 ** 32 + 42;
+  it('is addressed by position, token, purpose and both halves of the seed, and but for `shared` by round and draw', () => {
+    const noise = createNoise(5 * 2 ** 32 + 42);
     const words = new Uint32Array(4);
     for (const purpose of purposes) {
-      philox4x32(words, 9, 3, PURPOSES[purpose], 0, 42, 5);
-      expect(createNoise(seed).uniform(purpose, 9, 3)).toBe((words[0] + 0.5) / 2 ** 32);
+      const [stream, round] = purpose === 'shared' ? [0, 0] : [8 * 2, 1 + 7];
+      philox4x32(words, 9, 3, PURPOSES[purpose] + stream, round, 42, 5);
+      expect(noise.round(7, 2).uniform(purpose, 9, 3)).toBe((words[0] + 0.5) / 2 ** 32);
+    }
+  });
+
+  it('is its own in every round and every draw of a round, but for the shared numbers', () => {
+    const noise = createNoise(3);
+    const addresses = [0, 1, 2, 50].flatMap((round) => [0, 1, 63].map((draw) => [round, draw]));
+    for (const purpose of purposes) {
+      const seen = addresses.map(([round, draw]) =>
+        noise.round(round, draw).uniform(purpose, 4, 1),
+      );
+      expect(new Set(seen).size).toBe(purpose === 'shared' ? 1 : addresses.length);
     }
   });
 
   it('does not depend on the order of the questions', () => {
-    const one = createNoise(7);
-    const other = createNoise(7);
+    const one = createNoise(7).round(0);
+    const other = createNoise(7).round(0);
     const addresses = [0, 1, 2, 3].map((position) => ['accept', position, 5 - position] as const);
     const forwards = addresses.map((address) => one.uniform(...address));
     const backwards = addresses.toReversed().map((address) => other.uniform(...address));
@@ -40,8 +52,8 @@ describe('noise', () => {
     for (const seed of [0, 1, 2 ** 32])
       for (const purpose of purposes)
         for (let index = 0; index < 4; index++) {
-          seen.add(createNoise(seed).uniform(purpose, index, 9));
-          seen.add(createNoise(seed).uniform(purpose, 9, index));
+          seen.add(createNoise(seed).round(0).uniform(purpose, index, 9));
+          seen.add(createNoise(seed).round(0).uniform(purpose, 9, index));
         }
     expect(seen.size).toBe(3 * purposes.length * 8);
   });

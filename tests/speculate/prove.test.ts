@@ -25,9 +25,13 @@ function worstError(verifier: Verifier): number {
 /** Chooses through the enumeration and returns the probability of every result. */
 function lawOf(vocabulary: number, choose: (noise: Noise) => unknown): Record<string, number> {
   const law: Record<string, number> = {};
-  explore(vocabulary, choose, (result, probability) => {
-    law[String(result)] = (law[String(result)] ?? 0) + probability;
-  });
+  explore(
+    vocabulary,
+    (noise) => choose(noise.round(0)),
+    (result, probability) => {
+      law[String(result)] = (law[String(result)] ?? 0) + probability;
+    },
+  );
   return law;
 }
 
@@ -154,7 +158,7 @@ describe('explore', () => {
       noise.race('accept', 3, probs(row), 1);
     };
     expect(() => lawOf(4, mixed)).toThrow(
-      'prove: expected either races or coins and picks with the noise accept at 3, got both',
+      'prove: expected either races or coins and picks with the noise accept at 3, round 0, draw 0, got both',
     );
   });
 });

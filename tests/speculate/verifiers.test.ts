@@ -1,10 +1,9 @@
 // The verifiers against the worked examples: scripted noise for single steps, exact enumeration for laws.
 import { describe, expect, it } from 'vitest';
 import { lawDraw, pointDraw } from '../../src/speculate/drawn.ts';
-import type { Law } from '../../src/speculate/law.ts';
 import { createNoise, type Noise } from '../../src/speculate/noise.ts';
 import { prove } from '../../src/speculate/prove.ts';
-import { argmax, massOf, pick, point, race } from '../../src/speculate/sample.ts';
+import { argmax, point, race } from '../../src/speculate/sample.ts';
 import type { Verifier } from '../../src/speculate/verifier.ts';
 import { greedy } from '../../src/speculate/verifiers/greedy.ts';
 import { lenient } from '../../src/speculate/verifiers/lenient.ts';
@@ -12,33 +11,12 @@ import { match } from '../../src/speculate/verifiers/match.ts';
 import { rejection } from '../../src/speculate/verifiers/rejection.ts';
 import { typical } from '../../src/speculate/verifiers/typical.ts';
 import { asRow, chain, constant, probs, rounded, totalVariation, vectors } from './laws.ts';
+import { rowOf, scripted } from './scripted.ts';
 import { verifierConformance } from './verifier-conformance.ts';
 
 verifierConformance('greedy', greedy);
 verifierConformance('match', match);
 verifierConformance('rejection', rejection);
-
-/** Noise that answers coins and picks from a list and notes the thresholds and the laws. */
-function scripted(coins: readonly number[], picked: number) {
-  const thresholds: number[] = [];
-  const picks: Law[] = [];
-  const noise: Noise = {
-    race: () => {
-      throw new Error('expected no race, got one');
-    },
-    coin: (_purpose, _position, _token, probability) =>
-      coins[thresholds.push(probability) - 1] < probability,
-    pick: (_purpose, _position, law) => {
-      picks.push(law);
-      return 'point' in law ? law.point : pick(law.probs, picked);
-    },
-  };
-  return { noise, thresholds, picks };
-}
-
-function rowOf(law: Law): number[] {
-  return rounded(Array.from({ length: 4 }, (_, token) => massOf(law, token)));
-}
 
 describe('greedy', () => {
   it('gives the tokens of vector A', () => {
@@ -46,14 +24,19 @@ describe('greedy', () => {
     for (const example of [A, A.all_accepted_case, A.empty_draft_case]) {
       const draft = { tokens: example.draft.map(pointDraw) };
       const law = (row: number) => point(example.target_argmax_per_row[row]);
-      const { path, next } = greedy.verify({ draft, law, position: 0, noise: createNoise(0) });
+      const { path, next } = greedy.verify({
+        draft,
+        law,
+        position: 0,
+        noise: createNoise(0).round(0),
+      });
       expect(path.length).toBe(example.accepted);
       expect([...path.map((node) => draft.tokens[node].token), next]).toEqual(example.emitted);
     }
   });
 
   it('draws the most probable tokens, ties to the lower index', () => {
-    const drawn = greedy.draw(probs([0.2, 0.3, 0.2, 0.3]), 0, 3, createNoise(0));
+    const drawn = greedy.draw(probs([0.2, 0.3, 0.2, 0.3]), 0, 3, createNoise(0).round(0));
     expect(drawn).toEqual([1, 3, 0].map(pointDraw));
   });
 });
@@ -209,7 +192,7 @@ describe('rejection', () => {
   it('rejects a token that its stated law excludes', () => {
     const draft = { tokens: [lawDraw(0, probs([0, 1]))] };
     const law = () => probs([0.9, 0.1]);
-    const { path } = rejection.verify({ draft, law, position: 0, noise: createNoise(1) });
+    const { path } = rejection.verify({ draft, law, position: 0, noise: createNoise(1).round(0) });
     expect(path).toEqual([]);
   });
 });
@@ -217,7 +200,7 @@ describe('rejection', () => {
 describe('match', () => {
   it('draws and emits the tokens of vector R', () => {
     const { seed, p, q, rows } = vectors.R.exponential_race;
-    const noise = createNoise(seed);
+    const noise = createNoise(seed).round(0);
     for (const { position, u, target_token, draft_token } of rows) {
       expect(rounded(u.map((_, token) => noise.uniform('shared', position, token)))).toEqual(u);
       const tokens = match.draw(probs(q), position, 1, noise);
@@ -229,7 +212,7 @@ describe('match', () => {
 
   it('has the candidate hits of vector R over ten thousand positions', () => {
     const wanted = vectors.R.race_ordered_candidates;
-    const { uniform } = createNoise(wanted.seed);
+    const { uniform } = createNoise(wanted.seed).round(0);
     const target = probs(wanted.p);
     const draft = probs(wanted.q);
     const byProbability = [1, 0, 3, 2];

@@ -2,12 +2,14 @@
 // Leviathan et al., 2023; Chen et al., 2023. Siblings are judged one after the other, each against what is owed by then
 // and what it was drawn from (recursive rejection without replacement: Jeon et al., 2024; Chen et al., "Sequoia", 2024).
 // A position uses three independent streams: `draft` to draw, `accept` per token, `recover` for the token instead.
+// Siblings drawn with replacement: Miao et al., "SpecInfer", 2024.
 import type { Draft } from '../drafter.ts';
 import { lawDraw } from '../drawn.ts';
-import type { Law, ProbsLaw } from '../law.ts';
+import type { Law } from '../law.ts';
 import type { Noise } from '../noise.ts';
 import { massOf } from '../sample.ts';
 import type { Verifier } from '../verifier.ts';
+import { residual, without } from './owed.ts';
 import { type Judgement, walk } from './walk.ts';
 
 /** The target's own distribution with the most acceptances per token; the text of a seed depends on the drafts. */
@@ -24,6 +26,22 @@ export const rejection: Verifier = {
   },
 };
 
+/** `rejection` of siblings that are drawn one independently of the other, so that a token may come twice; accepts less. */
+export const rejectionWithReplacement: Verifier = {
+  name: 'rejection with replacement',
+  guarantee: 'same law',
+  draw(law, position, count, noise) {
+    return Array.from({ length: count }, (_, index) =>
+      lawDraw(noise.pick('draft', position, law, index), law),
+    );
+  },
+  verify(input) {
+    return walk(input, (target, position, children) =>
+      judgeDrawn(target, position, children, { ...input, lenience: 1, replaced: true }),
+    );
+  },
+};
+
 /**
  * The children of one node in order, each accepted with probability min(1, p / (lenience * q)). Without children this is the
  * bonus token.
@@ -32,9 +50,15 @@ export function judgeDrawn(
   target: Law,
   position: number,
   children: readonly number[],
-  parts: { readonly draft: Draft; readonly noise: Noise; readonly lenience: number },
+  parts: {
+    readonly draft: Draft;
+    readonly noise: Noise;
+    readonly lenience: number;
+    /** Siblings of one law were drawn with replacement. */
+    readonly replaced?: boolean;
+  },
 ): Judgement {
-  const { draft, noise, lenience } = parts;
+  const { draft, noise, lenience, replaced = false } = parts;
   let owed = target;
   // What the next child of a law was drawn from: siblings share the law object, and were drawn without replacement.
   const left = new Map<Law, Law>();
@@ -45,39 +69,9 @@ export function judgeDrawn(
     // A second copy of one draw is no draw: it neither offers nor costs the target anything.
     if (drawnMass === 0) continue;
     const chance = lenience > 0 ? massOf(owed, token) / (lenience * drawnMass) : 1;
-    if (noise.coin('accept', position, token, chance)) return { accepted: node };
-    owed = residual(owed, drawnFrom);
-    left.set(law, without(drawnFrom, token));
+    if (noise.coin('accept', position, replaced ? node : token, chance)) return { accepted: node };
+    owed = residual(owed, drawnFrom).law;
+    left.set(law, replaced ? law : without(drawnFrom, token));
   }
   return { next: noise.pick('recover', position, owed) };
 }
-
-/**
- * (p - q)+ normalised. Rejecting from equal laws is impossible, but rounding can leave nothing where they differ by the
- * last bit; then p stays owed, which costs an error of that size and never emits a token that p excludes.
- */
-function residual(owed: Law, drawnFrom: Law): Law {
-  if ('point' in owed) return owed;
-  const probs = new Float64Array(owed.probs.length);
-  let total = 0;
-  for (let token = 0; token < probs.length; token++) {
-    probs[token] = Math.max(0, owed.probs[token] - massOf(drawnFrom, token));
-    total += probs[token];
-  }
-  if (!(total > 0)) return owed;
-  for (let token = 0; token < probs.length; token++) probs[token] /= total;
-  return { probs };
-}
-
-/** The law after `token` was taken out; without any mass if nothing is left. */
-function without(law: Law, token: number): Law {
-  if ('point' in law) return law.point === token ? nothing : law;
-  const probs = law.probs.slice();
-  probs[token] = 0;
-  let total = 0;
-  for (let each = 0; each < probs.length; each++) total += probs[each];
-  if (total > 0) for (let each = 0; each < probs.length; each++) probs[each] /= total;
-  return { probs };
-}
-
-const nothing: ProbsLaw = { probs: new Float64Array(0) };

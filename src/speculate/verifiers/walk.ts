@@ -31,8 +31,8 @@ export function acceptEqual(token: number, draft: Draft, children: readonly numb
   return accepted === undefined ? { next: token } : { accepted };
 }
 
-/** Children in draft order of the committed text (0) and of every node i (1 + i). */
-function childrenOf({ tokens, parents }: Draft): readonly (readonly number[])[] {
+/** Children in draft order of the committed text (0) and of every node i (1 + i); throws as `walk`. */
+export function childrenOf({ tokens, parents }: Draft): readonly (readonly number[])[] {
   if (parents !== undefined && parents.length !== tokens.length)
     throw new OptionError(
       `verify: expected a parent for each of ${tokens.length} nodes, got ${parents.length}`,
