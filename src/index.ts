@@ -16,6 +16,13 @@ export {
 } from './models/load.ts';
 export type { Ladder, LadderPoint, Model } from './models/model.ts';
 export type { ChatMessage, Tokenizer } from './models/tokenizer.ts';
+export {
+  type Batch,
+  type BatchGenerateOptions,
+  type BatchOptions,
+  createBatch,
+  generateBatch,
+} from './speculate/batch.ts';
 export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './speculate/drafter.ts';
 export { type DraftModelOptions, draftModel } from './speculate/drafters/model.ts';
 export { ngram } from './speculate/drafters/ngram.ts';

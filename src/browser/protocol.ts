@@ -36,7 +36,7 @@ export type DrafterChoice =
   | { readonly kind: 'none' }
   | ({ readonly kind: 'ngram' } & NgramOptions)
   | ({ readonly kind: 'prediction' } & PredictionOptions)
-  | ({ readonly kind: 'model'; readonly model: number } & DraftModelOptions);
+  | ({ readonly kind: 'model'; readonly model: number } & Omit<DraftModelOptions, 'session'>);
 
 /** Options of a generation in the worker. */
 export type RemoteGenerateOptions = Omit<

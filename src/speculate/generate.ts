@@ -10,6 +10,7 @@ import { type GenerateOptions, readOptions, type Settings } from './options.ts';
 import { createOutput, type FinishReason } from './output.ts';
 import { createPace, type Pace } from './pace.ts';
 import { createProcessor, isArgmax } from './processors.ts';
+import { checkPrompt, type Prompt, tokensOf } from './prompt.ts';
 import { chanceOf, committedHidden, depthOf, draftFrom, emitted, lawsOf } from './round.ts';
 import { logSoftmaxAt } from './sample.ts';
 import { Session } from './session.ts';
@@ -21,12 +22,6 @@ export interface Target {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
 }
-
-/** Text, token ids, or chat messages for the tokenizer's template. */
-export type Prompt =
-  | string
-  | readonly number[]
-  | { readonly messages: readonly { readonly role: string; readonly content: string }[] };
 
 /** One emitted token. */
 export interface Token {
@@ -42,6 +37,7 @@ export interface Token {
 }
 
 export type { FinishReason } from './output.ts';
+export type { Prompt } from './prompt.ts';
 
 /** The whole of a generation. */
 export interface GenerateResult {
@@ -73,7 +69,7 @@ export function generate(
   options: GenerateOptions = {},
 ): Generation {
   const settings = readOptions(options);
-  const tokens = tokenize(target.tokenizer, prompt);
+  const tokens = tokensOf(target.tokenizer, prompt);
   checkPrompt(target.model, tokens, settings);
   const { promise: result, resolve: settle, reject: fail } = deferred<GenerateResult>();
   const events = run(target, tokens, settings, { settle, fail, left: () => left });
@@ -221,40 +217,6 @@ async function* run(
       stats: stats.summary(pace?.report()),
     });
   }
-}
-
-function tokenize(tokenizer: Tokenizer, prompt: Prompt): number[] {
-  if (typeof prompt === 'string') return tokenizer.encode(prompt);
-  if (Array.isArray(prompt)) return [...prompt];
-  const messages = typeof prompt === 'object' && 'messages' in prompt ? prompt.messages : undefined;
-  if (!Array.isArray(messages))
-    throw new OptionError(
-      `generate: expected a prompt that is text, token ids or { messages: [...] }, got ${JSON.stringify(prompt)}`,
-    );
-  return tokenizer.chat(messages);
-}
-
-function checkPrompt(model: Model, tokens: readonly number[], settings: Settings): void {
-  const { drafter, session } = settings;
-  if (tokens.length === 0)
-    throw new OptionError('generate: expected a prompt of at least one token, got none');
-  if (tokens.length >= model.contextLength)
-    throw new OptionError(
-      `generate: expected a prompt below the context of ${model.contextLength} tokens, got ${tokens.length}`,
-    );
-  if (session !== undefined && session.model !== model)
-    throw new OptionError(
-      'generate: expected a session of the target model, got one of another model',
-    );
-  if (session?.cache.argmax && !isArgmax(settings))
-    throw new OptionError(
-      'generate: expected greedy decoding without penalties with a session whose cache has argmax, got other options',
-    );
-  const taps = drafter.taps ?? [];
-  if (session !== undefined && taps.join() !== session.cache.taps.join())
-    throw new OptionError(
-      `generate: expected a session with taps [${taps}] for drafter ${drafter.name}, got [${session.cache.taps}]`,
-    );
 }
 
 function commonPrefix(a: readonly number[], b: readonly number[]): number {

@@ -1,5 +1,12 @@
 // Speculation for those who work below the package's front page: the loop, sessions, drafters, verifiers, proofs.
 export {
+  type Batch,
+  type BatchGenerateOptions,
+  type BatchOptions,
+  createBatch,
+  generateBatch,
+} from './batch.ts';
+export {
   type Choice,
   type Controller,
   createController,

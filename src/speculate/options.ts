@@ -10,6 +10,9 @@ import { greedy } from './verifiers/greedy.ts';
 import { match } from './verifiers/match.ts';
 import type { Round } from './witness.ts';
 
+/** Nodes that a round may draft. */
+export const MAX_DRAFT = 64;
+
 const GenerateSchema = z.strictObject({
   ...SamplingOptions.shape,
   maxTokens: z.int().min(1).optional(),
@@ -17,7 +20,7 @@ const GenerateSchema = z.strictObject({
   stop: z.union([z.string().min(1), z.array(z.string().min(1))]).default([]),
   stopTokens: z.array(z.int().min(0)).default([]),
   ignoreEos: z.boolean().default(false),
-  draftLength: z.union([z.int().min(0).max(64), z.literal('auto')]).default('auto'),
+  draftLength: z.union([z.int().min(0).max(MAX_DRAFT), z.literal('auto')]).default('auto'),
   onAbort: z.enum(['throw', 'return']).default('throw'),
   drafter: z.custom<Drafter>(isObject, 'expected a drafter').optional(),
   verifier: z.custom<Verifier>(isObject, 'expected a verifier').optional(),

@@ -21,6 +21,7 @@ export class Session {
   readonly controllers = new WeakMap<Drafter, Controller>();
   readonly #cache: Cache;
   readonly #ownsCache: boolean;
+  readonly #forward: Model['forward'];
   readonly #sequence: Sequence;
   /** The tokens whose rows are cached. */
   #cached: number[] = [];
@@ -37,11 +38,14 @@ export class Session {
       readonly cache?: Cache;
       readonly taps?: readonly number[] | undefined;
       readonly argmax?: boolean;
+      /** How forwards are run; default `model.forward`. A batch puts those of several sessions together. */
+      readonly forward?: Model['forward'];
     } = {},
   ) {
     this.model = model;
     this.#ownsCache = options.cache === undefined;
-    const { cache, taps, argmax } = options;
+    const { cache, taps, argmax, forward = model.forward } = options;
+    this.#forward = forward;
     this.#cache = cache ?? model.createCache({ ...(taps && { taps }), ...(argmax && { argmax }) });
     this.#sequence = this.#cache.sequence();
   }
@@ -90,7 +94,7 @@ export class Session {
       draft: { tokens: drafted, parents: draft.parents },
       ...(tapped && { keep: Array.from({ length: computedRows }, (_, row) => row) }),
     };
-    const { logits, hidden } = await this.model.forward(this.#cache, [segment], options);
+    const { logits, hidden } = await this.#forward(this.#cache, [segment], options);
     for (const token of pending) this.#cached.push(token);
     const fed = {
       logits: logits.slice(-1 - drafted.length),

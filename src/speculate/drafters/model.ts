@@ -1,5 +1,6 @@
 // Drafting with an independent, smaller model of the same vocabulary: a chain, or a static tree. The model keeps its own
 // session; `feed` reconciles it with whatever was accepted, so there is nothing to roll back.
+import { OptionError } from '../../kernels/errors.ts';
 import { measureLadder } from '../../models/ladder.ts';
 import type { Model } from '../../models/model.ts';
 import { pathTo } from '../../models/tree.ts';
@@ -14,12 +15,19 @@ export interface DraftModelOptions {
    * is fixed before anything is drawn, so drawn tokens never decide where the tree grows.
    */
   readonly branching?: readonly number[];
+  /** Of `model`; by default one of its own. In a batch, one of the batch. */
+  readonly session?: Session;
 }
 
 /** A drafter that runs `model`. It gives back its session on dispose, not the model. */
-export function draftModel(model: Model, { branching = [1] }: DraftModelOptions = {}): Drafter {
+export function draftModel(model: Model, options: DraftModelOptions = {}): Drafter {
+  const { branching = [1], session: given } = options;
   checkBranching('draftModel', branching);
-  const session = new Session(model);
+  if (given !== undefined && given.model !== model)
+    throw new OptionError(
+      'draftModel: expected a session of the draft model, got one of another model',
+    );
+  const session = given ?? new Session(model);
   const wide = branching.some((count) => count > 1);
   const nodesAt = (levels: number) => nodesOf(branching, levels);
   return {

@@ -3,6 +3,7 @@ import { UnsupportedError } from '../../kernels/errors.ts';
 import type { Drafter } from '../drafter.ts';
 import { nodesOf } from '../drafters/branching.ts';
 import type { DraftHeadOptions } from '../drafters/head.ts';
+import { MAX_DRAFT } from '../options.ts';
 import type { Verifier } from '../verifier.ts';
 import { lenient } from '../verifiers/lenient.ts';
 import { rejection } from '../verifiers/rejection.ts';
@@ -15,9 +16,6 @@ export interface Proposal {
   /** Absent where the usual one is meant: greedy at temperature 0, else match. */
   readonly verifier?: Verifier;
 }
-
-/** Tokens that `generate` drafts in a round at most. */
-const MOST = 64;
 
 /** How a method drafts: the shape, the length, the verifier. Throws an UnsupportedError for a greedy one that changes the text. */
 export function planOf(method: ProposalMethod): {
@@ -33,13 +31,13 @@ export function planOf(method: ProposalMethod): {
         throw new UnsupportedError(
           `proposal greedy: expected drafts that are accepted when they are the target's own token, got verifier_accept_k ${verifier_accept_k} with accept_tolerance ${accept_tolerance}, which changes the text`,
         );
-      return { shape: {}, draftLength: Math.min(MOST, speculative_tokens) };
+      return { shape: {}, draftLength: Math.min(MAX_DRAFT, speculative_tokens) };
     }
     case 'sampling': {
       const { speculative_tokens, accept_lenience } = method;
       return {
         shape: {},
-        draftLength: Math.min(MOST, speculative_tokens),
+        draftLength: Math.min(MAX_DRAFT, speculative_tokens),
         verifier: accept_lenience < 1 ? lenient(accept_lenience) : rejection,
       };
     }
@@ -48,12 +46,12 @@ export function planOf(method: ProposalMethod): {
       const branching = Array.from({ length: depth }, (_, level) =>
         level === 0 ? initial_branching_factor : branching_factor,
       );
-      return { shape: { branching }, draftLength: Math.min(MOST, nodesOf(branching, depth)) };
+      return { shape: { branching }, draftLength: Math.min(MAX_DRAFT, nodesOf(branching, depth)) };
     }
     case 'dynamic_tree': {
       const { speculative_tokens, expansion_factor, depth } = method;
       const dynamic = { expansion: expansion_factor, levels: depth, tokens: speculative_tokens };
-      return { shape: { dynamic }, draftLength: Math.min(MOST, speculative_tokens) };
+      return { shape: { dynamic }, draftLength: Math.min(MAX_DRAFT, speculative_tokens) };
     }
   }
 }
@@ -71,9 +69,9 @@ export function notesOn(method: ProposalMethod): string[] {
         )
       : method.speculative_tokens;
   const notes: string[] = [];
-  if (asked > MOST)
+  if (asked > MAX_DRAFT)
     notes.push(
-      `${method.proposal_type}: ${MOST} of the ${asked} tokens that it asks for are drafted in a round`,
+      `${method.proposal_type}: ${MAX_DRAFT} of the ${asked} tokens that it asks for are drafted in a round`,
     );
   if (method.proposal_type === 'sampling' && method.accept_lenience < 1)
     notes.push(

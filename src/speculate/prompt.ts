@@ -1,0 +1,53 @@
+// What a text begins with, and whether a model can go on with it.
+import { OptionError } from '../kernels/errors.ts';
+import type { Model } from '../models/model.ts';
+import type { Tokenizer } from '../models/tokenizer.ts';
+import type { Drafter } from './drafter.ts';
+import type { Settings } from './options.ts';
+import { isArgmax } from './processors.ts';
+
+/** Text, token ids, or chat messages for the tokenizer's template. */
+export type Prompt =
+  | string
+  | readonly number[]
+  | { readonly messages: readonly { readonly role: string; readonly content: string }[] };
+
+/** The tokens of a prompt. Throws an OptionError for what is none. */
+export function tokensOf(tokenizer: Tokenizer, prompt: Prompt): number[] {
+  if (typeof prompt === 'string') return tokenizer.encode(prompt);
+  if (Array.isArray(prompt)) return [...prompt];
+  const messages = typeof prompt === 'object' && 'messages' in prompt ? prompt.messages : undefined;
+  if (!Array.isArray(messages))
+    throw new OptionError(
+      `generate: expected a prompt that is text, token ids or { messages: [...] }, got ${JSON.stringify(prompt)}`,
+    );
+  return tokenizer.chat(messages);
+}
+
+/** Throws an OptionError for a prompt without room, and for a session that does not fit model, drafter or options. */
+export function checkPrompt(model: Model, tokens: readonly number[], settings: Settings): void {
+  const { drafter, session } = settings;
+  if (tokens.length === 0)
+    throw new OptionError('generate: expected a prompt of at least one token, got none');
+  if (tokens.length >= model.contextLength)
+    throw new OptionError(
+      `generate: expected a prompt below the context of ${model.contextLength} tokens, got ${tokens.length}`,
+    );
+  if (session !== undefined && session.model !== model)
+    throw new OptionError(
+      'generate: expected a session of the target model, got one of another model',
+    );
+  if (session?.cache.argmax && !isArgmax(settings))
+    throw new OptionError(
+      'generate: expected greedy decoding without penalties with a session whose cache has argmax, got other options',
+    );
+  if (session !== undefined) checkTaps(drafter, session.cache.taps);
+}
+
+/** Throws an OptionError where a drafter wants states of other layers than a cache has; one that wants none takes any. */
+export function checkTaps({ name, taps = [] }: Drafter, found: readonly number[]): void {
+  if (taps.length > 0 && taps.join() !== found.join())
+    throw new OptionError(
+      `generate: expected a session with taps [${taps}] for drafter ${name}, got [${found}]`,
+    );
+}

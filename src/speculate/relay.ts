@@ -1,0 +1,62 @@
+// Tokens from one who makes them without waiting to one who may listen later, or never.
+import { OptionError } from '../kernels/errors.ts';
+import type { GenerateResult, Generation, Token } from './generate.ts';
+
+/** A generation that runs by itself. */
+export interface Relay {
+  readonly generation: Generation;
+  /** Whether the listener has gone away. */
+  left(): boolean;
+  push(token: Token): void;
+  /** No more tokens; the listener gets `error`, if there is one, after those that it has not seen. */
+  end(error?: { readonly reason: unknown }): void;
+}
+
+/** The listener's end is a `Generation` with this result. */
+export function createRelay(result: Promise<GenerateResult>): Relay {
+  const unseen: Token[] = [];
+  let ended: { readonly error?: { readonly reason: unknown } | undefined } | undefined;
+  let wake: () => void = () => {};
+  let left = false;
+  let listened = false;
+  const iterator: AsyncIterator<Token, void> = {
+    async next() {
+      while (unseen.length === 0 && ended === undefined)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      const token = unseen.shift();
+      if (token !== undefined) return { done: false, value: token };
+      if (ended?.error !== undefined) throw ended.error.reason;
+      return { done: true, value: undefined };
+    },
+    async return() {
+      left = true;
+      unseen.length = 0;
+      ended ??= {};
+      return { done: true, value: undefined };
+    },
+  };
+  return {
+    generation: {
+      result,
+      // biome-ignore lint/suspicious/noThenProperty: awaitable and iterable by design
+      then: (onResult, onError) => result.then(onResult, onError),
+      [Symbol.asyncIterator]() {
+        if (listened)
+          throw new OptionError('generate: expected one consumer, got a second iteration');
+        listened = true;
+        return iterator;
+      },
+    },
+    left: () => left,
+    push(token) {
+      if (!left) unseen.push(token);
+      wake();
+    },
+    end(error) {
+      ended ??= { error };
+      wake();
+    },
+  };
+}
