@@ -9,7 +9,7 @@ import { createNoise } from './noise.ts';
 import { type GenerateOptions, readOptions, type Settings } from './options.ts';
 import { createOutput, type FinishReason } from './output.ts';
 import { createPace, type Pace } from './pace.ts';
-import { createProcessor, isArgmax } from './processors.ts';
+import { createProcessor, isArgmax, untempered } from './processors.ts';
 import { checkPrompt, type Prompt, tokensOf } from './prompt.ts';
 import { chanceOf, committedHidden, depthOf, draftFrom, emitted, lawsOf } from './round.ts';
 import { logSoftmaxAt } from './sample.ts';
@@ -135,11 +135,13 @@ async function* run(
   let hidden: Float32Array[] = [];
   try {
     // Greedy decoding asks a device for its choices only.
-    const argmax = model.report.deviceMemory === true && isArgmax(settings);
+    const wantsProbs = verifier.atZeroOnly === 'probabilities';
+    const argmax = model.report.deviceMemory === true && isArgmax(settings) && !wantsProbs;
     own = settings.session ? undefined : new Session(model, { taps: drafter.taps, argmax });
     const session = settings.session ?? own!;
     cachedTokens = commonPrefix(session.cachedTokens, tokens);
     const lawOf = createProcessor(settings, prompt.length);
+    const judgedBy = wantsProbs ? createProcessor(untempered(settings), prompt.length) : lawOf;
     pace = createPace(settings.draftLength, { drafter, session, signal });
     while (output.finishReason === null && !left()) {
       signal?.throwIfAborted();
@@ -159,7 +161,7 @@ async function* run(
       const feedStart = performance.now();
       const fed = await session.feed(tokens, draft, { signal });
       const targetMs = performance.now() - feedStart;
-      const law = lawsOf(draft, tokens, fed.logits, lawOf);
+      const law = lawsOf(draft, tokens, fed.logits, judgedBy);
       const verdict = verifier.verify({ draft, law, position, noise: chance.noise });
       session.commit(fed, verdict.path);
       if (choice.levels > 0) hidden = [];

@@ -92,6 +92,7 @@ export { lenient } from './verifiers/lenient.ts';
 export { match } from './verifiers/match.ts';
 export { VERIFIER_NAMES, VERIFIERS, type VerifierName } from './verifiers/named.ts';
 export { rejection, rejectionWithReplacement } from './verifiers/rejection.ts';
+export { tolerant } from './verifiers/tolerant.ts';
 export { block, traversal } from './verifiers/traversal.ts';
 export { type TypicalOptions, typical } from './verifiers/typical.ts';
 export { acceptEqual, type Judge, type Judgement, walk } from './verifiers/walk.ts';

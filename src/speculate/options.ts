@@ -60,9 +60,9 @@ export function readOptions(options: GenerateOptions): Settings {
   if (!parsed.success) throw new OptionError(`generate: ${z.prettifyError(parsed.error)}`);
   const { data } = parsed;
   const sampled = data.temperature > 0;
-  if (sampled && data.verifier?.name === greedy.name)
+  if (sampled && data.verifier?.atZeroOnly)
     throw new OptionError(
-      'generate: expected temperature 0 with the greedy verifier, got a higher one; use match or rejection',
+      `generate: expected temperature 0 with the ${data.verifier.name} verifier, got a higher one; use match or rejection`,
     );
   return {
     ...data,

@@ -47,6 +47,11 @@ export function isArgmax(settings: SamplingSettings): boolean {
   );
 }
 
+/** The same with the probabilities that were there before temperature and truncation: those of temperature 1. */
+export function untempered(settings: SamplingSettings): SamplingSettings {
+  return { ...settings, temperature: 1, topK: 0, topP: 1, minP: 0 };
+}
+
 /** Logits f32 [V] after `history` (all tokens before, prompt included) to the law of the next token. */
 export type Processor = (logits: Float32Array, history: readonly number[]) => Law;
 

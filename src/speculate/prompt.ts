@@ -37,7 +37,10 @@ export function checkPrompt(model: Model, tokens: readonly number[], settings: S
     throw new OptionError(
       'generate: expected a session of the target model, got one of another model',
     );
-  if (session?.cache.argmax && !isArgmax(settings))
+  if (
+    session?.cache.argmax &&
+    (!isArgmax(settings) || settings.verifier.atZeroOnly === 'probabilities')
+  )
     throw new OptionError(
       'generate: expected greedy decoding without penalties with a session whose cache has argmax, got other options',
     );

@@ -29,6 +29,11 @@ export interface Verdict {
 export interface Verifier {
   readonly name: string;
   readonly guarantee: Guarantee;
+  /**
+   * For temperature 0 alone, where laws are points, or, if it asks for them, the probabilities that temperature 1 would have without
+   * truncation.
+   */
+  readonly atZeroOnly?: 'points' | 'probabilities';
   /** How a drafter must draw for this verifier; see `DraftRequest.draw`. */
   draw(law: Law, position: number, count: number, noise: Noise): readonly Drawn[];
   verify(input: VerifyInput): Verdict;

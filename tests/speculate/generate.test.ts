@@ -9,6 +9,8 @@ import { generate, type Target, type Token } from '../../src/speculate/generate.
 import type { GenerateOptions } from '../../src/speculate/options.ts';
 import { argmax, logSoftmaxAt } from '../../src/speculate/sample.ts';
 import { Session } from '../../src/speculate/session.ts';
+import { greedy } from '../../src/speculate/verifiers/greedy.ts';
+import { tolerant } from '../../src/speculate/verifiers/tolerant.ts';
 import {
   decodeWithoutCache,
   demo,
@@ -62,6 +64,28 @@ describe('a generation', () => {
       const logits = await logitsWithoutCache(target.model, [...PROMPT, ...text.slice(0, index)]);
       expect(token.logprob).toBe(logSoftmaxAt(logits, token.id));
     }
+  });
+
+  it('gives a verifier that asks for them the probabilities at temperature 0', async () => {
+    const common = { maxTokens: 12, ignoreEos: true, draftLength: 3 };
+    const wrong = () => oracleDrafter([...PROMPT, ...text], 0, 64, pointDraw);
+    const exact = await generate(target, PROMPT, {
+      ...common,
+      drafter: wrong(),
+      verifier: tolerant(64, 0),
+    });
+    expect(exact.tokens).toEqual(text.slice(0, 12));
+    // Anything is near enough then, so every draft is accepted, and what follows it is the target's best.
+    const anything = tolerant(64, Number.POSITIVE_INFINITY);
+    const { tokens, stats } = await generate(target, PROMPT, {
+      ...common,
+      drafter: wrong(),
+      verifier: anything,
+    });
+    expect(stats.acceptedTokens).toBe(stats.draftedTokens);
+    expect(stats.draftedTokens).toBeGreaterThan(0);
+    const logits = await logitsWithoutCache(target.model, [...PROMPT, ...tokens.slice(0, 3)]);
+    expect(tokens[3]).toBe(argmax(logits));
   });
 
   it('can be awaited, iterated once, and asked for its result after the iteration', async () => {
@@ -362,7 +386,7 @@ describe('generate refuses', () => {
     ['a wrong type', { maxTokens: 1.5 }, 'maxTokens'],
     [
       'the greedy verifier at a temperature',
-      { temperature: 1, verifier: { name: 'greedy' } },
+      { temperature: 1, verifier: greedy },
       'expected temperature 0',
     ],
     ['an empty stop string', { stop: '' }, 'stop'],

@@ -5,6 +5,7 @@ import { readOptions } from '../../src/speculate/options.ts';
 import { greedy } from '../../src/speculate/verifiers/greedy.ts';
 import { match } from '../../src/speculate/verifiers/match.ts';
 import { rejection } from '../../src/speculate/verifiers/rejection.ts';
+import { tolerant } from '../../src/speculate/verifiers/tolerant.ts';
 
 describe('readOptions', () => {
   it('drafts nothing and is greedy by default', () => {
@@ -41,10 +42,11 @@ describe('readOptions', () => {
       );
   });
 
-  it('refuses the greedy verifier above temperature 0', () => {
-    expect(() => readOptions({ temperature: 0.5, verifier: greedy })).toThrow(
-      'generate: expected temperature 0 with the greedy verifier',
-    );
+  it('refuses verifiers for temperature 0 above it', () => {
+    for (const verifier of [greedy, tolerant(2, 0.1)])
+      expect(() => readOptions({ temperature: 0.5, verifier })).toThrow(
+        `generate: expected temperature 0 with the ${verifier.name} verifier`,
+      );
   });
 
   it('takes a number of tokens to draft, or auto', () => {

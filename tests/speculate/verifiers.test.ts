@@ -9,6 +9,7 @@ import { greedy } from '../../src/speculate/verifiers/greedy.ts';
 import { lenient } from '../../src/speculate/verifiers/lenient.ts';
 import { match } from '../../src/speculate/verifiers/match.ts';
 import { rejection } from '../../src/speculate/verifiers/rejection.ts';
+import { tolerant } from '../../src/speculate/verifiers/tolerant.ts';
 import { typical } from '../../src/speculate/verifiers/typical.ts';
 import { asRow, chain, constant, probs, rounded, totalVariation, vectors } from './laws.ts';
 import { rowOf, scripted } from './scripted.ts';
@@ -17,6 +18,7 @@ import { verifierConformance } from './verifier-conformance.ts';
 verifierConformance('greedy', greedy);
 verifierConformance('match', match);
 verifierConformance('rejection', rejection);
+verifierConformance('tolerant, tolerating nothing,', tolerant(3, 0));
 
 describe('greedy', () => {
   it('gives the tokens of vector A', () => {
@@ -315,6 +317,29 @@ describe('lossy verifiers', () => {
       expect(rounded(row)).toEqual(output_if_draft_sampled_from_q);
       expect(expectedTokens - 1).toBeCloseTo(acceptance, 6);
     }
+  });
+
+  it('accept what is near enough to the best token of the target, among so many', () => {
+    const law = () => probs([0.4, 0.35, 0.05, 0.2]);
+    const next = (verifier: Verifier, token: number) => {
+      const draft = { tokens: [pointDraw(token)] };
+      const verdict = verifier.verify({ draft, law, position: 0, noise: createNoise(0).round(0) });
+      return verdict.path.length > 0 ? 'accepted' : verdict.next;
+    };
+    const near = Math.log(0.4 / 0.35) + 1e-9;
+    expect([0, 1, 2, 3].map((token) => next(tolerant(2, near), token))).toEqual([
+      'accepted',
+      'accepted',
+      0,
+      0,
+    ]);
+    expect(next(tolerant(2, 9), 3)).toBe(0);
+    expect(next(tolerant(3, 9), 3)).toBe('accepted');
+    expect(next(tolerant(2, 0), 1)).toBe(0);
+    expect(next(tolerant(1, 9), 1)).toBe(0);
+    expect(tolerant(2, 0.1).guarantee).toBe('lossy');
+    expect(() => tolerant(0, 1)).toThrow('tolerant: k: expected a whole number from 1, got 0');
+    expect(() => tolerant(1, -1)).toThrow('tolerant: tolerance: expected a number from 0, got -1');
   });
 
   it('name wrong options', () => {

@@ -1,5 +1,4 @@
 // A proposal method of the format as options of `generate`: who drafts, how far, and which verifier judges.
-import { UnsupportedError } from '../../kernels/errors.ts';
 import type { Drafter } from '../drafter.ts';
 import { nodesOf } from '../drafters/branching.ts';
 import type { DraftHeadOptions } from '../drafters/head.ts';
@@ -7,6 +6,7 @@ import { MAX_DRAFT } from '../options.ts';
 import type { Verifier } from '../verifier.ts';
 import { lenient } from '../verifiers/lenient.ts';
 import { rejection } from '../verifiers/rejection.ts';
+import { tolerant } from '../verifiers/tolerant.ts';
 import type { ProposalMethod } from './config.ts';
 
 /** Options for `generate`; temperature, seed and limits are the caller's. */
@@ -17,7 +17,7 @@ export interface Proposal {
   readonly verifier?: Verifier;
 }
 
-/** How a method drafts: the shape, the length, the verifier. Throws an UnsupportedError for a greedy one that changes the text. */
+/** How a method drafts: the shape, the length, the verifier. */
 export function planOf(method: ProposalMethod): {
   readonly shape: Pick<DraftHeadOptions, 'branching' | 'dynamic'>;
   readonly draftLength: number;
@@ -26,12 +26,12 @@ export function planOf(method: ProposalMethod): {
   switch (method.proposal_type) {
     case 'greedy': {
       const { speculative_tokens, verifier_accept_k, accept_tolerance } = method;
-      // With one candidate, or without tolerance, only the target's own token is accepted.
-      if (verifier_accept_k > 1 && accept_tolerance > 0)
-        throw new UnsupportedError(
-          `proposal greedy: expected drafts that are accepted when they are the target's own token, got verifier_accept_k ${verifier_accept_k} with accept_tolerance ${accept_tolerance}, which changes the text`,
-        );
-      return { shape: {}, draftLength: Math.min(MAX_DRAFT, speculative_tokens) };
+      const exact = verifier_accept_k === 1 || accept_tolerance === 0;
+      return {
+        shape: {},
+        draftLength: Math.min(MAX_DRAFT, speculative_tokens),
+        ...(!exact && { verifier: tolerant(verifier_accept_k, accept_tolerance) }),
+      };
     }
     case 'sampling': {
       const { speculative_tokens, accept_lenience } = method;
@@ -73,7 +73,12 @@ export function notesOn(method: ProposalMethod): string[] {
     notes.push(
       `${method.proposal_type}: ${MAX_DRAFT} of the ${asked} tokens that it asks for are drafted in a round`,
     );
-  if (method.proposal_type === 'sampling' && method.accept_lenience < 1)
+  if (planOf(method).verifier?.guarantee !== 'lossy') return notes;
+  if (method.proposal_type === 'greedy')
+    notes.push(
+      `greedy: verifier_accept_k ${method.verifier_accept_k} with accept_tolerance ${method.accept_tolerance} changes the text (lossy)`,
+    );
+  if (method.proposal_type === 'sampling')
     notes.push(
       `sampling: accept_lenience ${method.accept_lenience} changes the law of the text (lossy)`,
     );

@@ -9,6 +9,7 @@ import { acceptEqual, walk } from './walk.ts';
 export const greedy: Verifier = {
   name: 'greedy',
   guarantee: 'bit-exact',
+  atZeroOnly: 'points',
   draw(law, _position, count) {
     return mostProbable(law, count).map(pointDraw);
   },
