@@ -128,6 +128,24 @@ function attentionCase(
   });
 }
 
+/** Rows that see parts of one list: of one start and of others, to one end and to others, as blocks with a window do. */
+const partsCase = row('attention', 'parts of one list', 2e-5, (ops, make) => {
+  const [heads, kvHeads, headDim, slots] = [4, 2, 8, 12];
+  const starts = [0, 1, 3, 3, 3, 3, 0, 0, 4];
+  const counts = [4, 4, 5, 6, 7, 7, 10, 10, 1];
+  return ops.attention(
+    make.uniform([starts.length, heads * headDim]),
+    make.uniform([slots, kvHeads * headDim]),
+    make.uniform([slots, kvHeads * headDim]),
+    {
+      visible: make.numbers([7, 2, 9, 11, 0, 5, 4, 10, 1, 3], [10], 'i32'),
+      starts: make.numbers(starts, [starts.length], 'i32'),
+      counts: make.numbers(counts, [counts.length], 'i32'),
+    },
+    { heads, kvHeads, scale: 1 / Math.sqrt(headDim), window: 0 },
+  );
+});
+
 const decoder: readonly OpCase[] = [
   ...linear,
   row('linear', '4x32x24 with bias', 2e-5, (ops, make) =>
@@ -154,6 +172,7 @@ const decoder: readonly OpCase[] = [
   attentionCase('4 heads, 4 key heads', 4, 4, 8, 0),
   attentionCase('6 heads, 2 key heads', 6, 2, 16, 0),
   attentionCase('4 heads, 1 key head, window 3', 4, 1, 12, 3),
+  partsCase,
   row('siluMul', '5x33', 1e-5, (ops, make) =>
     ops.siluMul(make.uniform([5, 33], -8, 8), make.uniform([5, 33])),
   ),
