@@ -55,11 +55,11 @@ interface Row extends Timing {
    * that does not say what it costs has its median.
    */
   readonly priced: number;
-  /** Milliseconds of a plain step in the same turns, and of drafting a level; null where nothing was drafted. */
+  /** Milliseconds of a plain step in the same turns, and of drafting a level; NaN, in JSON null, where nothing was drafted. */
   readonly stepMs: number;
-  readonly levelMs: number | null;
+  readonly levelMs: number;
   /** The second over the first. */
-  readonly draftSteps: number | null;
+  readonly draftSteps: number;
   readonly why: string;
 }
 
@@ -148,10 +148,10 @@ async function runClass(
   const tasks = Object.entries(drafters).map(([name, { draftLength }]) => ({
     name,
     async run() {
-      const { drafter } = timed.get(name)!;
+      const how = { drafter: timed.get(name)!.drafter, draftLength };
       const all: GenerateResult[] = [];
       for (const prompt of smoke ? prompts.slice(0, 1) : prompts)
-        all.push(await generate(target, prompt, { drafter, draftLength, ...common }));
+        all.push(await generate(target, prompt, { ...how, ...common }));
       last.set(name, all);
       if (name === 'plain') for (const { stats } of all) steps.push(1000 / stats.tokensPerSecond);
     },
@@ -166,9 +166,7 @@ async function runClass(
         `decode: expected the tokens of plain decoding from ${name} at temperature ${temperature}`,
       );
     const all = last.get(name)!;
-    const drafter = timed.get(name)!;
-    const levelMs = drafter.levelMs();
-    const drafted = !Number.isNaN(levelMs);
+    const levelMs = timed.get(name)!.levelMs();
     const sum = (pick: (result: GenerateResult) => number) =>
       all.reduce((total, result) => total + pick(result), 0);
     rows[name] = {
@@ -178,10 +176,10 @@ async function runClass(
       accepted: sum(({ stats }) => stats.acceptedTokens),
       drafts: sum(({ stats }) => stats.drafts),
       ratio: timings.get('plain')!.median / timing.median,
-      priced: await priceOf(all, drafter, target),
+      priced: await priceOf(all, timed.get(name)!, target),
       stepMs,
-      levelMs: drafted ? levelMs : null,
-      draftSteps: drafted ? levelMs / stepMs : null,
+      levelMs,
+      draftSteps: levelMs / stepMs,
       why: all[all.length - 1].stats.explain(),
     };
   }
@@ -225,7 +223,7 @@ function cells(row: Row): string[] {
     `${priced.toFixed(2)}x`,
     (forwards / tokens).toFixed(2),
     drafts > 0 ? (accepted / drafts).toFixed(2) : '–',
-    draftSteps === null ? '–' : digits(draftSteps),
+    digits(draftSteps),
   ];
 }
 
