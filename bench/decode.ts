@@ -1,18 +1,21 @@
 // Decoding texts of several classes: plain against every drafter on the embedded pair, in turns, greedy and sampled with
 // shared noise; of each drafter a fixed draft length, and the one that it chooses by what it measures. The tokens are
-// compared in every run: a drafter that changes them has no speed.
+// compared in every run: a drafter that changes them has no speed. Heads with random weights show what drafting with a head
+// costs, on one class; their acceptance, and so their speed, means nothing.
 import type { Backend } from '../src/kernels/backend.ts';
 import { type LoadedModel, load } from '../src/models/load.ts';
-import type { Drafter } from '../src/speculate/drafter.ts';
 import { draftModel } from '../src/speculate/drafters/model.ts';
 import { ngram } from '../src/speculate/drafters/ngram.ts';
 import { none } from '../src/speculate/drafters/none.ts';
 import { type GenerateResult, generate, type Prompt } from '../src/speculate/generate.ts';
+import { type Drafters, type TimedDrafter, timedDrafter } from './draft-cost.ts';
+import { openHeads } from './heads.ts';
 import { embedded } from './host.ts';
 import {
   type BenchOptions,
   digits,
   measure,
+  median,
   printJson,
   printTable,
   type Timing,
@@ -39,11 +42,6 @@ const CLASSES: Readonly<Record<string, readonly Prompt[]>> = {
   ],
 };
 
-interface How {
-  readonly drafter: Drafter;
-  readonly draftLength: number | 'auto';
-}
-
 /** A class of prompts at a temperature with one drafter. */
 interface Row extends Timing {
   readonly tokens: number;
@@ -52,8 +50,16 @@ interface Row extends Timing {
   readonly drafts: number;
   /** Speed over that of plain decoding in the same turns. */
   readonly ratio: number;
-  /** The same from the rounds alone, every forward at its time in the ladders at the end: no noise of the machine. */
+  /**
+   * The same from the rounds alone, every forward at its time in the ladders at the end: little noise of the machine. A drafter
+   * that does not say what it costs has its median.
+   */
   readonly priced: number;
+  /** Milliseconds of a plain step in the same turns, and of drafting a level; NaN, in JSON null, where nothing was drafted. */
+  readonly stepMs: number;
+  readonly levelMs: number;
+  /** The second over the first. */
+  readonly draftSteps: number;
   readonly why: string;
 }
 
@@ -62,17 +68,28 @@ export async function decode(backend: Backend, options: BenchOptions): Promise<v
   const dtype = options.dtype;
   const target = await load(options.model ?? embedded('target'), { backend, dtype });
   const draft = await load(embedded('draft'), { backend, dtype });
-  const drafters = draftersOf(draft, options.drafter);
+  const heads = await openHeads(target, options);
+  const drafters = { ...draftersOf(draft, options.drafter), ...heads.given };
   const classes = Object.entries(CLASSES)
     .filter(([name]) => name.includes(options.filter))
     .slice(0, options.smoke ? 1 : undefined);
   const rows = [
-    ['text, drafter', 'tokens/s', 'against plain', 'by ladder', 'forwards per token', 'accepted'],
+    [
+      'text, drafter',
+      'tokens/s',
+      'against plain',
+      'by ladder',
+      'forwards per token',
+      'accepted',
+      'draft / step',
+    ],
   ];
   const results: Record<string, Row> = {};
   for (const temperature of options.smoke ? [0] : [0, 0.8])
     for (const [name, prompts] of classes) {
-      const found = await runClass(target, drafters, { prompts, temperature, options });
+      const first = rows.length === 1;
+      const all = first ? { ...drafters, ...heads.random } : drafters;
+      const found = await runClass(target, all, { prompts, temperature, options });
       for (const [drafter, row] of Object.entries(found)) {
         const label = `${name}${temperature > 0 ? ` at ${temperature}` : ''}, ${drafter}`;
         results[label] = row;
@@ -81,15 +98,20 @@ export async function decode(backend: Backend, options: BenchOptions): Promise<v
     }
   printTable(rows);
   for (const line of verdict(results)) console.log(line);
+  if (Object.keys(heads.random).length > 0)
+    console.log(
+      'random heads: one layer, weights from a seed; what drafting costs is real, what is accepted means nothing',
+    );
   printJson('decode', options, results);
+  heads.dispose();
   target.dispose();
   draft.dispose();
 }
 
-function draftersOf(draft: LoadedModel, filter: string): Readonly<Record<string, How>> {
+function draftersOf(draft: LoadedModel, filter: string): Drafters {
   const model = draftModel(draft.model);
   const tree = draftModel(draft.model, { branching: [3, 2, 1] });
-  const all: Readonly<Record<string, How>> = {
+  const all: Drafters = {
     'ngram, 4': { drafter: ngram(), draftLength: 4 },
     'ngram, auto': { drafter: ngram(), draftLength: 'auto' },
     'model, 2': { drafter: model, draftLength: 2 },
@@ -105,7 +127,7 @@ function draftersOf(draft: LoadedModel, filter: string): Readonly<Record<string,
 /** Every drafter on the prompts of a class, in turns with plain decoding. */
 async function runClass(
   target: LoadedModel,
-  drafters: Readonly<Record<string, How>>,
+  drafters: Drafters,
   {
     prompts,
     temperature,
@@ -119,17 +141,24 @@ async function runClass(
   const { smoke, rounds = 5 } = options;
   const last = new Map<string, GenerateResult[]>();
   const common = { temperature, maxTokens: smoke ? 4 : 96, ignoreEos: true, seed: 1 };
-  const tasks = Object.entries(drafters).map(([name, how]) => ({
+  const steps: number[] = [];
+  const timed = new Map<string, TimedDrafter>();
+  for (const [name, { drafter }] of Object.entries(drafters))
+    timed.set(name, timedDrafter(drafter));
+  const tasks = Object.entries(drafters).map(([name, { draftLength }]) => ({
     name,
     async run() {
+      const how = { drafter: timed.get(name)!.drafter, draftLength };
       const all: GenerateResult[] = [];
       for (const prompt of smoke ? prompts.slice(0, 1) : prompts)
         all.push(await generate(target, prompt, { ...how, ...common }));
       last.set(name, all);
+      if (name === 'plain') for (const { stats } of all) steps.push(1000 / stats.tokensPerSecond);
     },
   }));
   const timings = await measure(tasks, { rounds: smoke ? 1 : rounds });
   const texts = (name: string) => JSON.stringify(last.get(name)!.map(({ tokens }) => tokens));
+  const stepMs = median(steps);
   const rows: Record<string, Row> = {};
   for (const [name, timing] of timings) {
     if (texts(name) !== texts('plain'))
@@ -137,6 +166,7 @@ async function runClass(
         `decode: expected the tokens of plain decoding from ${name} at temperature ${temperature}`,
       );
     const all = last.get(name)!;
+    const levelMs = timed.get(name)!.levelMs();
     const sum = (pick: (result: GenerateResult) => number) =>
       all.reduce((total, result) => total + pick(result), 0);
     rows[name] = {
@@ -146,7 +176,10 @@ async function runClass(
       accepted: sum(({ stats }) => stats.acceptedTokens),
       drafts: sum(({ stats }) => stats.drafts),
       ratio: timings.get('plain')!.median / timing.median,
-      priced: await priceOf(all, drafters[name].drafter, target),
+      priced: await priceOf(all, timed.get(name)!, target),
+      stepMs,
+      levelMs,
+      draftSteps: levelMs / stepMs,
       why: all[all.length - 1].stats.explain(),
     };
   }
@@ -156,7 +189,7 @@ async function runClass(
 /** Plain steps of the texts over the time of their rounds after the first, both by the ladders. */
 async function priceOf(
   results: readonly GenerateResult[],
-  drafter: Drafter,
+  { drafter, levelMs }: TimedDrafter,
   { model: { ladder } }: LoadedModel,
 ): Promise<number> {
   const stepMs = ladder.ms(1) ?? 0;
@@ -167,7 +200,12 @@ async function priceOf(
     const { roundsByDraft, draftLength } = stats.drafting;
     tokens += all.length - (draftLength === 'auto' ? 1 : stats.tokensPerForward);
     for (const [drafted, count] of roundsByDraft.entries()) ms += count * ladder.ms(1 + drafted)!;
-    if (cost === undefined || stats.drafts === 0) continue;
+    if (stats.drafts === 0) continue;
+    // A drafter that does not say what it costs drafts chains; their levels were timed.
+    if (cost === undefined) {
+      ms += stats.draftedTokens * levelMs();
+      continue;
+    }
     // A row for every token that it drafted, in forwards of their own, and for every one that it had to read.
     const read = usage.promptTokens + all.length - stats.acceptedTokens - stats.drafts;
     ms += stats.draftedTokens * cost.draftMs(1) + Math.max(0, read) * cost.missedMs;
@@ -175,7 +213,8 @@ async function priceOf(
   return (tokens * stepMs) / ms;
 }
 
-function cells({ tokens, forwards, accepted, drafts, ratio, priced, ...timing }: Row): string[] {
+function cells(row: Row): string[] {
+  const { tokens, forwards, accepted, drafts, ratio, priced, draftSteps, ...timing } = row;
   const perSecond = (ms: number) => (1000 * tokens) / ms;
   const spread = (perSecond(timing.low) - perSecond(timing.high)) / 2;
   return [
@@ -184,6 +223,7 @@ function cells({ tokens, forwards, accepted, drafts, ratio, priced, ...timing }:
     `${priced.toFixed(2)}x`,
     (forwards / tokens).toFixed(2),
     drafts > 0 ? (accepted / drafts).toFixed(2) : '–',
+    digits(draftSteps),
   ];
 }
 

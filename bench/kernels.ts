@@ -36,10 +36,10 @@ interface Kernel extends Task {
   readonly flops: number;
 }
 
-/** Deterministic values in (-1, 1); quality does not matter for time. */
-export function filler(length: number): Float32Array {
+/** Deterministic values in (-1, 1), others for another seed; quality does not matter for time. */
+export function filler(length: number, seed = 1): Float32Array {
   const data = new Float32Array(length);
-  let state = 1;
+  let state = seed;
   for (let i = 0; i < length; i++) {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
     data[i] = state / 2 ** 31;

@@ -26,6 +26,8 @@ export interface BenchOptions {
   readonly drafter: string;
   /** A folder instead of random weights. */
   readonly model: string | undefined;
+  /** decode: a speculator for the model, a folder. */
+  readonly speculator: string | undefined;
   /** A text file for `perplexity`. */
   readonly data: string | undefined;
   /** What inflate makes of the model. */

@@ -46,6 +46,14 @@ export function matrixBytes(shape: LlamaShape, dtype: BenchDType): number {
 
 const configOf = (shape: LlamaShape) => ({ model_type: 'llama', ...shape });
 
+/** Scaled like trained weights, so that no value overflows or becomes subnormal, which would change the time. */
+export function randomWeights(shape: readonly number[], seed: number): Float32Array {
+  const values = filler(sizeOf(shape), seed);
+  const scale = shape.length < 2 ? 1 : 1 / Math.sqrt(shape[shape.length - 1]);
+  for (let i = 0; i < values.length; i++) values[i] *= scale;
+  return values;
+}
+
 /** Matrices in `dtype`, vectors in f32. */
 export function randomModel(
   backend: Backend,
@@ -60,13 +68,8 @@ export function randomModel(
     const known = made.get(spec);
     if (known !== undefined) return known;
     const kept = spec.shape.length < 2 ? 'f32' : dtype;
-    const size = sizeOf(spec.shape);
-    // Scaled like trained weights, so that no value overflows or becomes subnormal, which would change the time.
-    const values = filler(size);
-    const scale = spec.shape.length < 2 ? 1 : 1 / Math.sqrt(spec.shape[1]);
-    for (let i = 0; i < size; i++) values[i] *= scale;
-    const buffer = backend.alloc(kept, size, columnsOf(spec));
-    backend.write(buffer, fromFloat32(values, kept));
+    const buffer = backend.alloc(kept, sizeOf(spec.shape), columnsOf(spec));
+    backend.write(buffer, fromFloat32(randomWeights(spec.shape, 1), kept));
     const tensor = new Tensor(
       { kind: 'constant', dtype: kept, shape: spec.shape, buffer, offset: 0 },
       backend,

@@ -57,6 +57,8 @@ export interface RowInputs {
   readonly visible: Tensor; // [N]
   readonly starts: Tensor; // [T]
   readonly counts: Tensor; // [T]
+  /** Of decoders whose drafts are blocks: starts and counts in layers of a window, which a block has as a whole. */
+  readonly within: ReadonlyMap<number, { readonly starts: Tensor; readonly counts: Tensor }>;
 }
 
 /** Everything a forward pass reads besides the vocabulary. */

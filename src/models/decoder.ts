@@ -11,7 +11,15 @@ import { DecoderCache } from './decoder-cache.ts';
 import { createLadder } from './ladder.ts';
 import type { Cache, ForwardResult, Model } from './model.ts';
 import { ropeTables } from './rope.ts';
-import { checkSequences, createRowBuffers, fillRows, type Row, rowsOf } from './rows.ts';
+import {
+  type BlockWindows,
+  checkSequences,
+  createRowBuffers,
+  fillRows,
+  type Row,
+  rowInputs,
+  rowsOf,
+} from './rows.ts';
 import { checkMutual, checkStates, checkTokens } from './segments.ts';
 import { createTurns } from './turns.ts';
 
@@ -31,6 +39,8 @@ export interface DecoderParts {
   readonly logitsWidth?: number;
   /** Width of the state that comes with every row; without it rows have none (`Segment.states`). */
   readonly stateWidth?: number;
+  /** Of decoders whose drafts are blocks (`Segment.draft.mutual`) although layers have windows; others refuse that. */
+  readonly blockWindows?: BlockWindows | undefined;
   readonly backend: Backend;
   /** Disposes the backend with the model. */
   readonly ownsBackend?: boolean;
@@ -58,7 +68,10 @@ export interface Decoder extends Model {
 /** Puts an architecture and its weights together. */
 export function createDecoder(parts: DecoderParts): Decoder {
   const { config, backend, contextLength, maxRows, stateWidth } = parts;
-  const { logitsWidth = config.vocab } = parts;
+  const { logitsWidth = config.vocab, blockWindows } = parts;
+  const windows = [...new Set(config.windows.filter((window) => window > 0))];
+  // Windows that are in the lists of what rows see, rather than in the kernels.
+  const listed = blockWindows === undefined ? [] : windows;
   const half = config.headDim / 2;
   const tables = ropeTables(config.rope, config.headDim, contextLength);
   const table = (data: Float32Array) => {
@@ -115,18 +128,9 @@ export function createDecoder(parts: DecoderParts): Decoder {
     const keys = Array.from({ length: config.layers }, state);
     const values = Array.from({ length: config.layers }, state);
     const plan = record((ops) => {
-      const rows = (name: string) => ops.input(name, 'i32', [maxRows], 'T');
       const { logits, hidden } = parts.forward(ops, {
         config,
-        rows: {
-          tokens: rows('tokens'),
-          positions: rows('positions'),
-          slots: rows('slots'),
-          keep: ops.input('keep', 'i32', [maxRows], 'K'),
-          visible: ops.input('visible', 'i32', [maxRows * slots]),
-          starts: rows('starts'),
-          counts: rows('counts'),
-        },
+        rows: rowInputs(ops, { maxRows, slots, windows: listed }),
         ...(stateWidth !== undefined && {
           states: ops.input('states', 'f32', [maxRows, stateWidth], 'T'),
         }),
@@ -148,7 +152,7 @@ export function createDecoder(parts: DecoderParts): Decoder {
     };
     try {
       const pool = new SlotPool(slots);
-      const buffers = createRowBuffers(maxRows, slots);
+      const buffers = createRowBuffers(maxRows, slots, listed);
       const program = backend.prepare(plan);
       return new DecoderCache({ owner: parts, pool, taps, argmax, program, buffers, release });
     } catch (error) {
@@ -198,10 +202,10 @@ export function createDecoder(parts: DecoderParts): Decoder {
       checkSequences(segments, cache.pool);
       checkTokens(segments, config.vocab);
       checkStates(segments, stateWidth);
-      checkMutual(segments, maxRows);
+      checkMutual(segments, maxRows, blockWindows === undefined ? windows : []);
       const lengths = segments.map(({ sequence }) => sequence.length);
       try {
-        const rows = rowsOf(segments, contextLength);
+        const rows = rowsOf(segments, contextLength, blockWindows);
         const results: ForwardResult[] = [];
         const start = performance.now();
         for (let from = 0; from < rows.length; from += maxRows) {

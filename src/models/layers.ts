@@ -26,17 +26,21 @@ export function attend(
 ): Tensor {
   const { config, rows, cos, sin } = context;
   const { heads, kvHeads, headDim } = config;
+  const window = config.windows[l];
+  const within = rows.within.get(window);
   const keys = ops.scatter(
     context.keys[l],
     ops.rope(k, rows.positions, cos, sin, kvHeads),
     rows.slots,
   ); // [S, G*D]
   const values = ops.scatter(context.values[l], v, rows.slots); // [S, G*D]
-  return ops.attention(ops.rope(q, rows.positions, cos, sin, heads), keys, values, rows, {
+  const sight = { ...rows, ...within };
+  return ops.attention(ops.rope(q, rows.positions, cos, sin, heads), keys, values, sight, {
     heads,
     kvHeads,
     scale: 1 / Math.sqrt(headDim),
-    window: config.windows[l],
+    // Those of blocks are in the lists.
+    window: within === undefined ? window : 0,
   });
 }
 

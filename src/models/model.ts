@@ -44,7 +44,10 @@ export interface Segment {
     readonly tokens: readonly number[];
     /** parents[i] < i is the drafted row before row i, -1 the last of the prefix; absent for a chain. */
     readonly parents?: readonly number[] | undefined;
-    /** Drafted rows see each other, as a block that is filled in at once; their places are one after the other. */
+    /**
+     * Drafted rows see each other, as a block that is filled in at once; their places are one after the other. Layers with a
+     * window count it from the first of them.
+     */
     readonly mutual?: boolean;
   };
   /** One f32 [width] per row (of `tokens` then `draft`), for models that take a state with every token, as draft heads do. */

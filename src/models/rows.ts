@@ -1,5 +1,7 @@
 // Turns segments into the rows of a forward, and rows into the inputs of a recorded plan.
 import { OptionError } from '../kernels/errors.ts';
+import type { Recorder } from '../tensor/record.ts';
+import type { RowInputs } from './architecture.ts';
 import { type SlotPool, SlotSequence } from './cache.ts';
 import type { Segment } from './model.ts';
 import { depthsOf, pathTo } from './tree.ts';
@@ -12,13 +14,22 @@ export interface Row {
   /** Rows that may share storage share the array. */
   readonly sees: readonly number[];
   readonly count: number;
+  /** Of a row of a block: a window of W sees `sees` from `origin` - W up to `count`; of others both are their own count. */
+  readonly block?: { readonly origin: number; readonly count: number } | undefined;
   readonly keep: boolean;
   readonly state?: Float32Array | undefined;
 }
 
+/** What rows that see each other see in layers of a window: those up to their own, or all. */
+export type BlockWindows = 'causal' | 'mutual';
+
 /** Extends the sequences of the segments and lists their rows in order. */
-export function rowsOf(segments: readonly Segment[], contextLength: number): Row[] {
-  return segments.flatMap((segment) => segmentRows(segment, contextLength));
+export function rowsOf(
+  segments: readonly Segment[],
+  contextLength: number,
+  blockWindows: BlockWindows = 'causal',
+): Row[] {
+  return segments.flatMap((segment) => segmentRows(segment, contextLength, blockWindows));
 }
 
 /** Throws an OptionError unless every segment has a sequence of `pool` of its own. */
@@ -33,6 +44,7 @@ export function checkSequences(segments: readonly Segment[], pool: SlotPool): vo
 function segmentRows(
   { sequence, tokens, draft, states, keep }: Segment,
   contextLength: number,
+  blockWindows: BlockWindows,
 ): Row[] {
   if (!(sequence instanceof SlotSequence)) throw new Error('internal: sequences are checked first');
   const start = sequence.length;
@@ -80,6 +92,9 @@ function segmentRows(
       slot: slots[node],
       sees,
       count: mutual ? sees.length : count,
+      block: mutual
+        ? { origin: prefix.length, count: blockWindows === 'mutual' ? sees.length : count }
+        : undefined,
       keep: kept.has(tokens.length + node),
       state: states?.[tokens.length + node],
     });
@@ -97,6 +112,33 @@ function checkDraft(tokens: readonly number[], parents: readonly number[]): void
       );
 }
 
+/** Where a forward finds its rows, as inputs of a plan; `windows` are those that lists say, not kernels. */
+export function rowInputs(
+  ops: Recorder,
+  {
+    maxRows,
+    slots,
+    windows,
+  }: { readonly maxRows: number; readonly slots: number; readonly windows: readonly number[] },
+): RowInputs {
+  const rows = (name: string) => ops.input(name, 'i32', [maxRows], 'T');
+  return {
+    tokens: rows('tokens'),
+    positions: rows('positions'),
+    slots: rows('slots'),
+    keep: ops.input('keep', 'i32', [maxRows], 'K'),
+    visible: ops.input('visible', 'i32', [maxRows * slots]),
+    starts: rows('starts'),
+    counts: rows('counts'),
+    within: new Map(
+      windows.map((window) => [
+        window,
+        { starts: rows(`starts${window}`), counts: rows(`counts${window}`) },
+      ]),
+    ),
+  };
+}
+
 /** Host arrays for the inputs of one plan, reused from run to run. */
 export interface RowBuffers {
   readonly tokens: Int32Array;
@@ -106,10 +148,19 @@ export interface RowBuffers {
   readonly visible: Int32Array;
   readonly starts: Int32Array;
   readonly counts: Int32Array;
+  /** Starts and counts in layers of a window. */
+  readonly within: ReadonlyMap<
+    number,
+    { readonly starts: Int32Array; readonly counts: Int32Array }
+  >;
 }
 
-/** Arrays for at most `maxRows` rows over `slots` slots. */
-export function createRowBuffers(maxRows: number, slots: number): RowBuffers {
+/** Arrays for at most `maxRows` rows over `slots` slots, and for `windows` as those of `rowInputs`. */
+export function createRowBuffers(
+  maxRows: number,
+  slots: number,
+  windows: readonly number[] = [],
+): RowBuffers {
   const rows = () => new Int32Array(maxRows);
   return {
     tokens: rows(),
@@ -119,6 +170,7 @@ export function createRowBuffers(maxRows: number, slots: number): RowBuffers {
     visible: new Int32Array(maxRows * slots),
     starts: rows(),
     counts: rows(),
+    within: new Map(windows.map((window) => [window, { starts: rows(), counts: rows() }])),
   };
 }
 
@@ -142,12 +194,23 @@ export function fillRows(buffers: RowBuffers, rows: readonly Row[]) {
     buffers.slots[index] = row.slot;
     buffers.starts[index] = start;
     buffers.counts[index] = row.count;
+    for (const [window, within] of buffers.within) {
+      const { origin, count } = row.block ?? { origin: row.count, count: row.count };
+      const from = Math.max(0, origin - window);
+      within.starts[index] = start + from;
+      within.counts[index] = count - from;
+    }
     if (row.keep) buffers.keep[kept++] = index;
   }
   const { length } = rows;
+  const within = [...buffers.within].flatMap(([window, { starts, counts }]) => [
+    [`starts${window}`, starts.subarray(0, length)],
+    [`counts${window}`, counts.subarray(0, length)],
+  ]);
   return {
     kept,
     inputs: {
+      ...(Object.fromEntries(within) as Record<string, Int32Array>),
       tokens: buffers.tokens.subarray(0, length),
       positions: buffers.positions.subarray(0, length),
       slots: buffers.slots.subarray(0, length),

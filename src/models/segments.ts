@@ -1,5 +1,5 @@
 // What is checked of the segments of a forward before any of them grows.
-import { OptionError } from '../kernels/errors.ts';
+import { OptionError, UnsupportedError } from '../kernels/errors.ts';
 import type { Segment } from './model.ts';
 
 /** Every token is of the vocabulary. */
@@ -23,9 +23,17 @@ export function checkStates(segments: readonly Segment[], width: number | undefi
   }
 }
 
-/** Rows that see each other are computed in one run. */
-export function checkMutual(segments: readonly Segment[], maxRows: number): void {
+/** Rows that see each other are computed in one run, and not where `windows` are counted from every row. */
+export function checkMutual(
+  segments: readonly Segment[],
+  maxRows: number,
+  windows: readonly number[],
+): void {
   if (!segments.some(({ draft }) => draft?.mutual)) return;
+  if (windows.length > 0)
+    throw new UnsupportedError(
+      `forward: expected layers of full attention with a draft that is mutual, got windows of ${windows.join(', ')}`,
+    );
   const rows = segments.reduce(
     (sum, { tokens, draft }) => sum + tokens.length + (draft?.tokens.length ?? 0),
     0,

@@ -90,43 +90,49 @@ const linear = [
   ),
 );
 
-/** Rows of two sequences over a pool of slots, in no order: what paged attention has to get right. */
+/** Heads, key heads, columns of a head, window. */
+type AttentionShape = readonly [number, number, number, number];
+
+/** Attention of rows that see visible[starts .. starts + counts) of a pool of slots. */
 function attentionCase(
   label: string,
-  heads: number,
-  kvHeads: number,
-  headDim: number,
-  window: number,
+  [heads, kvHeads, headDim, window]: AttentionShape,
+  sight: Readonly<Record<'visible' | 'starts' | 'counts', readonly number[]>>,
 ) {
   return row('attention', label, 2e-5, (ops, make) => {
-    const slots = 24;
-    const lists = [
-      [3, 1, 20],
-      [3, 1, 20, 7],
-      [3, 1, 20, 7, 23, 0, 2, 11, 5],
-      [9],
-      [9, 8, 4, 6, 22, 21],
-    ];
-    const starts = lists.map((_, t) =>
-      lists.slice(0, t).reduce((sum, list) => sum + list.length, 0),
-    );
+    const indices = (values: readonly number[]) => make.numbers(values, [values.length], 'i32');
     return ops.attention(
-      make.uniform([lists.length, heads * headDim]),
-      make.uniform([slots, kvHeads * headDim]),
-      make.uniform([slots, kvHeads * headDim]),
+      make.uniform([sight.starts.length, heads * headDim]),
+      make.uniform([24, kvHeads * headDim]),
+      make.uniform([24, kvHeads * headDim]),
       {
-        visible: make.numbers(lists.flat(), [lists.flat().length], 'i32'),
-        starts: make.numbers(starts, [lists.length], 'i32'),
-        counts: make.numbers(
-          lists.map((list) => list.length),
-          [lists.length],
-          'i32',
-        ),
+        visible: indices(sight.visible),
+        starts: indices(sight.starts),
+        counts: indices(sight.counts),
       },
       { heads, kvHeads, scale: 1 / Math.sqrt(headDim), window },
     );
   });
 }
+
+/** Rows of two sequences over a pool of slots, in no order: what paged attention has to get right. */
+const PAGED = {
+  visible: [
+    ...[3, 1, 20],
+    ...[3, 1, 20, 7],
+    ...[3, 1, 20, 7, 23, 0, 2, 11, 5],
+    ...[9],
+    ...[9, 8, 4, 6, 22, 21],
+  ],
+  starts: [0, 3, 7, 16, 17],
+  counts: [3, 4, 9, 1, 6],
+};
+/** Rows that see parts of one list: of one start and of others, to one end and to others, as blocks with a window do. */
+const PARTS = {
+  visible: [7, 2, 9, 11, 0, 5, 4, 10, 1, 3],
+  starts: [0, 1, 3, 3, 3, 3, 0, 0, 4],
+  counts: [4, 4, 5, 6, 7, 7, 10, 10, 1],
+};
 
 const decoder: readonly OpCase[] = [
   ...linear,
@@ -151,9 +157,10 @@ const decoder: readonly OpCase[] = [
   row('scatter', '3 rows to 7 slots', 0, (ops, make) =>
     ops.scatter(ops.state([7, 12]), make.uniform([3, 12]), make.numbers([5, 0, 2], [3], 'i32')),
   ),
-  attentionCase('4 heads, 4 key heads', 4, 4, 8, 0),
-  attentionCase('6 heads, 2 key heads', 6, 2, 16, 0),
-  attentionCase('4 heads, 1 key head, window 3', 4, 1, 12, 3),
+  attentionCase('4 heads, 4 key heads', [4, 4, 8, 0], PAGED),
+  attentionCase('6 heads, 2 key heads', [6, 2, 16, 0], PAGED),
+  attentionCase('4 heads, 1 key head, window 3', [4, 1, 12, 3], PAGED),
+  attentionCase('parts of one list', [4, 2, 8, 0], PARTS),
   row('siluMul', '5x33', 1e-5, (ops, make) =>
     ops.siluMul(make.uniform([5, 33], -8, 8), make.uniform([5, 33])),
   ),

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { DType, Plan, Step } from '../../src/kernels/plan.ts';
 import type { LayerTree, WeightMap, WeightSpec } from '../../src/models/architecture.ts';
 import { architectureOf, architectures } from '../../src/models/architectures.ts';
+import { rowInputs } from '../../src/models/rows.ts';
 import { record } from '../../src/tensor/record.ts';
 import { sizeOf } from '../../src/tensor/shape.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
@@ -70,7 +71,6 @@ function recordForward(folder: string, taps: readonly number[]) {
       fake('state', 'f32', [S, config.kvHeads * config.headDim]),
     );
   const plan = record((ops) => {
-    const rows = (name: string) => ops.input(name, 'i32', [T], 'T');
     const { logits, hidden } = architecture.forward(ops, {
       config,
       weights: {
@@ -79,15 +79,7 @@ function recordForward(folder: string, taps: readonly number[]) {
         norm: tensor(map.norm),
         head: tensor(map.head),
       },
-      rows: {
-        tokens: rows('tokens'),
-        positions: rows('positions'),
-        slots: rows('slots'),
-        keep: ops.input('keep', 'i32', [T], 'K'),
-        visible: ops.input('visible', 'i32', [T * S]),
-        starts: rows('starts'),
-        counts: rows('counts'),
-      },
+      rows: rowInputs(ops, { maxRows: T, slots: S, windows: [] }),
       cos: table(),
       sin: table(),
       keys: states(),

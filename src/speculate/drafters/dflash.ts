@@ -1,8 +1,8 @@
 // DFlash (arXiv 2602.06036): a block of places that is filled in at once. Its layers attend from the places to the target's
-// states, fused, and to each other; the states are never rows of the stream. Fields and tensor names are those of `dflash`
-// in speculators.
+// states, fused, and to each other; the states are never rows of the stream. A window is counted from the first place, as in
+// training. Fields and tensor names are those of `dflash` in speculators.
 import * as z from 'zod';
-import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
+import { FormatError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { HeadAlgorithm } from '../speculators/algorithm.ts';
@@ -16,6 +16,7 @@ export const dflashSchema = z.looseObject({
   aux_hidden_state_layer_ids: z.array(z.int().nonnegative()).min(1),
   mask_token_id: z.int().nonnegative().nullish(),
   sample_from_anchor: z.boolean().default(false),
+  sliding_window_non_causal: z.boolean().default(false),
 });
 
 export type DflashFields = z.output<typeof dflashSchema>;
@@ -27,9 +28,6 @@ export const dflash: HeadAlgorithm<DflashFields> = {
   draftVocab: ({ fields }) => fields.draft_vocab_size,
   weights({ fields, layer, target }, has) {
     const { width } = layer;
-    // Windows are counted from the first place there, which no list of slots says.
-    if (layer.windows.some((window) => window > 0))
-      throw new UnsupportedError('dflash: expected layers of full attention, got sliding windows');
     const taps = fields.aux_hidden_state_layer_ids;
     checkLayerIds('dflash: aux_hidden_state_layer_ids', taps, target);
     const optional = [
@@ -54,7 +52,8 @@ export const dflash: HeadAlgorithm<DflashFields> = {
   taps: ({ fields }) => fields.aux_hidden_state_layer_ids,
   block({ fields, target }) {
     const { block_size: size, mask_token_id: token, sample_from_anchor: fromAnchor } = fields;
-    return { size, maskToken: checkMaskToken('dflash', token, target), fromAnchor };
+    const windows = fields.sliding_window_non_causal ? 'mutual' : 'causal';
+    return { size, maskToken: checkMaskToken('dflash', token, target), fromAnchor, windows };
   },
   fuse: (ops, { config, weights }, states) =>
     ops.rmsNorm(

@@ -1,9 +1,9 @@
 // Multi-token prediction as it comes with a model (DeepSeek-AI, "DeepSeek-V3", 2024; Qwen team): one layer of the model's own kind
 // over [token; state], normed each, whose normed result is the next state. Embedding and head are the target's. Layers that are
-// dense run here (Llama, Qwen3). Fields and tensor names are those of `mtp` in speculators, which trains it on the state before
+// dense run here (Llama, Qwen3); those of Qwen3-Next and Qwen3.5 have gated attention and experts, and no target here does. Fields and tensor names are those of `mtp` in speculators, which trains it on the state before
 // the target's final norm.
 import * as z from 'zod';
-import { FormatError } from '../../kernels/errors.ts';
+import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { HeadAlgorithm } from '../speculators/algorithm.ts';
@@ -23,6 +23,10 @@ export const mtp: HeadAlgorithm<z.output<typeof schema>> = {
   layers: () => 1,
   weights({ layer, target }) {
     const { width } = layer;
+    if (layer.windows.every((window) => window > 0))
+      throw new UnsupportedError(
+        `mtp: expected a model with a layer of full attention, which its own is, got windows of ${layer.windows[0]}`,
+      );
     if (width !== target.width)
       throw new FormatError(
         `mtp: hidden_size: expected the target's ${target.width}, got ${width}`,
@@ -47,7 +51,10 @@ export const mtp: HeadAlgorithm<z.output<typeof schema>> = {
       need(weights, `${LAYER}.input_proj.weight`),
     ); // [T, C]
     const input = norm(x, 'input_layernorm');
-    const y = headLayer(ops, context, { l: 0, prefix: LAYER, input, residual: x });
+    // One of full attention, whatever the first layer of the model is.
+    const layer = { ...config.layer, windows: [0] };
+    const full = { ...context, config: { ...config, layer } };
+    const y = headLayer(ops, full, { l: 0, prefix: LAYER, input, residual: x });
     const state = norm(ops.gather(y, rows.keep), 'final_layernorm'); // [K, C]
     return { logits: ops.linear(state, lent.head), state };
   },

@@ -4,6 +4,7 @@ import type * as z from 'zod';
 import type { ForwardContext, WeightSpec } from '../../models/architecture.ts';
 import type { DecoderConfig } from '../../models/config.ts';
 import type { Lent } from '../../models/decoder.ts';
+import type { BlockWindows } from '../../models/rows.ts';
 import type { Recorder } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 
@@ -31,6 +32,8 @@ export interface BlockShape {
   readonly size: number;
   readonly maskToken: number;
   readonly fromAnchor: boolean;
+  /** What places see of the block in layers with a window: those up to their own, or all. */
+  readonly windows: BlockWindows;
 }
 
 /** What a step that looks at the token before reads: one row each. */

@@ -71,6 +71,7 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
     lent,
     logitsWidth: algorithm.draftVocab(config),
     stateWidth: layer.width + (block === undefined ? 0 : 1),
+    blockWindows: block?.windows,
     backend,
     contextLength,
     maxRows,

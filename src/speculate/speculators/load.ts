@@ -2,6 +2,7 @@
 import { isBlocked } from '../../kernels/blocks.ts';
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
+import { parse } from '../../models/schema.ts';
 import {
   checkTensors,
   loadTensors,
@@ -141,9 +142,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     throw new FormatError(
       `${file}: transformer_layer_config.vocab_size: expected the target's ${target.vocab}, got ${layer.vocab}`,
     );
-  const fields = algorithm.schema.safeParse(config.raw);
-  if (!fields.success) throw new FormatError(`${file}: ${fields.error.message}`);
-  const headConfig = { fields: fields.data, layer, target };
+  const headConfig = { fields: parse(algorithm.schema, config.raw, file), layer, target };
 
   const checkpoint = await openCheckpoint(source);
   const specs = algorithm.weights(headConfig, (name) => checkpoint.tensors.has(name));

@@ -1,6 +1,5 @@
 // DFlash and DSpark against a second implementation in float64: a block whose places see the states before it and each other, and
 // steps from place to place.
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { wasm } from '../../../src/kernels/wasm/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
@@ -11,125 +10,10 @@ import { pointDraw } from '../../../src/speculate/drawn.ts';
 import { generate } from '../../../src/speculate/generate.ts';
 import { argmax } from '../../../src/speculate/sample.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
-import { writeSafetensors } from '../../../src/tensor/safetensors.ts';
-import { type FolderSource, memorySource } from '../../../src/tensor/source.ts';
-import { numbers } from '../../kernels/toy.ts';
+import type { FolderSource } from '../../../src/tensor/source.ts';
 import { spelled } from '../fixtures.ts';
+import { BLOCK, MASK, makeHead, makeSpark, PROMPT, SHAPE, TAPS, TARGET } from './dflash-head.ts';
 import { dflashPasses, dsparkChain, fuseNormed, readTensors } from './float64.ts';
-
-const TARGET = fileURLToPath(new URL('../../golden/tiny-random-llama-8l', import.meta.url));
-const SHAPE = { heads: 4, kvHeads: 2, headDim: 8, eps: 1e-6, theta: 10_000 };
-const [WIDTH, FFN, LAYERS, BLOCK, MASK] = [32, 48, 2, 5, 3];
-const TAPS = [1, 4, 6];
-const PROMPT = [1, 5, 9, 33, 9, 5, 60, 2, 17];
-const RANK = 6;
-
-/** Shapes that DSpark has beside those of DFlash. */
-const SPARK: readonly (readonly [string, readonly number[]])[] = [
-  ['markov_head.markov_w1.weight', [64, RANK]],
-  ['markov_head.markov_w2.weight', [64, RANK]],
-  ['confidence_head.proj.weight', [1, WIDTH + RANK]],
-  ['confidence_head.proj.bias', [1]],
-];
-const SPARK_TYPES = {
-  vanilla: [],
-  gated: [
-    ['markov_head.gate_proj.weight', [RANK, WIDTH + RANK]],
-    ['markov_head.gate_proj.bias', [RANK]],
-  ],
-  rnn: [
-    ['markov_head.joint_proj.weight', [3 * RANK, 2 * RANK + WIDTH]],
-    ['markov_head.joint_proj.bias', [3 * RANK]],
-  ],
-} as const;
-type SparkType = keyof typeof SPARK_TYPES;
-
-/** A DSpark head of a type. */
-const makeSpark = (type: SparkType, change: object = {}): FolderSource =>
-  makeHead(
-    {
-      speculators_model_type: 'dspark',
-      markov_rank: RANK,
-      markov_head_type: type,
-      ...change,
-    },
-    {},
-    [...SPARK, ...SPARK_TYPES[type]],
-  );
-
-/** Random numbers for every weight; norms near one. */
-function makeHead(
-  change: object = {},
-  layer: object = {},
-  more: readonly (readonly [string, readonly number[]])[] = [],
-): FolderSource {
-  const shapes: readonly (readonly [string, readonly number[]])[] = [
-    ['embed_tokens.weight', [64, WIDTH]],
-    ['lm_head.weight', [64, WIDTH]],
-    ['fc.weight', [WIDTH, TAPS.length * WIDTH]],
-    ['hidden_norm.weight', [WIDTH]],
-    ['norm.weight', [WIDTH]],
-    ...Array.from({ length: LAYERS }, (_, l) => {
-      const at = (name: string) => `layers.${l}.${name}.weight`;
-      return [
-        [at('input_layernorm'), [WIDTH]],
-        [at('post_attention_layernorm'), [WIDTH]],
-        [at('self_attn.q_proj'), [32, WIDTH]],
-        [at('self_attn.k_proj'), [16, WIDTH]],
-        [at('self_attn.v_proj'), [16, WIDTH]],
-        [at('self_attn.o_proj'), [WIDTH, 32]],
-        [at('self_attn.q_norm'), [8]],
-        [at('self_attn.k_norm'), [8]],
-        [at('mlp.gate_proj'), [FFN, WIDTH]],
-        [at('mlp.up_proj'), [FFN, WIDTH]],
-        [at('mlp.down_proj'), [WIDTH, FFN]],
-      ] as const;
-    }).flat(),
-    ...more,
-  ];
-  const tensors = shapes.map(([name, shape], seed) => {
-    const data = numbers(
-      seed + 70,
-      shape.reduce((a, b) => a * b, 1),
-    );
-    const scaled = data.map((value) =>
-      shape.length === 1 ? 1 + 0.2 * value : value / Math.sqrt(shape[1] / 3),
-    );
-    return { name, dtype: 'f32' as const, shape, data: scaled };
-  });
-  const config = {
-    architectures: ['DFlashSpeculator'],
-    speculators_model_type: 'dflash',
-    speculators_version: '0.7.0',
-    speculators_config: {
-      algorithm: 'dflash',
-      default_proposal_method: 'greedy',
-      proposal_methods: [{ proposal_type: 'greedy', speculative_tokens: BLOCK - 1 }],
-      verifier: { name_or_path: null, architectures: [] },
-    },
-    transformer_layer_config: {
-      model_type: 'qwen3',
-      vocab_size: 64,
-      hidden_size: WIDTH,
-      intermediate_size: FFN,
-      num_hidden_layers: LAYERS,
-      num_attention_heads: 4,
-      num_key_value_heads: 2,
-      head_dim: 8,
-      max_position_embeddings: 128,
-      ...layer,
-    },
-    draft_vocab_size: 64,
-    block_size: BLOCK,
-    aux_hidden_state_layer_ids: TAPS,
-    mask_token_id: MASK,
-    ...change,
-  };
-  return memorySource(
-    { 'config.json': JSON.stringify(config), 'model.safetensors': writeSafetensors(tensors) },
-    'dflash',
-  );
-}
 
 describe('DFlash', () => {
   let verifier: Decoder;
@@ -181,7 +65,7 @@ describe('DFlash', () => {
               .slice(0, length - 1)
               .map((state) => fuseNormed(tensors, [...state], SHAPE)),
             tokens: [text[length - 1], ...Array.from({ length: BLOCK - 1 }, () => MASK)],
-            layers: LAYERS,
+            windows: [0, 0],
           },
           SHAPE,
         ).slice(fromAnchor ? 0 : 1);
@@ -208,7 +92,7 @@ describe('DFlash', () => {
           {
             states: states.slice(0, -1).map((state) => fuseNormed(tensors, [...state], SHAPE)),
             tokens: [40, ...Array.from({ length: BLOCK - 1 }, () => MASK)],
-            layers: LAYERS,
+            windows: [0, 0],
           },
           SHAPE,
         );
@@ -314,7 +198,5 @@ describe('DFlash', () => {
     await expect(load(makeHead({ aux_hidden_state_layer_ids: null }))).rejects.toThrow(
       /aux_hidden/,
     );
-    const sliding = { use_sliding_window: true, sliding_window: 4, max_window_layers: 0 };
-    await expect(load(makeHead({}, sliding))).rejects.toThrow('got sliding windows');
   });
 });

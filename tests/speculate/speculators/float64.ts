@@ -156,16 +156,24 @@ export function mtpPasses(
 }
 
 /**
- * DFlash's block after states of the target (fused and normed): state and logits of every place. Places see all states and each other; q and
- * k are normed per head.
+ * DFlash's block after states of the target (fused and normed): state and logits of every place. Places see all states and each other; in
+ * a layer with a window (0 is none) as many states as it has, and places up to their own unless `nonCausal`. q and k are normed
+ * per head.
  */
 export function dflashPasses(
   tensors: Tensors,
   {
     states,
     tokens,
-    layers,
-  }: { readonly states: Matrix; readonly tokens: Vector; readonly layers: number },
+    windows,
+    nonCausal = false,
+  }: {
+    readonly states: Matrix;
+    readonly tokens: Vector;
+    /** One per layer. */
+    readonly windows: Vector;
+    readonly nonCausal?: boolean;
+  },
   shape: Shape,
 ): readonly { readonly state: Vector; readonly logits: Vector }[] {
   const { row, product, norm, turn } = mathOf(tensors, shape);
@@ -174,8 +182,13 @@ export function dflashPasses(
   const perHead = (x: Vector, count: number, name: string) =>
     Array.from({ length: count }, (_, index) => norm(part(x, index), name)).flat();
   let stream: Matrix = tokens.map((token) => row('embed_tokens.weight', token));
-  for (let l = 0; l < layers; l++) {
+  for (const [l, window] of windows.entries()) {
     const at = (name: string) => `layers.${l}.${name}.weight`;
+    const sees = (place: number, position: number) =>
+      window === 0 ||
+      (position < states.length
+        ? position >= states.length - window
+        : nonCausal || position - states.length <= place);
     const inputs = stream.map((x) => norm(x, at('input_layernorm')));
     const memory = [...states, ...inputs];
     const keys = memory.map((x, position) =>
@@ -189,8 +202,10 @@ export function dflashPasses(
       );
       const seen = Array.from({ length: heads }, (_, h) => {
         const group = Math.floor((h * kvHeads) / heads);
-        const weights = keys.map((k) =>
-          Math.exp(dot(part(q, h), part(k, group)) / Math.sqrt(headDim)),
+        const weights = keys.map((k, position) =>
+          sees(place, position)
+            ? Math.exp(dot(part(q, h), part(k, group)) / Math.sqrt(headDim))
+            : 0,
         );
         const total = weights.reduce((sum, weight) => sum + weight, 0);
         return Array.from({ length: headDim }, (_, d) =>

@@ -19,13 +19,19 @@ const SHAPE = { heads: 4, kvHeads: 2, headDim: 8, eps: 1e-5, theta: 10_000 };
 const WIDTH = 32;
 const PROMPT = [1, 5, 9, 33, 9, 5, 60, 2, 17];
 
+type Shapes = readonly (readonly [string, readonly number[]])[];
+
 /** Random numbers for every weight; norms near one. */
-async function makeHead(change: object = {}): Promise<FolderSource> {
+async function makeHead(
+  change: object = {},
+  layerChange: object = {},
+  more: Shapes = [],
+): Promise<FolderSource> {
   const target = await openFolder(TARGET);
   const layer = JSON.parse(await target.text('config.json'));
   await target.close();
   const at = (name: string) => `mtp_layers.0.${name}.weight`;
-  const shapes: readonly (readonly [string, readonly number[]])[] = [
+  const shapes: Shapes = [
     [at('input_proj'), [WIDTH, 2 * WIDTH]],
     ...[
       'token_layernorm',
@@ -41,6 +47,7 @@ async function makeHead(change: object = {}): Promise<FolderSource> {
     [at('mlp.gate_proj'), [56, WIDTH]],
     [at('mlp.up_proj'), [56, WIDTH]],
     [at('mlp.down_proj'), [WIDTH, 56]],
+    ...more,
   ];
   const tensors = shapes.map(([name, shape], seed) => {
     const data = numbers(
@@ -65,7 +72,7 @@ async function makeHead(change: object = {}): Promise<FolderSource> {
       proposal_methods: [{ proposal_type: 'greedy', speculative_tokens: 3 }],
       verifier: { name_or_path: null, architectures: [] },
     },
-    transformer_layer_config: { ...layer, intermediate_size: 56 },
+    transformer_layer_config: { ...layer, intermediate_size: 56, ...layerChange },
     num_nextn_predict_layers: 1,
     ...change,
   };
@@ -128,6 +135,44 @@ describe('multi-token prediction', () => {
       expect(drafted.tokens).toEqual(plain.tokens);
       expect(drafted.stats.draftedTokens).toBeGreaterThan(20);
     }
+  });
+
+  it('has a layer of full attention where the model mixes kinds, and is refused where it has none', async () => {
+    const qwen3 = (types: readonly string[]) =>
+      makeHead(
+        {},
+        {
+          model_type: 'qwen3',
+          head_dim: 8,
+          num_hidden_layers: types.length,
+          use_sliding_window: true,
+          sliding_window: 2,
+          layer_types: types,
+        },
+        [
+          ['mtp_layers.0.self_attn.q_norm.weight', [8]],
+          ['mtp_layers.0.self_attn.k_norm.weight', [8]],
+        ],
+      );
+    const logitsOf = async (source: FolderSource) => {
+      using speculator = await Speculator.fromPretrained(source, { verifier });
+      const { model } = speculator.head;
+      const cache = model.createCache();
+      const states = PROMPT.map((token) =>
+        Float32Array.from({ length: WIDTH }, (_, i) => Math.sin(i * token)),
+      );
+      const { logits } = await model.forward(cache, [
+        { sequence: cache.sequence(), tokens: PROMPT, states },
+      ]);
+      cache.dispose();
+      return logits;
+    };
+    expect(await logitsOf(await qwen3(['sliding_attention', 'full_attention']))).toEqual(
+      await logitsOf(await qwen3(['full_attention', 'full_attention'])),
+    );
+    await expect(logitsOf(await qwen3(['sliding_attention']))).rejects.toThrow(
+      'mtp: expected a model with a layer of full attention, which its own is, got windows of 2',
+    );
   });
 
   it('has one layer, and layers of kinds that run here', async () => {
