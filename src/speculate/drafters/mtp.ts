@@ -1,7 +1,7 @@
 // Multi-token prediction as it comes with a model (DeepSeek-AI, "DeepSeek-V3", 2024; Qwen team): one layer of the model's own kind
 // over [token; state], normed each, whose normed result is the next state. Embedding and head are the target's. Layers that are
-// dense run here (Llama, Qwen3); those of Qwen3-Next and Qwen3.5 have gated attention and experts, and no target here does. Fields and tensor names are those of `mtp` in speculators, which trains it on the state before
-// the target's final norm.
+// dense run here (Llama, Qwen3); those of Qwen3-Next and Qwen3.5 have gated attention and experts, which no target here has. Fields
+// and tensor names are those of `mtp` in speculators, which trains it on the state before the target's final norm.
 import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
