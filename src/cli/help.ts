@@ -34,7 +34,7 @@ What it writes
   --seed N              equal seeds give equal texts                                        (0)
 
 How it speculates
-  --drafter NAME        model, tree, ngram, prediction or none
+  --drafter NAME        model, tree, ngram, suffix, prediction or none
                                                        (compare: model; generate: none)
   --draft PATH          the draft model of model and tree, or a folder in the format of speculators
                                                                      (the embedded draft model)

@@ -13,6 +13,7 @@ import { draftModel } from '../speculate/drafters/model.ts';
 import { ngram } from '../speculate/drafters/ngram.ts';
 import { none } from '../speculate/drafters/none.ts';
 import { prediction } from '../speculate/drafters/prediction.ts';
+import { suffix } from '../speculate/drafters/suffix.ts';
 import type { Prompt } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
 import { Speculator } from '../speculate/speculators/load.ts';
@@ -24,7 +25,7 @@ import { progressBar } from './display.ts';
 import { type CliOptions, countOf, numberOf, oneOf, UsageError } from './options.ts';
 
 const embedded = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
-const DRAFTERS = ['model', 'tree', 'ngram', 'prediction', 'none'] as const;
+const DRAFTERS = ['model', 'tree', 'ngram', 'suffix', 'prediction', 'none'] as const;
 const VERIFIERS = { greedy, match, rejection };
 
 /** The backend of `--backend`. */
@@ -134,12 +135,13 @@ export async function openDrafter(
 }
 
 async function openModelless(
-  name: 'ngram' | 'prediction' | 'none',
+  name: 'ngram' | 'suffix' | 'prediction' | 'none',
   options: CliOptions,
   { tokenizer }: LoadedModel,
 ): Promise<Drafter> {
   if (name === 'none') return none();
   if (name === 'ngram') return ngram();
+  if (name === 'suffix') return suffix();
   const text = await readFile(options.prediction!, 'utf8').catch((error: Error) => {
     throw new UsageError(`--prediction: expected a text file, got ${error.message}`);
   });

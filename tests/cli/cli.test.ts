@@ -83,6 +83,7 @@ describe('foretoken', () => {
 
   it.each([
     ['ngram', 'match', 'cpu'],
+    ['suffix', 'match', 'cpu'],
     ['tree', 'match', 'cpu'],
     ['model', 'match', 'gpu-webasm'],
   ])(
@@ -293,7 +294,7 @@ describe('foretoken', () => {
     [
       ['--drafter', 'guess'],
       2,
-      '--drafter: expected one of model, tree, ngram, prediction, none, got "guess"',
+      '--drafter: expected one of model, tree, ngram, suffix, prediction, none, got "guess"',
     ],
     [['--inflate', '1e8', '--no-inflate'], 2, '--inflate: expected it or --no-inflate, got both'],
     [['--inflate', 'big'], 2, '--inflate: expected a number like 400M or 1e8, got "big"'],

@@ -8,6 +8,7 @@ import { draftModel } from '../../src/speculate/drafters/model.ts';
 import { ngram } from '../../src/speculate/drafters/ngram.ts';
 import { none } from '../../src/speculate/drafters/none.ts';
 import { prediction } from '../../src/speculate/drafters/prediction.ts';
+import { suffix } from '../../src/speculate/drafters/suffix.ts';
 import { pointDraw } from '../../src/speculate/drawn.ts';
 import { generate, type Target } from '../../src/speculate/generate.ts';
 import type { GenerateOptions } from '../../src/speculate/options.ts';
@@ -29,6 +30,9 @@ function draftersOf(
   return {
     none: () => none(),
     ngram: () => ngram(),
+    suffix: () => suffix(),
+    'suffix, all that was ever seen': () =>
+      suffix({ maxDepth: 9, factor: 2, offset: 1, minProbability: 0 }),
     'a prediction with tokens missing, wrong and too many': () =>
       prediction({ tokens: edited(text.slice(PROMPT.length)) }),
     'model, which is the target itself': () => draftModel(target.model),
