@@ -17,6 +17,7 @@ export {
 export type { Ladder, LadderPoint, Model } from './models/model.ts';
 export type { ChatMessage, Tokenizer } from './models/tokenizer.ts';
 export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './speculate/drafter.ts';
+export { layerSkip } from './speculate/drafters/layer-skip.ts';
 export { type DraftModelOptions, draftModel } from './speculate/drafters/model.ts';
 export { ngram } from './speculate/drafters/ngram.ts';
 export { none } from './speculate/drafters/none.ts';

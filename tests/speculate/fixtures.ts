@@ -1,6 +1,7 @@
 // Small targets for the loop: the tiny checkpoints with a tokenizer that spells ids, and a decode loop without a cache.
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
+import type { Decoder } from '../../src/models/decoder.ts';
 import type { LoadOptions } from '../../src/models/load.ts';
 import { load } from '../../src/models/load.ts';
 import type { Model } from '../../src/models/model.ts';
@@ -29,7 +30,10 @@ export const spelled: Tokenizer = {
 };
 
 /** A tiny checkpoint as a target. */
-export async function tinyTarget(name = 'llama', options: LoadOptions = {}): Promise<Target> {
+export async function tinyTarget(
+  name = 'llama',
+  options: LoadOptions = {},
+): Promise<Target & { readonly model: Decoder }> {
   return {
     model: await loadTiny(name, { contextLength: 96, maxRows: 16, ...options }),
     tokenizer: spelled,
