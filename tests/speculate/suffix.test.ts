@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   type Continuations,
   createContinuations,
+  follow,
 } from '../../src/speculate/drafters/continuations.ts';
 import { type SuffixOptions, suffix } from '../../src/speculate/drafters/suffix.ts';
 import { pointDraw } from '../../src/speculate/drawn.ts';
@@ -80,11 +81,11 @@ describe('suffix', () => {
     counts.add(history, 0);
     for (const { match_len, budget, draft, path_probs, score } of trace) {
       const place = counts.find(history, history.length - match_len)!;
-      expect(counts.follow(place, budget, least)).toEqual({ tokens: draft, score });
-      const scores = path_probs.map((_, at) => counts.follow(place, at + 1, least).score);
+      expect(follow(place, budget, least)).toEqual({ tokens: draft, score });
+      const scores = path_probs.map((_, at) => follow(place, at + 1, least).score);
       expect(scores.map((each, at) => each - (scores[at - 1] ?? 0))).toEqual(path_probs);
     }
-    expect(counts.follow(counts.find(history, history.length - 4)!, 4, least).tokens).toEqual([]);
+    expect(follow(counts.find(history, history.length - 4)!, 4, least).tokens).toEqual([]);
   });
 
   it('states every token as a point', async () => {

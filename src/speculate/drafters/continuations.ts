@@ -33,6 +33,7 @@ export interface Continuation {
   readonly score: number;
 }
 
+/** The counts of some texts. */
 export interface Continuations {
   /**
    * Counts the strings of `text` that end after `from`. Texts are added one after the other: a new one from 0, then the same
@@ -43,11 +44,6 @@ export interface Continuations {
   remove(text: readonly number[]): void;
   /** Where the string of the tokens from `from` on is, which are at most `depth`. */
   find(tokens: readonly number[], from: number): Place | null;
-  /**
-   * The walk from child to most frequent child: `length` tokens, at most to the depth of the trie, or fewer where its
-   * probability would fall below `least`.
-   */
-  follow(place: Place, length: number, least: number): Continuation;
 }
 
 /** An empty trie of strings of up to `depth` tokens. */
@@ -104,24 +100,29 @@ export function createContinuations(depth: number): Continuations {
         place = step(place, tokens[at]);
       return place;
     },
-    follow(from, length, least) {
-      const tokens: number[] = [];
-      let place = from;
-      let probability = 1;
-      let score = 0;
-      while (tokens.length < length) {
-        const { node, ahead } = place;
-        const token = node.children === null ? following(node, ahead) : bestOf(node)?.token;
-        if (token === undefined) break;
-        place = step(place, token)!;
-        if (place.node !== node) probability *= place.node.count / node.count;
-        if (probability < least) break;
-        tokens.push(token);
-        score += probability;
-      }
-      return { tokens, score };
-    },
   };
+}
+
+/**
+ * The walk from a place to the most frequent next token, and so on: `length` tokens, at most to the depth of the trie, or fewer
+ * where its probability would fall below `least`.
+ */
+export function follow(from: Place, length: number, least: number): Continuation {
+  const tokens: number[] = [];
+  let place = from;
+  let probability = 1;
+  let score = 0;
+  while (tokens.length < length) {
+    const { node, ahead } = place;
+    const token = node.children === null ? following(node, ahead) : bestOf(node)?.token;
+    if (token === undefined) break;
+    place = step(place, token)!;
+    if (place.node !== node) probability *= place.node.count / node.count;
+    if (probability < least) break;
+    tokens.push(token);
+    score += probability;
+  }
+  return { tokens, score };
 }
 
 function leaf(text: readonly number[], end: number): Node {

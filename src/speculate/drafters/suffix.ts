@@ -5,7 +5,12 @@ import * as z from 'zod';
 import { OptionError } from '../../kernels/errors.ts';
 import type { Drafter, DraftRequest } from '../drafter.ts';
 import { pointDraw } from '../drawn.ts';
-import { type Continuation, type Continuations, createContinuations } from './continuations.ts';
+import {
+  type Continuation,
+  type Continuations,
+  createContinuations,
+  follow,
+} from './continuations.ts';
 
 const SuffixSchema = z.strictObject({
   maxDepth: z.int().min(2).max(256).default(24),
@@ -41,10 +46,10 @@ export function suffix(options: SuffixOptions = {}): Drafter {
   let earlier = createArchive(maxDepth, earlierTokens);
 
   /** The best draft of at most `most` tokens over all matches of the end of the text, the longer one of equals. */
-  const bestOf = ({ find, follow }: Continuations, most: number) => {
+  const bestOf = (counts: Continuations, most: number) => {
     let best: Continuation = { tokens: [], score: 0 };
     for (let length = 1; length < maxDepth && length <= text.length; length++) {
-      const place = find(text, text.length - length);
+      const place = counts.find(text, text.length - length);
       if (place === null) break;
       const budget = Math.min(most, maxDepth - length, Math.floor(length * factor + offset));
       const found = follow(place, budget, minProbability);
@@ -86,13 +91,14 @@ function createArchive(depth: number, limit: number) {
     continuations,
     file(text: readonly number[]): void {
       if (text.length > limit) return;
-      continuations.add(text, 0);
-      texts.push(text);
-      for (size += text.length; size > limit; ) {
+      while (size + text.length > limit) {
         const oldest = texts.shift()!;
         continuations.remove(oldest);
         size -= oldest.length;
       }
+      continuations.add(text, 0);
+      texts.push(text);
+      size += text.length;
     },
   };
 }
