@@ -58,7 +58,7 @@ export async function generateRun(
 
 function drafterOf(settings: Settings, draft: RemoteModel | null): Drafter {
   const { drafter, branching } = settings;
-  if (drafter === 'none' || drafter === 'ngram') return { kind: drafter };
+  if (drafter === 'none' || drafter === 'ngram' || drafter === 'suffix') return { kind: drafter };
   if (draft === null) throw new Error(`internal: expected a draft model for ${drafter}, got none`);
   return { kind: 'model', model: draft, ...(drafter === 'tree' && { branching }) };
 }

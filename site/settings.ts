@@ -11,7 +11,7 @@ export interface Settings {
   readonly dtype: NonNullable<RemoteLoadOptions['dtype']>;
   /** Of the drafters that run one. */
   readonly draft: string;
-  readonly drafter: 'model' | 'tree' | 'ngram' | 'none';
+  readonly drafter: 'model' | 'tree' | 'ngram' | 'suffix' | 'none';
   readonly draftLength: number | 'auto';
   readonly branching: readonly number[];
   /** Of sampled texts; at temperature 0 it is greedy. */

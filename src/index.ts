@@ -24,10 +24,12 @@ export {
   generateBatch,
 } from './speculate/batch.ts';
 export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './speculate/drafter.ts';
+export { layerSkip } from './speculate/drafters/layer-skip.ts';
 export { type DraftModelOptions, draftModel } from './speculate/drafters/model.ts';
 export { ngram } from './speculate/drafters/ngram.ts';
 export { none } from './speculate/drafters/none.ts';
 export { prediction } from './speculate/drafters/prediction.ts';
+export { suffix } from './speculate/drafters/suffix.ts';
 export { pointDraw } from './speculate/drawn.ts';
 export type { DraftingStats, GenerateStats } from './speculate/figures.ts';
 export {

@@ -6,6 +6,7 @@ import type { EncodeOptions } from '../models/tokenizer.ts';
 import type { DraftModelOptions } from '../speculate/drafters/model.ts';
 import type { NgramOptions } from '../speculate/drafters/ngram.ts';
 import type { PredictionOptions } from '../speculate/drafters/prediction.ts';
+import type { SuffixOptions } from '../speculate/drafters/suffix.ts';
 import type { GenerateResult, Prompt, Token } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
 import type { VerifierName } from '../speculate/verifiers/named.ts';
@@ -35,6 +36,7 @@ export interface BackendChoice {
 export type DrafterChoice =
   | { readonly kind: 'none' }
   | ({ readonly kind: 'ngram' } & NgramOptions)
+  | ({ readonly kind: 'suffix' } & SuffixOptions)
   | ({ readonly kind: 'prediction' } & PredictionOptions)
   | ({ readonly kind: 'model'; readonly model: number } & Omit<DraftModelOptions, 'session'>);
 

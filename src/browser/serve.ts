@@ -10,6 +10,7 @@ import { draftModel } from '../speculate/drafters/model.ts';
 import { ngram } from '../speculate/drafters/ngram.ts';
 import { none } from '../speculate/drafters/none.ts';
 import { prediction } from '../speculate/drafters/prediction.ts';
+import { suffix } from '../speculate/drafters/suffix.ts';
 import { generate } from '../speculate/generate.ts';
 import { VERIFIER_NAMES, VERIFIERS } from '../speculate/verifiers/named.ts';
 import { fileSource } from '../tensor/file-source.ts';
@@ -258,6 +259,10 @@ function createDrafter(choice: DrafterChoice, find: (model: number) => LoadedMod
   if (choice.kind === 'ngram') {
     const { kind: _, ...options } = choice;
     return ngram(options);
+  }
+  if (choice.kind === 'suffix') {
+    const { kind: _, ...options } = choice;
+    return suffix(options);
   }
   if (choice.kind === 'prediction') {
     const { kind: _, ...options } = choice;

@@ -34,11 +34,13 @@ What it writes
   --seed N              equal seeds give equal texts                                        (0)
 
 How it speculates
-  --drafter NAME        model, tree, ngram, prediction or none
+  --drafter NAME        model, tree, ngram, suffix, prediction, layer-skip or none
                                                        (compare: model; generate: none)
   --draft PATH          the draft model of model and tree, or a folder in the format of speculators
                                                                      (the embedded draft model)
   --prediction FILE     what the text is expected to become, for the drafter prediction
+  --draft-layers LIST   layers of the model that draft, for the drafter layer-skip: 4 for the first four,
+                        0,2,5 for these
   --draft-length N      drafted tokens per round at most, or auto: as far as it pays     (auto)
   --branching LIST      children per level of tree                                      (3,2,1)
   --verifier NAME       greedy, match, rejection, block, traversal  (greedy at temperature 0, else match)

@@ -9,10 +9,12 @@ import { wasm } from '../kernels/wasm/index.ts';
 import { type LoadedModel, load } from '../models/load.ts';
 import { WEIGHT_DTYPES } from '../models/weights.ts';
 import type { Drafter } from '../speculate/drafter.ts';
+import { layerSkip } from '../speculate/drafters/layer-skip.ts';
 import { draftModel } from '../speculate/drafters/model.ts';
 import { ngram } from '../speculate/drafters/ngram.ts';
 import { none } from '../speculate/drafters/none.ts';
 import { prediction } from '../speculate/drafters/prediction.ts';
+import { suffix } from '../speculate/drafters/suffix.ts';
 import type { Prompt } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
 import { Speculator } from '../speculate/speculators/load.ts';
@@ -22,7 +24,7 @@ import { progressBar } from './display.ts';
 import { type CliOptions, countOf, numberOf, oneOf, UsageError } from './options.ts';
 
 const embedded = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
-const DRAFTERS = ['model', 'tree', 'ngram', 'prediction', 'none'] as const;
+const DRAFTERS = ['model', 'tree', 'ngram', 'suffix', 'prediction', 'layer-skip', 'none'] as const;
 
 /** The backend of `--backend`. */
 export async function openBackend(options: CliOptions): Promise<Backend> {
@@ -100,10 +102,15 @@ export async function openDrafter(
     throw new UsageError(
       `--prediction: expected a file exactly with --drafter prediction, got ${name} and ${options.prediction ?? 'no file'}`,
     );
+  if ((options['draft-layers'] !== undefined) !== (name === 'layer-skip'))
+    throw new UsageError(
+      `--draft-layers: expected layers exactly with --drafter layer-skip, got ${name} and ${options['draft-layers'] ?? 'none'}`,
+    );
   if (name !== 'model' && name !== 'tree') {
     if (options.draft !== undefined)
       throw new UsageError(`--draft: expected --drafter model or tree with it, got ${name}`);
-    return { drafter: await openModelless(name, options, parts.target), dispose() {} };
+    const drafter = await openModelless(name, options, parts.target);
+    return { drafter, dispose: () => drafter.dispose?.() };
   }
   if (options.draft === undefined && options.model !== undefined)
     throw new UsageError(
@@ -131,12 +138,15 @@ export async function openDrafter(
 }
 
 async function openModelless(
-  name: 'ngram' | 'prediction' | 'none',
+  name: Exclude<(typeof DRAFTERS)[number], 'model' | 'tree'>,
   options: CliOptions,
-  { tokenizer }: LoadedModel,
+  { model, tokenizer }: LoadedModel,
 ): Promise<Drafter> {
   if (name === 'none') return none();
   if (name === 'ngram') return ngram();
+  if (name === 'suffix') return suffix();
+  if (name === 'layer-skip')
+    return layerSkip(model, { layers: layersOf(options['draft-layers']!) });
   const text = await readFile(options.prediction!, 'utf8').catch((error: Error) => {
     throw new UsageError(`--prediction: expected a text file, got ${error.message}`);
   });
@@ -169,6 +179,16 @@ function branchingOf(list: string): number[] {
       `--branching: expected whole numbers from 1 like 3,2,1, got ${JSON.stringify(list)}`,
     );
   return counts;
+}
+
+/** `4` for the first four, or a list like 0,2,5. */
+function layersOf(list: string): number | number[] {
+  if (!/^\d+(,\d+)*$/.test(list))
+    throw new UsageError(
+      `--draft-layers: expected a number like 4 or a list like 0,2,5, got ${JSON.stringify(list)}`,
+    );
+  const layers = list.split(',').map(Number);
+  return layers.length === 1 ? layers[0] : layers;
 }
 
 /** Options of `generate` without the drafter. */

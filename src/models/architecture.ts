@@ -91,3 +91,9 @@ export interface Architecture {
     context: ForwardContext,
   ): { readonly logits: Tensor; readonly hidden: readonly Tensor[] };
 }
+
+/** What a decoder that was loaded is made of. */
+export interface Body {
+  readonly architecture: Architecture;
+  readonly weights: Weights;
+}

@@ -4,7 +4,7 @@ import { OptionError } from '../kernels/errors.ts';
 import type { Buffer, Call, Plan } from '../kernels/plan.ts';
 import { type Recorder, record } from '../tensor/record.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import type { Architecture, ForwardContext, Weights } from './architecture.ts';
+import type { Architecture, Body, ForwardContext, Weights } from './architecture.ts';
 import { SlotPool } from './cache.ts';
 import type { DecoderConfig } from './config.ts';
 import { DecoderCache } from './decoder-cache.ts';
@@ -35,6 +35,10 @@ export interface DecoderParts {
   readonly tensors: ReadonlySet<Tensor>;
   /** What heads that draft for it may borrow, as long as it lives. */
   readonly lent: Lent;
+  /** Of a loaded one; heads, whose forwards are their own, have none. */
+  readonly body?: Body;
+  /** The decoder whose weights it uses, as long as that lives. */
+  readonly lender?: Pick<Decoder, 'disposed'>;
   /** Numbers per row of logits, where they are not those of the vocabulary. */
   readonly logitsWidth?: number;
   /** Width of the state that comes with every row; without it rows have none (`Segment.states`). */
@@ -58,6 +62,10 @@ export interface Decoder extends Model {
   /** Where its weights are. */
   readonly backend: Backend;
   readonly lent: Lent;
+  /** What decoders of fewer layers are made of; see `shorten`. */
+  readonly body: Body | undefined;
+  /** It, or the one whose weights it uses. */
+  readonly disposed: boolean;
   /**
    * The plan of a cache and the milliseconds each step took in its last run. Runs are timed from the first call on, since
    * it keeps a backend from running a plan in one go; until the next run the times are zero.
@@ -90,6 +98,8 @@ export function createDecoder(parts: DecoderParts): Decoder {
 
   function checkAlive(what: string): void {
     if (disposed) throw new Error(`${what}: expected a model, got a disposed one`);
+    if (parts.lender?.disposed)
+      throw new Error(`${what}: expected the model whose weights it uses, got a disposed one`);
   }
 
   function dispose(): void {
@@ -188,6 +198,10 @@ export function createDecoder(parts: DecoderParts): Decoder {
     config,
     backend,
     lent: parts.lent,
+    body: parts.body,
+    get disposed() {
+      return disposed || parts.lender?.disposed === true;
+    },
     contextLength,
     maxRows,
     ladder,

@@ -1,6 +1,7 @@
 // Models for those who work below `generate`: configs, weight maps, forwards, caches, tokenizers, loading.
 export type {
   Architecture,
+  Body,
   ForwardContext,
   LayerTree,
   RowInputs,
@@ -37,6 +38,7 @@ export type {
 export { qwen2 } from './qwen2.ts';
 export { qwen3 } from './qwen3.ts';
 export { ropeTables } from './rope.ts';
+export { shorten } from './shorten.ts';
 export {
   createTokenizer,
   type DecodeOptions,

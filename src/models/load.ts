@@ -123,6 +123,7 @@ async function loadChecked(
       forward: (ops, context) => architecture.forward(ops, { ...context, weights }),
       tensors: tensorsOf(weights),
       lent: weights,
+      body: { architecture, weights },
       backend,
       ownsBackend: options.backend === undefined,
       contextLength,

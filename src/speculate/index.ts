@@ -16,10 +16,12 @@ export {
 export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './drafter.ts';
 export { type DraftHeadOptions, draftHead } from './drafters/head.ts';
 export type { DynamicTree } from './drafters/head-shapes.ts';
+export { type LayerSkipOptions, layerSkip } from './drafters/layer-skip.ts';
 export { type DraftModelOptions, draftModel } from './drafters/model.ts';
 export { type NgramOptions, ngram } from './drafters/ngram.ts';
 export { none } from './drafters/none.ts';
 export { type PredictionOptions, prediction } from './drafters/prediction.ts';
+export { type SuffixOptions, suffix } from './drafters/suffix.ts';
 export { lawDraw, pointDraw } from './drawn.ts';
 export type { DraftingStats, GenerateStats } from './figures.ts';
 export {

@@ -56,12 +56,13 @@ describe('an engine', () => {
     expect(result.stats.explain()).toBe(expected.stats.explain());
   });
 
-  it('drafts with a model, with n-grams and with a prediction without changing a token', async () => {
+  it('drafts with a model, with n-grams, with suffixes and with a prediction without changing a token', async () => {
     const common = { maxTokens: 48, ignoreEos: true };
     const plain = await target.generate(PROMPT, common);
     const drafters = [
       { kind: 'model', model: draft, branching: [2, 1] },
       { kind: 'ngram', maxLength: 2 },
+      { kind: 'suffix', maxDepth: 12, offset: 1 },
       {
         kind: 'prediction',
         tokens: await target.encode(plain.text, { addSpecialTokens: false }),

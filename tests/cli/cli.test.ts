@@ -83,6 +83,7 @@ describe('foretoken', () => {
 
   it.each([
     ['ngram', 'match', 'cpu'],
+    ['suffix', 'match', 'cpu'],
     ['tree', 'match', 'cpu'],
     ['model', 'match', 'gpu-webasm'],
   ])(
@@ -109,6 +110,15 @@ describe('foretoken', () => {
       expect(result.plain.tokens).toHaveLength(16);
     },
   );
+
+  it.each(['3', '0,1,3'])('drafts with the layers %s of the target itself', (layers) => {
+    const args = ['--drafter', 'layer-skip', '--draft-layers', layers, '--draft-length', '2'];
+    const { status, stdout } = foretoken([...args, '--max-tokens', '12', '--no-inflate', '--json']);
+    expect(status).toBe(0);
+    const { sameTokens, speculative } = JSON.parse(stdout);
+    expect(sameTokens).toBe(true);
+    expect(speculative.stats.draftedTokens).toBeGreaterThan(0);
+  });
 
   it('drafts from a prediction in a file', () => {
     const folder = mkdtempSync(join(tmpdir(), 'foretoken-prediction-'));
@@ -293,7 +303,7 @@ describe('foretoken', () => {
     [
       ['--drafter', 'guess'],
       2,
-      '--drafter: expected one of model, tree, ngram, prediction, none, got "guess"',
+      '--drafter: expected one of model, tree, ngram, suffix, prediction, layer-skip, none, got "guess"',
     ],
     [['--inflate', '1e8', '--no-inflate'], 2, '--inflate: expected it or --no-inflate, got both'],
     [['--inflate', 'big'], 2, '--inflate: expected a number like 400M or 1e8, got "big"'],
@@ -315,6 +325,26 @@ describe('foretoken', () => {
       ['generate', '--prediction', 'x'],
       2,
       '--prediction: expected a file exactly with --drafter prediction, got none and x',
+    ],
+    [
+      ['--drafter', 'layer-skip'],
+      2,
+      '--draft-layers: expected layers exactly with --drafter layer-skip, got layer-skip and none',
+    ],
+    [
+      ['generate', '--draft-layers', '2'],
+      2,
+      '--draft-layers: expected layers exactly with --drafter layer-skip, got none and 2',
+    ],
+    [
+      ['--drafter', 'layer-skip', '--draft-layers', '0,x'],
+      2,
+      '--draft-layers: expected a number like 4 or a list like 0,2,5, got "0,x"',
+    ],
+    [
+      ['--drafter', 'layer-skip', '--draft-layers', '99', '--no-inflate'],
+      1,
+      'layerSkip: layers: expected at most',
     ],
     [['--drafter', 'prediction', '--prediction', 'nowhere.txt'], 2, 'nowhere.txt'],
   ] as const)('refuses %j with status %i', (args, expectedStatus, message) => {

@@ -1,26 +1,14 @@
 // Drafters that need no model: none, and prompt lookup against its definition.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Draft, Drafter, DraftRequest, Drawn } from '../../src/speculate/drafter.ts';
+import type { Drafter, Drawn } from '../../src/speculate/drafter.ts';
 import { type NgramOptions, ngram } from '../../src/speculate/drafters/ngram.ts';
 import { none } from '../../src/speculate/drafters/none.ts';
 import { type PredictionOptions, prediction } from '../../src/speculate/drafters/prediction.ts';
 import { lawDraw, pointDraw } from '../../src/speculate/drawn.ts';
 import { point } from '../../src/speculate/sample.ts';
+import { drafted, request } from './fixtures.ts';
 import { vectors } from './laws.ts';
-
-function request(tokens: readonly number[], maxTokens = 4, maxDepth = maxTokens): DraftRequest {
-  const unused = () => {
-    throw new Error('expected no law, got a call');
-  };
-  return { tokens, maxTokens, maxDepth, law: unused, draw: unused };
-}
-
-async function drafted(drafter: Drafter, asked: DraftRequest): Promise<number[]> {
-  const draft: Draft = await drafter.draft(asked);
-  expect(draft.parents).toBeUndefined();
-  return draft.tokens.map(({ token }) => token);
-}
 
 /** Prompt lookup by trying every place, longest n-gram first, latest place first. */
 function lookup(

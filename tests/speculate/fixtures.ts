@@ -1,10 +1,12 @@
 // Small targets for the loop: the tiny checkpoints with a tokenizer that spells ids, and a decode loop without a cache.
 import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import type { Decoder } from '../../src/models/decoder.ts';
 import type { LoadOptions } from '../../src/models/load.ts';
 import { load } from '../../src/models/load.ts';
 import type { Model } from '../../src/models/model.ts';
 import type { Tokenizer } from '../../src/models/tokenizer.ts';
-import type { Draft, Drafter } from '../../src/speculate/drafter.ts';
+import type { Draft, Drafter, DraftRequest } from '../../src/speculate/drafter.ts';
 import type { Target } from '../../src/speculate/generate.ts';
 import { createNoise } from '../../src/speculate/noise.ts';
 import { loadTiny } from '../models/fixtures.ts';
@@ -28,7 +30,10 @@ export const spelled: Tokenizer = {
 };
 
 /** A tiny checkpoint as a target. */
-export async function tinyTarget(name = 'llama', options: LoadOptions = {}): Promise<Target> {
+export async function tinyTarget(
+  name = 'llama',
+  options: LoadOptions = {},
+): Promise<Target & { readonly model: Decoder }> {
   return {
     model: await loadTiny(name, { contextLength: 96, maxRows: 16, ...options }),
     tokenizer: spelled,
@@ -109,4 +114,23 @@ export function oracleDrafter(
         .map((token, index) => draw(index < wrongFrom ? token : (token + 1) % vocab)),
     }),
   };
+}
+
+/** What a drafter without a model is told. */
+export function request(
+  tokens: readonly number[],
+  maxTokens = 4,
+  maxDepth = maxTokens,
+): DraftRequest {
+  const unused = () => {
+    throw new Error('expected no law, got a call');
+  };
+  return { tokens, maxTokens, maxDepth, law: unused, draw: unused };
+}
+
+/** The tokens of a chain. */
+export async function drafted(drafter: Drafter, asked: DraftRequest): Promise<number[]> {
+  const draft: Draft = await drafter.draft(asked);
+  expect(draft.parents).toBeUndefined();
+  return draft.tokens.map(({ token }) => token);
 }

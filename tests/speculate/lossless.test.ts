@@ -3,11 +3,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { chiSquare } from '../../site/chi-square.ts';
 import type { Backend } from '../../src/kernels/backend.ts';
+import type { Decoder } from '../../src/models/decoder.ts';
 import type { Drafter } from '../../src/speculate/drafter.ts';
+import { layerSkip } from '../../src/speculate/drafters/layer-skip.ts';
 import { draftModel } from '../../src/speculate/drafters/model.ts';
 import { ngram } from '../../src/speculate/drafters/ngram.ts';
 import { none } from '../../src/speculate/drafters/none.ts';
 import { prediction } from '../../src/speculate/drafters/prediction.ts';
+import { suffix } from '../../src/speculate/drafters/suffix.ts';
 import { pointDraw } from '../../src/speculate/drawn.ts';
 import { generate, type Target } from '../../src/speculate/generate.ts';
 import type { GenerateOptions } from '../../src/speculate/options.ts';
@@ -24,19 +27,23 @@ const VOCAB = 64;
 
 /** Fresh drafters of every kind around a target; `text` is what the target will say. */
 function draftersOf(
-  target: Target,
+  target: Target & { readonly model: Decoder },
   draft: Target,
   text: readonly number[],
 ): Record<string, () => Drafter> {
   return {
     none: () => none(),
     ngram: () => ngram(),
+    suffix: () => suffix(),
+    'suffix, all that was ever seen': () =>
+      suffix({ maxDepth: 9, factor: 2, offset: 1, minProbability: 0 }),
     'a prediction with tokens missing, wrong and too many': () =>
       prediction({ tokens: edited(text.slice(PROMPT.length)) }),
     'model, which is the target itself': () => draftModel(target.model),
     'model, which is another one': () => draftModel(draft.model),
     'tree [3, 2, 1]': () => draftModel(draft.model, { branching: [3, 2, 1] }),
     'tree [2, 2, 2] of the target itself': () => draftModel(target.model, { branching: [2, 2, 2] }),
+    'layers of the target': () => layerSkip(target.model, { layers: [1] }),
     'random trees': () => randomDrafter(3, VOCAB, pointDraw),
     'an oracle': () => oracleDrafter(text, 99, VOCAB, pointDraw),
     'an oracle wrong at once': () => oracleDrafter(text, 0, VOCAB, pointDraw),
@@ -64,7 +71,7 @@ async function tokensOf(target: Target, options: GenerateOptions): Promise<reado
 describe.each(BACKENDS.filter(({ name }) => name !== 'gpu cpu'))('greedy on $name', ({ open }) => {
   describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     let backend: Backend;
-    let target: Target;
+    let target: Target & { readonly model: Decoder };
     let draft: Target;
     let expected: number[];
 

@@ -1,0 +1,104 @@
+// Suffix decoding: what most often followed the last few tokens, in this text and in earlier ones, will follow again.
+// Oliaro et al., "SuffixDecoding", 2024. A longer match may draft more, and the draft with the largest sum of path
+// probabilities wins, which is how many of its tokens the counts expect to come. Own text and earlier ones are counted apart.
+import * as z from 'zod';
+import { OptionError } from '../../kernels/errors.ts';
+import type { Drafter, DraftRequest } from '../drafter.ts';
+import { pointDraw } from '../drawn.ts';
+import {
+  type Continuation,
+  type Continuations,
+  createContinuations,
+  follow,
+} from './continuations.ts';
+
+const SuffixSchema = z.strictObject({
+  maxDepth: z.int().min(2).max(256).default(24),
+  factor: z.number().min(0).default(1),
+  offset: z.number().default(0),
+  minProbability: z.number().min(0).max(1).default(0.1),
+  earlierTokens: z.int().min(0).default(16384),
+});
+
+/**
+ * Options of `suffix`.
+ * - `maxDepth`: tokens of a match and its draft together, default 24; raise it for texts that repeat long passages, at the price
+ *   of time and memory per token.
+ * - `factor`, `offset`: a match of m tokens drafts up to m * factor + offset, default 1 and 0; raise them where even short
+ *   matches are to be trusted.
+ * - `minProbability`: a draft ends before the token at which its path is less probable, default 0.1; raise it where rejected
+ *   tokens are expensive.
+ * - `earlierTokens`: how much of earlier texts is kept, default 16384 tokens; the oldest are dropped whole. 0 keeps none.
+ */
+export type SuffixOptions = z.input<typeof SuffixSchema>;
+
+/**
+ * A drafter that copies the most frequent continuation of what the text ends with. A text that is not the last one continued
+ * starts anew, and the last one becomes an earlier text. Memory is at most `maxDepth` nodes per token of the text and of the
+ * earlier ones. Throws an OptionError for wrong options.
+ */
+export function suffix(options: SuffixOptions = {}): Drafter {
+  const parsed = SuffixSchema.safeParse(options);
+  if (!parsed.success) throw new OptionError(`suffix: ${z.prettifyError(parsed.error)}`);
+  const { maxDepth, factor, offset, minProbability, earlierTokens } = parsed.data;
+  let text: number[] = [];
+  let own = createContinuations(maxDepth);
+  let earlier = createArchive(maxDepth, earlierTokens);
+
+  /** The best draft of at most `most` tokens over all matches of the end of the text, the longer one of equals. */
+  const bestOf = (counts: Continuations, most: number) => {
+    let best: Continuation = { tokens: [], score: 0 };
+    for (let length = 1; length < maxDepth && length <= text.length; length++) {
+      const place = counts.find(text, text.length - length);
+      if (place === null) break;
+      const budget = Math.min(most, maxDepth - length, Math.floor(length * factor + offset));
+      const found = follow(place, budget, minProbability);
+      if (found.score >= best.score) best = found;
+    }
+    return best;
+  };
+
+  return {
+    name: 'suffix',
+    draft({ tokens, maxTokens, maxDepth: levels }: DraftRequest) {
+      if (!text.every((token, at) => token === tokens[at])) {
+        earlier.file(text);
+        text = [];
+        own = createContinuations(maxDepth);
+      }
+      const known = text.length;
+      while (text.length < tokens.length) text.push(tokens[text.length]);
+      own.add(text, known);
+      const most = Math.min(maxTokens, levels);
+      const drafts = [bestOf(own, most), bestOf(earlier.continuations, most)];
+      const { tokens: drafted } = drafts[1].score > drafts[0].score ? drafts[1] : drafts[0];
+      return { tokens: drafted.map(pointDraw) };
+    },
+    dispose() {
+      text = [];
+      own = createContinuations(maxDepth);
+      earlier = createArchive(maxDepth, earlierTokens);
+    },
+  };
+}
+
+/** Finished texts of at most `limit` tokens together: the oldest go first, one that is longer is not kept at all. */
+function createArchive(depth: number, limit: number) {
+  const continuations = createContinuations(depth);
+  const texts: (readonly number[])[] = [];
+  let size = 0;
+  return {
+    continuations,
+    file(text: readonly number[]): void {
+      if (text.length > limit) return;
+      while (size + text.length > limit) {
+        const oldest = texts.shift()!;
+        continuations.remove(oldest);
+        size -= oldest.length;
+      }
+      continuations.add(text, 0);
+      texts.push(text);
+      size += text.length;
+    },
+  };
+}
