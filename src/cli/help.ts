@@ -36,8 +36,8 @@ What it writes
 How it speculates
   --drafter NAME        model, tree, ngram, prediction or none
                                                        (compare: model; generate: none)
-  --draft PATH          the draft model of model and tree, or a folder in the format of speculators
-                                                                     (the embedded draft model)
+  --draft PATH          the draft model of model and tree, which may have another tokenizer, or a
+                        folder in the format of speculators          (the embedded draft model)
   --prediction FILE     what the text is expected to become, for the drafter prediction
   --draft-length N      drafted tokens per round at most, or auto: as far as it pays     (auto)
   --branching LIST      children per level of tree                                      (3,2,1)

@@ -13,6 +13,12 @@ export { type DraftModelOptions, draftModel } from './drafters/model.ts';
 export { type NgramOptions, ngram } from './drafters/ngram.ts';
 export { none } from './drafters/none.ts';
 export { type PredictionOptions, prediction } from './drafters/prediction.ts';
+export {
+  type SharedVocabulary,
+  sharedVocabulary,
+  type Worded,
+} from './drafters/shared-vocabulary.ts';
+export type { Translation } from './drafters/translation.ts';
 export { lawDraw, pointDraw } from './drawn.ts';
 export type { DraftingStats, GenerateStats } from './figures.ts';
 export {

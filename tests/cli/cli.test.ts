@@ -1,10 +1,11 @@
 // The built command line, as a user starts it.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { byteLevelFiles } from '../models/tokenizers.ts';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const target = fileURLToPath(new URL('../../models/target', import.meta.url));
@@ -121,6 +122,37 @@ describe('foretoken', () => {
     const { sameTokens, speculative } = JSON.parse(stdout);
     expect(sameTokens).toBe(true);
     expect(speculative.stats.acceptedTokens).toBeGreaterThan(6);
+  });
+
+  it('drafts with a model of another tokenizer, and says so in one line', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'foretoken-words-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    cpSync(tinyFolder, folder, { recursive: true });
+    const write = (tokens: readonly string[]) =>
+      writeFileSync(
+        join(folder, 'tokenizer.json'),
+        JSON.stringify(byteLevelFiles(tokens).tokenizerJson),
+      );
+    write(['a', 'e', ',', 'Ġa', 'Ġlittle', 'Ġno-such-word']);
+    const args = ['--draft', folder, '--no-inflate', '--draft-length', '2', '--max-tokens', '12'];
+    const compared = foretoken(args);
+    const note =
+      "note: the draft model has another vocabulary: it drafts the 5 of its 64 tokens that are among the target's 2048";
+    expect(compared.stderr).toBe('');
+    expect(compared.stdout.startsWith(`${note}\n`)).toBe(true);
+    expect(compared.stdout).toMatch(/same tokens: yes\n$/);
+    const generated = foretoken([
+      'generate',
+      '--drafter',
+      'model',
+      ...args.filter((arg) => arg !== '--no-inflate'),
+    ]);
+    expect(generated.stderr).toBe(`${note}\n`);
+    expect(generated.stdout).toMatch(/^, there was/);
+    write(['Ġno-such-word']);
+    const refused = foretoken(args);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toMatch(/expected tokens that the draft model and the target both have/);
   });
 
   it('does not ask for the same tokens where the verifier promises the same law', () => {
