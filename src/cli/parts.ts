@@ -122,7 +122,7 @@ export async function openDrafter(
     );
   const { target, ...rest } = parts;
   if (options.draft !== undefined && (await isSpeculator(options.draft)))
-    return openSpeculator(options.draft, options, target.model);
+    return openSpeculator(options.draft, options, target);
   const draft = await loadFolder(options.draft ?? embedded('draft'), options, rest);
   const vocabulary = sharedVocabulary(draft, target);
   const drafter = draftModel(draft.model, {
@@ -160,9 +160,9 @@ async function isSpeculator(path: string): Promise<boolean> {
 async function openSpeculator(
   path: string,
   options: CliOptions,
-  verifier: LoadedModel['model'],
+  { model, tokenizer }: LoadedModel,
 ): Promise<OpenedDrafter> {
-  const speculator = await Speculator.fromPretrained(path, { verifier });
+  const speculator = await Speculator.fromPretrained(path, { verifier: model, tokenizer });
   const drafter = speculator.drafter(
     options.drafter === 'tree' ? { branching: branchingOf(options.branching ?? '3,2,1') } : {},
   );

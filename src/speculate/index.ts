@@ -81,7 +81,12 @@ export {
 } from './speculators/convert.ts';
 export type { Head } from './speculators/head.ts';
 export { jsonSchemaOf } from './speculators/json-schema.ts';
-export { ALGORITHMS, Speculator, type SpeculatorOptions } from './speculators/load.ts';
+export {
+  ALGORITHMS,
+  Speculator,
+  type SpeculatorFiles,
+  type SpeculatorOptions,
+} from './speculators/load.ts';
 export type { Proposal } from './speculators/proposal.ts';
 export { exportVllm, type VllmExport, type VllmOptions } from './speculators/vllm.ts';
 export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';

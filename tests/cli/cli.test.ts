@@ -1,6 +1,6 @@
 // The built command line, as a user starts it.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,29 @@ function foretoken(args: readonly string[], input = '') {
     input,
   });
   return { status, stdout, stderr };
+}
+
+/** The embedded draft model as a speculator, removed after the test. */
+function independentFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'foretoken-independent-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  cpSync(fileURLToPath(new URL('../../models/draft', import.meta.url)), folder, {
+    recursive: true,
+  });
+  const file = join(folder, 'config.json');
+  const config = {
+    ...JSON.parse(readFileSync(file, 'utf8')),
+    speculators_model_type: 'independent',
+    speculators_version: '0.1.0',
+    speculators_config: {
+      algorithm: 'independent',
+      default_proposal_method: 'greedy',
+      proposal_methods: [{ proposal_type: 'greedy', speculative_tokens: 4 }],
+      verifier: { name_or_path: target, architectures: [] },
+    },
+  };
+  writeFileSync(file, JSON.stringify(config));
+  return folder;
 }
 
 describe('foretoken', () => {
@@ -155,6 +178,17 @@ describe('foretoken', () => {
     expect(refused.stderr).toMatch(/expected tokens that the draft model and the target both have/);
   });
 
+  it('drafts with an independent speculator as with the model in it', () => {
+    const args = ['--draft-length', '2', '--max-tokens', '12', '--no-inflate', '--json'];
+    const { status, stdout, stderr } = foretoken(['--draft', independentFolder(), ...args]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const { sameTokens, notes, speculative } = JSON.parse(stdout);
+    expect({ sameTokens, notes }).toEqual({ sameTokens: true, notes: [] });
+    const plain = JSON.parse(foretoken(args).stdout).speculative;
+    expect(speculative.stats.acceptedByPosition).toEqual(plain.stats.acceptedByPosition);
+    expect(speculative.stats.acceptedTokens).toBeGreaterThan(3);
+  });
+
   it('does not ask for the same tokens where the verifier promises the same law', () => {
     const { status, stdout } = foretoken([
       '--verifier',
@@ -257,6 +291,10 @@ describe('foretoken', () => {
     expect(kind).toBe('speculator of algorithm eagle3, version 0.8.0');
     expect(tensors).toContainEqual({ name: 'd2t', type: 'I64', shape: [40], bytes: 320 });
     expect(config).toMatchObject({ default: 'greedy', norm_before_residual: false });
+    const independent = foretoken(['inspect', independentFolder()]);
+    expect(independent).toMatchObject({ status: 0, stderr: '' });
+    expect(independent.stdout).toContain('speculator of algorithm independent, version 0.1.0');
+    expect(independent.stdout).toMatch(/ {2}model: {"modelType":"llama","layers":\d/);
     const gguf = fileURLToPath(new URL('../golden/gguf/mixed.gguf', import.meta.url));
     expect(foretoken(['inspect', gguf]).stdout).toContain('Q4_K');
     expect(foretoken(['inspect', '/nowhere'])).toMatchObject({ status: 1 });
