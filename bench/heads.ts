@@ -3,7 +3,7 @@
 import type { DecoderConfig } from '../src/models/config.ts';
 import type { Decoder } from '../src/models/decoder.ts';
 import type { LoadedModel } from '../src/models/load.ts';
-import { readLayerConfig, readSpeculatorConfig } from '../src/speculate/speculators/config.ts';
+import { readDraftConfig, readSpeculatorConfig } from '../src/speculate/speculators/config.ts';
 import { ALGORITHMS, Speculator } from '../src/speculate/speculators/load.ts';
 import type { Drafters } from './draft-cost.ts';
 import { modelAt } from './host.ts';
@@ -64,7 +64,7 @@ export function randomHead(
 ): Promise<Speculator> {
   const { config } = verifier;
   const json = headConfig(algorithm, config);
-  const layer = readLayerConfig(readSpeculatorConfig(json, algorithm), algorithm);
+  const layer = readDraftConfig(readSpeculatorConfig(json, algorithm), algorithm);
   const head = ALGORITHMS[algorithm];
   const specs = head.weights(
     { fields: head.schema.parse(json), layer, target: config },

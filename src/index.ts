@@ -29,6 +29,7 @@ export { type DraftModelOptions, draftModel } from './speculate/drafters/model.t
 export { ngram } from './speculate/drafters/ngram.ts';
 export { none } from './speculate/drafters/none.ts';
 export { prediction } from './speculate/drafters/prediction.ts';
+export { type SharedVocabulary, sharedVocabulary } from './speculate/drafters/shared-vocabulary.ts';
 export { suffix } from './speculate/drafters/suffix.ts';
 export { pointDraw } from './speculate/drawn.ts';
 export type { DraftingStats, GenerateStats } from './speculate/figures.ts';

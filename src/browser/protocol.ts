@@ -38,7 +38,10 @@ export type DrafterChoice =
   | ({ readonly kind: 'ngram' } & NgramOptions)
   | ({ readonly kind: 'suffix' } & SuffixOptions)
   | ({ readonly kind: 'prediction' } & PredictionOptions)
-  | ({ readonly kind: 'model'; readonly model: number } & Omit<DraftModelOptions, 'session'>);
+  | ({ readonly kind: 'model'; readonly model: number } & Omit<
+      DraftModelOptions,
+      'session' | 'vocabulary'
+    >);
 
 /** Options of a generation in the worker. */
 export type RemoteGenerateOptions = Omit<

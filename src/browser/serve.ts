@@ -10,6 +10,7 @@ import { draftModel } from '../speculate/drafters/model.ts';
 import { ngram } from '../speculate/drafters/ngram.ts';
 import { none } from '../speculate/drafters/none.ts';
 import { prediction } from '../speculate/drafters/prediction.ts';
+import { sharedVocabulary } from '../speculate/drafters/shared-vocabulary.ts';
 import { suffix } from '../speculate/drafters/suffix.ts';
 import { generate } from '../speculate/generate.ts';
 import { VERIFIER_NAMES, VERIFIERS } from '../speculate/verifiers/named.ts';
@@ -107,7 +108,7 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
     const key = JSON.stringify(choice);
     let drafter = drafters.get(key);
     if (drafter === undefined) {
-      drafter = createDrafter(choice, (model) => find(model).loaded);
+      drafter = createDrafter(choice, find(target).loaded, (model) => find(model).loaded);
       drafters.set(key, drafter);
     }
     return drafter;
@@ -254,7 +255,11 @@ async function openBackend(
   return open(options);
 }
 
-function createDrafter(choice: DrafterChoice, find: (model: number) => LoadedModel): Drafter {
+function createDrafter(
+  choice: DrafterChoice,
+  target: LoadedModel,
+  find: (model: number) => LoadedModel,
+): Drafter {
   if (choice.kind === 'none') return none();
   if (choice.kind === 'ngram') {
     const { kind: _, ...options } = choice;
@@ -269,5 +274,6 @@ function createDrafter(choice: DrafterChoice, find: (model: number) => LoadedMod
     return prediction(options);
   }
   const { kind: _, model, ...options } = choice;
-  return draftModel(find(model).model, options);
+  const draft = find(model);
+  return draftModel(draft.model, { ...options, vocabulary: sharedVocabulary(draft, target) });
 }

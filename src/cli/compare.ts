@@ -19,7 +19,8 @@ export async function compare(options: CliOptions, signal: AbortSignal): Promise
   const prompt = await promptOf(options);
   const backend = await openBackend(options);
   const target = await loadTarget(options, { backend, signal, parameters: PARAMETERS });
-  const { drafter, dispose } = await openDrafter(options, 'model', { backend, target, signal });
+  const opened = await openDrafter(options, 'model', { backend, target, signal });
+  const { drafter, notes, dispose } = opened;
   const paint = colours(options);
   const { report, config } = target.model;
   const show = options.json ? () => {} : (text: string) => process.stdout.write(text);
@@ -29,6 +30,7 @@ export async function compare(options: CliOptions, signal: AbortSignal): Promise
     });
 
   for (const line of inflationLine(options, config)) show(`${line}\n\n`);
+  for (const note of notes) show(`note: ${note}\n\n`);
   for (const how of [undefined, drafter])
     await generate(target, prompt, {
       ...settings,
@@ -52,6 +54,7 @@ export async function compare(options: CliOptions, signal: AbortSignal): Promise
         report,
         inflation: config.inflation ?? null,
         drafter: drafter.name,
+        notes,
         verifier: verifierName,
         guarantee,
         sameTokens: same,

@@ -10,7 +10,9 @@ export async function generateText(options: CliOptions, signal: AbortSignal): Pr
   const prompt = await promptOf(options);
   const backend = await openBackend(options);
   const target = await loadTarget(options, { backend, signal });
-  const { drafter, dispose } = await openDrafter(options, 'none', { backend, target, signal });
+  const opened = await openDrafter(options, 'none', { backend, target, signal });
+  const { drafter, notes, dispose } = opened;
+  for (const note of notes) console.error(`note: ${note}`);
   const generation = generate(target, prompt, { ...settings, drafter, signal, onAbort: 'return' });
   for await (const { text } of generation) process.stdout.write(text);
   process.stdout.write('\n');

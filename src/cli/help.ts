@@ -36,8 +36,8 @@ What it writes
 How it speculates
   --drafter NAME        model, tree, ngram, suffix, prediction, layer-skip or none
                                                        (compare: model; generate: none)
-  --draft PATH          the draft model of model and tree, or a folder in the format of speculators
-                                                                     (the embedded draft model)
+  --draft PATH          the draft model of model and tree, which may have another tokenizer, or a
+                        folder in the format of speculators          (the embedded draft model)
   --prediction FILE     what the text is expected to become, for the drafter prediction
   --draft-layers LIST   layers of the model that draft, for the drafter layer-skip: 4 for the first four,
                         0,2,5 for these

@@ -1,6 +1,6 @@
 // `foretoken inspect`: what a folder or a .gguf file holds: kind, configuration, tensors with types, shapes and sizes.
 import { withModel } from '../models/open.ts';
-import { openSpeculatorConfig, readLayerConfig } from '../speculate/speculators/config.ts';
+import { openSpeculatorConfig, readDraftConfig } from '../speculate/speculators/config.ts';
 import { Speculator } from '../speculate/speculators/load.ts';
 import type { Checkpoint } from '../tensor/checkpoint.ts';
 import { openCheckpoint } from '../tensor/safetensors.ts';
@@ -57,9 +57,9 @@ async function inspectSpeculator(path: string): Promise<Findings> {
   try {
     const file = `${path}/config.json`;
     const config = await openSpeculatorConfig(source);
-    const layer = readLayerConfig(config, file);
+    const layer = readDraftConfig(config, file);
     // What the file says itself, and what its class says where the file is silent.
-    const given = config.raw['transformer_layer_config'] as Readonly<Record<string, unknown>>;
+    const given = config.raw['transformer_layer_config'];
     const { modelType, layers, width, heads, kvHeads, headDim, ffnWidth, vocab } = layer;
     return {
       path,
@@ -70,7 +70,7 @@ async function inspectSpeculator(path: string): Promise<Findings> {
           .map(({ proposal_type, ...rest }) => `${proposal_type} ${JSON.stringify(rest)}`)
           .join('; '),
         default: config.defaultProposal,
-        layer: JSON.stringify({
+        [given === undefined ? 'model' : 'layer']: JSON.stringify({
           modelType,
           layers,
           width,
@@ -80,7 +80,10 @@ async function inspectSpeculator(path: string): Promise<Findings> {
           ffnWidth,
           vocab,
         }),
-        'keys of its layer': Object.keys(given).join(', ') || 'none, so that all are defaults',
+        ...(given !== undefined && {
+          'keys of its layer':
+            Object.keys(given as object).join(', ') || 'none, so that all are defaults',
+        }),
         ...Object.fromEntries(
           Object.entries(config.raw)
             .filter(([, value]) => typeof value !== 'object' || Array.isArray(value))

@@ -14,6 +14,7 @@ import { draftModel } from '../speculate/drafters/model.ts';
 import { ngram } from '../speculate/drafters/ngram.ts';
 import { none } from '../speculate/drafters/none.ts';
 import { prediction } from '../speculate/drafters/prediction.ts';
+import { sharedVocabulary } from '../speculate/drafters/shared-vocabulary.ts';
 import { suffix } from '../speculate/drafters/suffix.ts';
 import type { Prompt } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
@@ -89,12 +90,19 @@ async function loadFolder(
   }
 }
 
-/** The drafter of `--drafter` or of `fallback`, and how to give back what it needed. */
+/** A drafter with what a user should know of it, and how to give back what it needed. */
+export interface OpenedDrafter {
+  readonly drafter: Drafter;
+  readonly notes: readonly string[];
+  dispose(): void;
+}
+
+/** The drafter of `--drafter` or of `fallback`. */
 export async function openDrafter(
   options: CliOptions,
   fallback: 'model' | 'none',
   parts: { readonly backend: Backend; readonly target: LoadedModel; readonly signal: AbortSignal },
-): Promise<{ readonly drafter: Drafter; dispose(): void }> {
+): Promise<OpenedDrafter> {
   const name = oneOf('drafter', options.drafter ?? fallback, DRAFTERS);
   if (options.branching !== undefined && name !== 'tree')
     throw new UsageError(`--branching: expected --drafter tree with it, got ${name}`);
@@ -110,7 +118,7 @@ export async function openDrafter(
     if (options.draft !== undefined)
       throw new UsageError(`--draft: expected --drafter model or tree with it, got ${name}`);
     const drafter = await openModelless(name, options, parts.target);
-    return { drafter, dispose: () => drafter.dispose?.() };
+    return { drafter, notes: [], dispose: () => drafter.dispose?.() };
   }
   if (options.draft === undefined && options.model !== undefined)
     throw new UsageError(
@@ -118,18 +126,16 @@ export async function openDrafter(
     );
   const { target, ...rest } = parts;
   if (options.draft !== undefined && (await isSpeculator(options.draft)))
-    return openSpeculator(options.draft, options, target.model);
+    return openSpeculator(options.draft, options, target);
   const draft = await loadFolder(options.draft ?? embedded('draft'), options, rest);
-  if (draft.model.config.vocab !== target.model.config.vocab)
-    throw new UsageError(
-      `--draft: expected a vocabulary of ${target.model.config.vocab} tokens as the target has, got ${draft.model.config.vocab}`,
-    );
-  const drafter = draftModel(
-    draft.model,
-    name === 'tree' ? { branching: branchingOf(options.branching ?? '3,2,1') } : {},
-  );
+  const vocabulary = sharedVocabulary(draft, target);
+  const drafter = draftModel(draft.model, {
+    ...(name === 'tree' && { branching: branchingOf(options.branching ?? '3,2,1') }),
+    vocabulary,
+  });
   return {
     drafter,
+    notes: vocabulary.note === null ? [] : [vocabulary.note],
     dispose() {
       drafter.dispose?.();
       draft.dispose();
@@ -158,13 +164,18 @@ async function isSpeculator(path: string): Promise<boolean> {
   return !/\.gguf$/i.test(path) && Speculator.isIn(path).catch(() => false);
 }
 
-async function openSpeculator(path: string, options: CliOptions, verifier: LoadedModel['model']) {
-  const speculator = await Speculator.fromPretrained(path, { verifier });
+async function openSpeculator(
+  path: string,
+  options: CliOptions,
+  { model, tokenizer }: LoadedModel,
+): Promise<OpenedDrafter> {
+  const speculator = await Speculator.fromPretrained(path, { verifier: model, tokenizer });
   const drafter = speculator.drafter(
     options.drafter === 'tree' ? { branching: branchingOf(options.branching ?? '3,2,1') } : {},
   );
   return {
     drafter,
+    notes: speculator.notes,
     dispose() {
       drafter.dispose?.();
       speculator.dispose();

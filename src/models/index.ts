@@ -48,3 +48,4 @@ export {
   type Tokenizer,
   type TokenizerFiles,
 } from './tokenizer.ts';
+export { compareVocabularies, matchTokens, type VocabularyComparison } from './vocabularies.ts';

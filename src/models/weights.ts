@@ -47,9 +47,13 @@ export async function loadWeights(
   map: WeightMap,
   backend: Backend,
   options: WeightOptions,
-): Promise<{ readonly weights: Weights; readonly notes: readonly string[] }> {
+): Promise<{
+  readonly weights: Weights;
+  readonly tensors: ReadonlyMap<WeightSpec, Tensor>;
+  readonly notes: readonly string[];
+}> {
   const { tensors, notes } = await loadTensors(files, specsOf(map), backend, options);
-  return { weights: mapTree(map, (spec) => tensors.get(spec)!), notes };
+  return { weights: mapTree(map, (spec) => tensors.get(spec)!), tensors, notes };
 }
 
 /** The same for any list of weights. */

@@ -21,7 +21,13 @@ export { type DraftModelOptions, draftModel } from './drafters/model.ts';
 export { type NgramOptions, ngram } from './drafters/ngram.ts';
 export { none } from './drafters/none.ts';
 export { type PredictionOptions, prediction } from './drafters/prediction.ts';
+export {
+  type SharedVocabulary,
+  sharedVocabulary,
+  type Worded,
+} from './drafters/shared-vocabulary.ts';
 export { type SuffixOptions, suffix } from './drafters/suffix.ts';
+export type { Translation } from './drafters/translation.ts';
 export { lawDraw, pointDraw } from './drawn.ts';
 export type { DraftingStats, GenerateStats } from './figures.ts';
 export {
@@ -85,7 +91,12 @@ export {
 } from './speculators/convert.ts';
 export type { Head } from './speculators/head.ts';
 export { jsonSchemaOf } from './speculators/json-schema.ts';
-export { ALGORITHMS, Speculator, type SpeculatorOptions } from './speculators/load.ts';
+export {
+  ALGORITHMS,
+  Speculator,
+  type SpeculatorFiles,
+  type SpeculatorOptions,
+} from './speculators/load.ts';
 export type { Proposal } from './speculators/proposal.ts';
 export { exportVllm, type VllmExport, type VllmOptions } from './speculators/vllm.ts';
 export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';

@@ -2,7 +2,7 @@
 // matches, so that prefill, decoding, verification, rollback and catching up are the same call.
 import type { Cache, Model, Sequence } from '../models/model.ts';
 import type { Controller } from './controller.ts';
-import type { Draft, Drafter } from './drafter.ts';
+import type { Drafter } from './drafter.ts';
 
 /** What a feed gives back. */
 export interface Fed {
@@ -12,6 +12,12 @@ export interface Fed {
   readonly hidden: readonly Float32Array[];
   /** Rows computed; the rest of the text was cached. */
   readonly computedRows: number;
+}
+
+/** Tokens to compute after a text, as `Draft` has them; whatever laws they come with. */
+export interface Nodes {
+  readonly tokens: readonly { readonly token: number }[];
+  readonly parents?: readonly number[] | undefined;
 }
 
 /** The cache holds exactly a prefix of `tokens`, at any time between calls. */
@@ -65,7 +71,7 @@ export class Session {
    */
   feed(
     tokens: readonly number[],
-    draft: Draft = { tokens: [] },
+    draft: Nodes = { tokens: [] },
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<Fed> {
     const turn = this.#queue.then(() => this.#feed(tokens, draft, options));
@@ -75,7 +81,7 @@ export class Session {
 
   async #feed(
     tokens: readonly number[],
-    draft: Draft,
+    draft: Nodes,
     options: { readonly signal?: AbortSignal | undefined },
   ): Promise<Fed> {
     if (this.#disposed) throw new Error('feed: expected a session, got a disposed one');

@@ -1,10 +1,11 @@
 // The built command line, as a user starts it.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { byteLevelFiles } from '../models/tokenizers.ts';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const target = fileURLToPath(new URL('../../models/target', import.meta.url));
@@ -16,6 +17,29 @@ function foretoken(args: readonly string[], input = '') {
     input,
   });
   return { status, stdout, stderr };
+}
+
+/** The embedded draft model as a speculator, removed after the test. */
+function independentFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'foretoken-independent-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  cpSync(fileURLToPath(new URL('../../models/draft', import.meta.url)), folder, {
+    recursive: true,
+  });
+  const file = join(folder, 'config.json');
+  const config = {
+    ...JSON.parse(readFileSync(file, 'utf8')),
+    speculators_model_type: 'independent',
+    speculators_version: '0.1.0',
+    speculators_config: {
+      algorithm: 'independent',
+      default_proposal_method: 'greedy',
+      proposal_methods: [{ proposal_type: 'greedy', speculative_tokens: 4 }],
+      verifier: { name_or_path: target, architectures: [] },
+    },
+  };
+  writeFileSync(file, JSON.stringify(config));
+  return folder;
 }
 
 describe('foretoken', () => {
@@ -133,6 +157,48 @@ describe('foretoken', () => {
     expect(speculative.stats.acceptedTokens).toBeGreaterThan(6);
   });
 
+  it('drafts with a model of another tokenizer, and says so in one line', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'foretoken-words-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    cpSync(tinyFolder, folder, { recursive: true });
+    const write = (tokens: readonly string[]) =>
+      writeFileSync(
+        join(folder, 'tokenizer.json'),
+        JSON.stringify(byteLevelFiles(tokens).tokenizerJson),
+      );
+    write(['a', 'e', ',', 'Ġa', 'Ġlittle', 'Ġno-such-word']);
+    const args = ['--draft', folder, '--no-inflate', '--draft-length', '2', '--max-tokens', '12'];
+    const compared = foretoken(args);
+    const note =
+      "note: the draft model has another vocabulary: it drafts the 5 of its 64 tokens that are among the target's 2048";
+    expect(compared.stderr).toBe('');
+    expect(compared.stdout.startsWith(`${note}\n`)).toBe(true);
+    expect(compared.stdout).toMatch(/same tokens: yes\n$/);
+    const generated = foretoken([
+      'generate',
+      '--drafter',
+      'model',
+      ...args.filter((arg) => arg !== '--no-inflate'),
+    ]);
+    expect(generated.stderr).toBe(`${note}\n`);
+    expect(generated.stdout).toMatch(/^, there was/);
+    write(['Ġno-such-word']);
+    const refused = foretoken(args);
+    expect(refused.status).toBe(1);
+    expect(refused.stderr).toMatch(/expected tokens that the draft model and the target both have/);
+  });
+
+  it('drafts with an independent speculator as with the model in it', () => {
+    const args = ['--draft-length', '2', '--max-tokens', '12', '--no-inflate', '--json'];
+    const { status, stdout, stderr } = foretoken(['--draft', independentFolder(), ...args]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    const { sameTokens, notes, speculative } = JSON.parse(stdout);
+    expect({ sameTokens, notes }).toEqual({ sameTokens: true, notes: [] });
+    const plain = JSON.parse(foretoken(args).stdout).speculative;
+    expect(speculative.stats.acceptedByPosition).toEqual(plain.stats.acceptedByPosition);
+    expect(speculative.stats.acceptedTokens).toBeGreaterThan(3);
+  });
+
   it('does not ask for the same tokens where the verifier promises the same law', () => {
     const { status, stdout } = foretoken([
       '--verifier',
@@ -235,6 +301,10 @@ describe('foretoken', () => {
     expect(kind).toBe('speculator of algorithm eagle3, version 0.8.0');
     expect(tensors).toContainEqual({ name: 'd2t', type: 'I64', shape: [40], bytes: 320 });
     expect(config).toMatchObject({ default: 'greedy', norm_before_residual: false });
+    const independent = foretoken(['inspect', independentFolder()]);
+    expect(independent).toMatchObject({ status: 0, stderr: '' });
+    expect(independent.stdout).toContain('speculator of algorithm independent, version 0.1.0');
+    expect(independent.stdout).toMatch(/ {2}model: {"modelType":"llama","layers":\d/);
     const gguf = fileURLToPath(new URL('../golden/gguf/mixed.gguf', import.meta.url));
     expect(foretoken(['inspect', gguf]).stdout).toContain('Q4_K');
     expect(foretoken(['inspect', '/nowhere'])).toMatchObject({ status: 1 });

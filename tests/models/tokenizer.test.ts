@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { FormatError, OptionError, UnsupportedError } from '../../src/kernels/errors.ts';
 import type { Tokenizer } from '../../src/models/tokenizer.ts';
 import { createTokenizer, loadTokenizer } from '../../src/models/tokenizer.ts';
+import { byteFallbackJson } from './tokenizers.ts';
 
 const own = new URL('../../models/target/', import.meta.url);
 const shared = new URL('../../../shared/', import.meta.url);
@@ -62,58 +63,6 @@ function streamed(
 ): string[] {
   const stream = tokenizer.stream({ skipSpecialTokens });
   return [...ids.map((id) => stream.push(id)), stream.flush()];
-}
-
-/** A SentencePiece-style tokenizer with byte fallback: `a`, `b`, the space mark, and all bytes. */
-function byteFallbackJson(): Record<string, unknown> {
-  const bytes = Array.from({ length: 256 }, (_, byte) => {
-    return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
-  });
-  const tokens = ['<unk>', '<s>', '</s>', ...bytes, '\u2581', 'a', 'b', '\u2581a'];
-  const special = (id: number) => ({
-    id,
-    content: tokens[id],
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  });
-  const mark = { String: '\u2581' };
-  return {
-    added_tokens: [0, 1, 2].map(special),
-    normalizer: {
-      type: 'Sequence',
-      normalizers: [
-        { type: 'Prepend', prepend: '\u2581' },
-        { type: 'Replace', pattern: { String: ' ' }, content: '\u2581' },
-      ],
-    },
-    pre_tokenizer: null,
-    post_processor: {
-      type: 'TemplateProcessing',
-      single: [{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
-      pair: [],
-      special_tokens: { '<s>': { id: '<s>', ids: [1], tokens: ['<s>'] } },
-    },
-    decoder: {
-      type: 'Sequence',
-      decoders: [
-        { type: 'Replace', pattern: mark, content: ' ' },
-        { type: 'ByteFallback' },
-        { type: 'Fuse' },
-        { type: 'Strip', content: ' ', start: 1, stop: 0 },
-      ],
-    },
-    model: {
-      type: 'BPE',
-      unk_token: '<unk>',
-      fuse_unk: true,
-      byte_fallback: true,
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-      merges: ['\u2581 a'],
-    },
-  };
 }
 
 const target = open(own);

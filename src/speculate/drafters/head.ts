@@ -16,6 +16,7 @@ import {
   type Pass,
   type Passes,
 } from './head-shapes.ts';
+import { widened } from './widened.ts';
 
 /** Options of `draftHead`. */
 export interface DraftHeadOptions {
@@ -240,11 +241,3 @@ const draftOf = (nodes: readonly Node[]) => ({
   tokens: nodes.map(({ token }) => token),
   parents: nodes.map(({ parent }) => parent),
 });
-
-/** Logits of the head at the target's tokens; what it cannot draft has -Infinity. */
-function widened(logits: Float32Array, ids: Int32Array | null, vocab: number): Float32Array {
-  if (ids === null) return logits;
-  const wide = new Float32Array(vocab).fill(Number.NEGATIVE_INFINITY);
-  for (let token = 0; token < logits.length; token++) wide[ids[token]] = logits[token];
-  return wide;
-}

@@ -142,8 +142,15 @@ const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   },
 };
 
-/** The configuration of the head's decoder layers. Without a `model_type` they are Llama's, or Qwen3's since 0.7. */
-export function readLayerConfig({ raw, version }: SpeculatorConfig, file: string): DecoderConfig {
+/**
+ * The configuration of what drafts: of the head's decoder layers, which without a `model_type` are Llama's, or Qwen3's since 0.7; of
+ * an independent draft model, whose keys are those of the file.
+ */
+export function readDraftConfig(
+  { algorithm, raw, version }: SpeculatorConfig,
+  file: string,
+): DecoderConfig {
+  if (algorithm === 'independent') return architectureOf(raw, file).readConfig(raw, file);
   const where = `${file}: transformer_layer_config`;
   const given = raw['transformer_layer_config'];
   if (typeof given !== 'object' || given === null)

@@ -1,15 +1,8 @@
 // A speculator from its folder: config.json and safetensors as `speculators` writes them, for a target that is loaded.
 import { isBlocked } from '../../kernels/blocks.ts';
-import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
+import { OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
-import { parse } from '../../models/schema.ts';
-import {
-  checkTensors,
-  loadTensors,
-  type WeightDType,
-  type WeightOptions,
-} from '../../models/weights.ts';
-import { openCheckpoint, type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
+import { type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
 import {
   type FolderSource,
   memorySource,
@@ -17,27 +10,25 @@ import {
   parseJson,
   writeFolder,
 } from '../../tensor/source.ts';
-import type { Tensor } from '../../tensor/tensor.ts';
 import type { Drafter } from '../drafter.ts';
 import { dflash } from '../drafters/dflash.ts';
 import { dspark } from '../drafters/dspark.ts';
 import { eagle } from '../drafters/eagle.ts';
 import { eagle3 } from '../drafters/eagle3.ts';
-import { type DraftHeadOptions, draftHead } from '../drafters/head.ts';
 import { mtp } from '../drafters/mtp.ts';
 import { peagle } from '../drafters/peagle.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
-import {
-  openSpeculatorConfig,
-  type ProposalMethod,
-  readLayerConfig,
-  type SpeculatorConfig,
-} from './config.ts';
-import { createHead, type Head } from './head.ts';
+import { openSpeculatorConfig, type ProposalMethod, type SpeculatorConfig } from './config.ts';
+import type { Head } from './head.ts';
+import { loadIndependent } from './independent.ts';
+import { headLoader } from './load-head.ts';
+import type { Loaded, Loader, Shape, SpeculatorOptions } from './loaded.ts';
 import { notesOn, type Proposal, planOf } from './proposal.ts';
-import { readVocabulary, writeVocabulary } from './vocabulary.ts';
+import { writeVocabulary } from './vocabulary.ts';
 
-/** The algorithms that run, by `speculators_model_type`. A program adds its own by the option `algorithms`. */
+export type { SpeculatorOptions } from './loaded.ts';
+
+/** The heads that run, by `speculators_model_type`; beside them `independent` draft models do. A program adds its own by the option `algorithms`. */
 export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
   eagle,
   eagle3,
@@ -47,34 +38,34 @@ export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
   dspark,
 };
 
-/** Options of `Speculator.fromPretrained`. */
-export interface SpeculatorOptions extends Partial<Omit<WeightOptions, 'dtype'>> {
-  /** The target that it drafts for; the head runs on its backend, and may not outlive it. */
-  readonly verifier: Decoder;
-  /** Element type of the matrices; default `auto`, as in the file. */
-  readonly dtype?: WeightDType;
-  /** Algorithms beside `ALGORITHMS`, by name. */
-  readonly algorithms?: Readonly<Record<string, HeadAlgorithm<unknown>>>;
+/** The files of a speculator, by name. */
+export interface SpeculatorFiles {
+  readonly 'config.json': string;
+  readonly 'model.safetensors': Uint8Array;
+  readonly [name: string]: string | Uint8Array;
 }
 
 /** A loaded speculator. */
 export interface Speculator {
   readonly config: SpeculatorConfig;
-  readonly head: Head;
+  /** The decoder that drafts. */
+  readonly model: Decoder;
+  /** Null for an independent draft model. */
+  readonly head: Head | null;
   /** What a user should know. */
   readonly notes: readonly string[];
-  /** A drafter with a cache of its own. */
-  drafter(options?: Omit<DraftHeadOptions, 'name'>): Drafter;
+  /** A drafter with a cache of its own; throws an UnsupportedError for a shape that its algorithm does not have. */
+  drafter(shape?: Shape): Drafter;
   /**
    * One of the proposal methods of its config, by default the one that the config names, as options of `generate`. Throws an
    * OptionError for a method that it does not have.
    */
   proposal(type?: ProposalMethod['proposal_type']): Proposal;
   /**
-   * The files of its folder: the config as it was read, unknown keys included, and the weights as they are kept. Throws an
-   * UnsupportedError for weights in blocks, which the format does not have.
+   * The files of its folder: the config as it was read, unknown keys included, the weights as they are kept, and what an independent
+   * draft model has beside them. Throws an UnsupportedError for weights in blocks, which the format does not have.
    */
-  files(): Promise<Readonly<Record<'config.json' | 'model.safetensors', string | Uint8Array>>>;
+  files(): Promise<SpeculatorFiles>;
   /** Writes `files()` into a folder, made if need be. Throws a FormatError for one that cannot be written. */
   savePretrained(folder: string): Promise<void>;
   dispose(): void;
@@ -126,60 +117,34 @@ export const Speculator = {
   },
 };
 
+/** What is known, by `speculators_model_type`; a program's own algorithms replace those of the same name. */
+function loadersOf(algorithms: SpeculatorOptions['algorithms'] = {}): ReadonlyMap<string, Loader> {
+  const ofHeads = (heads: Readonly<Record<string, HeadAlgorithm<unknown>>>) =>
+    Object.entries(heads).map(([name, head]) => [name, headLoader(head)] as const);
+  return new Map<string, Loader>([
+    ...ofHeads(ALGORITHMS),
+    ['independent', loadIndependent],
+    ...ofHeads(algorithms),
+  ]);
+}
+
 async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promise<Speculator> {
-  const { verifier, dtype = 'auto', algorithms = {}, onProgress, signal } = options;
   const file = `${source.name}/config.json`;
   const config = await openSpeculatorConfig(source);
-  const known = { ...ALGORITHMS, ...algorithms };
-  const algorithm = Object.hasOwn(known, config.algorithm) ? known[config.algorithm] : undefined;
-  if (algorithm === undefined)
+  const loaders = loadersOf(options.algorithms);
+  const load = loaders.get(config.algorithm);
+  if (load === undefined)
     throw new UnsupportedError(
-      `${file}: speculators_model_type: expected ${Object.keys(known).join(', ')}, got ${config.algorithm}`,
+      `${file}: speculators_model_type: expected ${[...loaders.keys()].join(', ')}, got ${config.algorithm}`,
     );
-  const layer = readLayerConfig(config, file);
-  const target = verifier.config;
-  if (layer.vocab !== target.vocab)
-    throw new FormatError(
-      `${file}: transformer_layer_config.vocab_size: expected the target's ${target.vocab}, got ${layer.vocab}`,
-    );
-  const headConfig = { fields: parse(algorithm.schema, config.raw, file), layer, target };
-
-  const checkpoint = await openCheckpoint(source);
-  const specs = algorithm.weights(headConfig, (name) => checkpoint.tensors.has(name));
-  const given = {
-    name: source.name,
-    checkpoint,
-    place: (name: string) => ({ name }),
-    surplus: (name: string) => SURPLUS[name] ?? null,
-  };
-  const notes = [...config.notes, ...checkTensors(given, specs, config.algorithm)];
-  const targetIds = await readVocabulary(checkpoint, {
-    file: source.name,
-    draftVocab: algorithm.draftVocab(headConfig),
-    vocab: target.vocab,
-  });
-  // What it says of masks and blocks is looked at before a weight is read.
-  algorithm.mask?.(headConfig);
-  algorithm.block?.(headConfig);
-  const loaded = await loadTensors(given, specs, verifier.backend, { dtype, onProgress, signal });
-  const weights = new Map(specs.map((spec) => [spec.name, loaded.tensors.get(spec)!] as const));
-  const head = createHead({
-    algorithm,
-    config: headConfig,
-    weights,
-    verifier,
-    targetIds,
-    contextLength: Math.min(layer.maxPositions, verifier.contextLength),
-    maxRows: verifier.maxRows,
-  });
-  const dispose = () => head.dispose();
-  const drafter: Speculator['drafter'] = (given) =>
-    draftHead(head, { ...given, name: config.algorithm });
-  const files = () => filesOf(config.raw, weights, head);
+  const loaded = await load(source, config, options);
+  const { model, head, drafter, dispose } = loaded;
+  const files = () => filesOf(config.raw, loaded);
   return {
     config,
+    model,
     head,
-    notes: [...notes, ...loaded.notes, ...config.proposals.flatMap(notesOn)],
+    notes: [...config.notes, ...loaded.notes, ...config.proposals.flatMap(notesOn)],
     drafter,
     files,
     savePretrained: async (folder) => writeFolder(folder, await files()),
@@ -200,9 +165,8 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
 /** Config and weights as the format has them. */
 async function filesOf(
   raw: SpeculatorConfig['raw'],
-  weights: ReadonlyMap<string, Tensor>,
-  { model: { backend, config }, targetIds }: Head,
-) {
+  { model: { backend, config }, head, weights, texts }: Loaded,
+): Promise<SpeculatorFiles> {
   const tensors: TensorData[] = [];
   for (const [name, { value }] of weights) {
     if (!('buffer' in value)) throw new Error('internal: a weight without a buffer');
@@ -213,16 +177,11 @@ async function filesOf(
       );
     tensors.push({ name, dtype, shape, data: await backend.read(buffer) });
   }
-  if (targetIds !== null) tensors.push(...writeVocabulary(targetIds, config.vocab));
+  const ids = head?.targetIds ?? null;
+  if (ids !== null) tensors.push(...writeVocabulary(ids, config.vocab));
   return {
+    ...texts,
     'config.json': `${JSON.stringify(raw, null, 2)}\n`,
     'model.safetensors': writeSafetensors(tensors),
   };
 }
-
-/** Tensors that are read elsewhere, or that old writers left behind. */
-const SURPLUS: Readonly<Record<string, string>> = {
-  d2t: 'the vocabulary of the head',
-  t2d: 'the vocabulary of the head',
-  'verifier_lm_head.weight': 'the head of the target',
-};

@@ -10,7 +10,7 @@ import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
 import { generate } from '../../../src/speculate/generate.ts';
 import {
-  readLayerConfig,
+  readDraftConfig,
   readSpeculatorConfig,
 } from '../../../src/speculate/speculators/config.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
@@ -74,7 +74,7 @@ describe('config.json of a speculator', () => {
         speculators_version: version,
         transformer_layer_config: layers,
       };
-      return readLayerConfig(readSpeculatorConfig(json, 'here'), 'here');
+      return readDraftConfig(readSpeculatorConfig(json, 'here'), 'here');
     };
     expect(of('0.6.1', { hidden_size: 64 })).toMatchObject({
       modelType: 'llama',

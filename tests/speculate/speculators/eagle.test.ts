@@ -73,7 +73,7 @@ describe.each(BACKENDS)('heads on $name', ({ open }) => {
 
     it('fuses the states that the target gives', async () => {
       using speculator = await Speculator.fromPretrained(golden(`heads/${name}`), { verifier });
-      const { head } = speculator;
+      const head = speculator.head!;
       const cache = verifier.createCache({ taps: head.taps });
       const tokens = values.prompt_ids;
       const { hidden, logits } = await verifier.forward(cache, [
@@ -90,7 +90,7 @@ describe.each(BACKENDS)('heads on $name', ({ open }) => {
 
     it('gives the logits of every row, and the greedy chain with its states', async () => {
       using speculator = await Speculator.fromPretrained(golden(`heads/${name}`), { verifier });
-      const { model, targetIds } = speculator.head;
+      const { model, targetIds } = speculator.head!;
       const cache = model.createCache({ taps: [0] });
       const sequence = cache.sequence();
       const tokens = values.draft_row_tokens;
@@ -115,7 +115,7 @@ describe.each(BACKENDS)('heads on $name', ({ open }) => {
     it.skipIf(values.eagle2_tree == null)('gives the dynamic tree of EAGLE-2', async () => {
       const tree = values.eagle2_tree!;
       using speculator = await Speculator.fromPretrained(golden(`heads/${name}`), { verifier });
-      const { head } = speculator;
+      const head = speculator.head!;
       const cache = verifier.createCache({ taps: head.taps });
       const tokens = values.prompt_ids;
       const { hidden } = await verifier.forward(cache, [

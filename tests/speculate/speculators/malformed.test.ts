@@ -9,7 +9,7 @@ import { FormatError } from '../../../src/kernels/errors.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import {
   type ProposalMethod,
-  readLayerConfig,
+  readDraftConfig,
   readSpeculatorConfig,
 } from '../../../src/speculate/speculators/config.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
@@ -166,7 +166,7 @@ describe('a config.json', () => {
       speculators_version: version,
       transformer_layer_config: { num_hidden_layers: 1 },
     };
-    expect(readLayerConfig(readSpeculatorConfig(json, 'here'), 'here').modelType).toBe(type);
+    expect(readDraftConfig(readSpeculatorConfig(json, 'here'), 'here').modelType).toBe(type);
   });
 
   it('comes through JSON as it was, in every field', () => {

@@ -92,7 +92,7 @@ describe('multi-token prediction', () => {
   it('gives the logits and states of the second implementation, step by step', async () => {
     const source = await makeHead();
     using speculator = await Speculator.fromPretrained(source, { verifier });
-    const { head } = speculator;
+    const head = speculator.head!;
     const cache = verifier.createCache({ taps: head.taps });
     const { hidden, logits } = await verifier.forward(cache, [
       { sequence: cache.sequence(), tokens: PROMPT, keep: PROMPT.map((_, row) => row) },
@@ -156,7 +156,7 @@ describe('multi-token prediction', () => {
       );
     const logitsOf = async (source: FolderSource) => {
       using speculator = await Speculator.fromPretrained(source, { verifier });
-      const { model } = speculator.head;
+      const { model } = speculator.head!;
       const cache = model.createCache();
       const states = PROMPT.map((token) =>
         Float32Array.from({ length: WIDTH }, (_, i) => Math.sin(i * token)),

@@ -105,7 +105,7 @@ describe.each(BACKENDS)('a head of one product on $name', ({ open }) => {
 
   it('gives f32 rows of the vocabulary and of the width, with the values of loops by hand', async () => {
     using speculator = await make();
-    const { model, taps, fuse, targetIds } = speculator.head;
+    const { model, taps, fuse, targetIds } = speculator.head!;
     expect({ taps, targetIds }).toEqual({ taps: [LAYERS], targetIds: null });
     const folder = await openFolder(tiny('llama-8l').folder);
     const target = await readTensors(folder);
@@ -219,7 +219,7 @@ describe('an algorithm of a program', () => {
     const unknown = load({ algorithms: {} });
     await expect(unknown).rejects.toThrow(UnsupportedError);
     await expect(unknown).rejects.toThrow(
-      `${folder}/config.json: speculators_model_type: expected ${names.join(', ')}, got test_speculator`,
+      `${folder}/config.json: speculators_model_type: expected ${names.join(', ')}, independent, got test_speculator`,
     );
   });
 
@@ -234,7 +234,7 @@ describe('an algorithm of a program', () => {
     using speculator = await make({ speculators_model_type: 'eagle' }, [], {
       algorithms: { eagle: own },
     });
-    expect(speculator.head.taps).toEqual([LAYERS]);
+    expect(speculator.head!.taps).toEqual([LAYERS]);
     await expect(make({ speculators_model_type: 'eagle' })).rejects.toThrow(
       'missing fusion_fc.weight',
     );
@@ -281,11 +281,11 @@ describe('an algorithm of a program', () => {
     drafter.dispose?.();
     speculator.dispose();
     speculator.dispose();
-    expect(() => speculator.head.model.createCache()).toThrow(
+    expect(() => speculator.head!.model.createCache()).toThrow(
       'expected a model, got a disposed one',
     );
     using next = await make();
-    const cache = next.head.model.createCache();
+    const cache = next.head!.model.createCache();
     expect(cache.freeSlots).toBe(cache.slots);
     cache.dispose();
     verifier.createCache().dispose();
