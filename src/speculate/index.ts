@@ -53,10 +53,17 @@ export {
 } from './sample.ts';
 export { type Fed, Session } from './session.ts';
 export type {
+  AlgorithmBase,
   BlockShape,
+  DecoderAlgorithm,
+  DepthAlgorithm,
+  DepthConfig,
+  DepthContext,
+  DepthShape,
   HeadAlgorithm,
   HeadConfig,
   HeadContext,
+  HeadParts,
   HeadWeights,
   StepInputs,
   StepShape,
@@ -73,10 +80,10 @@ export {
   convertSpeculator,
   exportResearch,
 } from './speculators/convert.ts';
-export type { Head } from './speculators/head.ts';
+export type { DecoderHead, DepthHead, Head, Pair } from './speculators/head.ts';
 export { jsonSchemaOf } from './speculators/json-schema.ts';
 export { ALGORITHMS, Speculator, type SpeculatorOptions } from './speculators/load.ts';
-export type { Proposal } from './speculators/proposal.ts';
+export type { Proposal, ProposalName } from './speculators/proposal.ts';
 export { exportVllm, type VllmExport, type VllmOptions } from './speculators/vllm.ts';
 export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';
 export { greedy } from './verifiers/greedy.ts';

@@ -1,7 +1,11 @@
 // A speculator from its folder: config.json and safetensors as `speculators` writes them, for a target that is loaded.
+import type { Backend } from '../../kernels/backend.ts';
 import { isBlocked } from '../../kernels/blocks.ts';
-import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
+import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
+import type { WeightSpec } from '../../models/architecture.ts';
+import type { DecoderConfig } from '../../models/config.ts';
 import type { Decoder } from '../../models/decoder.ts';
+import { parse } from '../../models/schema.ts';
 import {
   checkTensors,
   loadTensors,
@@ -23,17 +27,15 @@ import { dspark } from '../drafters/dspark.ts';
 import { eagle } from '../drafters/eagle.ts';
 import { eagle3 } from '../drafters/eagle3.ts';
 import { type DraftHeadOptions, draftHead } from '../drafters/head.ts';
+import { medusa } from '../drafters/medusa.ts';
+import { mlp } from '../drafters/mlp.ts';
 import { mtp } from '../drafters/mtp.ts';
 import { peagle } from '../drafters/peagle.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
-import {
-  openSpeculatorConfig,
-  type ProposalMethod,
-  readLayerConfig,
-  type SpeculatorConfig,
-} from './config.ts';
-import { createHead, type Head } from './head.ts';
-import { notesOn, type Proposal, planOf } from './proposal.ts';
+import { openSpeculatorConfig, readLayerConfig, type SpeculatorConfig } from './config.ts';
+import { createDepthHead } from './depth-head.ts';
+import { createDecoderHead, type Head, type HeadOptions } from './head.ts';
+import { notesOn, type Proposal, type ProposalName, planFor } from './proposal.ts';
 import { readVocabulary, writeVocabulary } from './vocabulary.ts';
 
 /** The algorithms that run, by `speculators_model_type`. A program adds its own by the option `algorithms`. */
@@ -44,6 +46,8 @@ export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
   mtp,
   dflash,
   dspark,
+  mlp,
+  medusa,
 };
 
 /** Options of `Speculator.fromPretrained`. */
@@ -65,10 +69,10 @@ export interface Speculator {
   /** A drafter with a cache of its own. */
   drafter(options?: Omit<DraftHeadOptions, 'name'>): Drafter;
   /**
-   * One of the proposal methods of its config, by default the one that the config names, as options of `generate`. Throws an
-   * OptionError for a method that it does not have.
+   * One of the proposal methods of its config, by default the one that the config names, as options of `generate`; `paths` is the
+   * tree of an MLP speculator that says how many candidates it proposes. Throws an OptionError for a method that it does not have.
    */
-  proposal(type?: ProposalMethod['proposal_type']): Proposal;
+  proposal(type?: ProposalName): Proposal;
   /**
    * The files of its folder: the config as it was read, unknown keys included, and the weights as they are kept. Throws an
    * UnsupportedError for weights in blocks, which the format does not have.
@@ -135,62 +139,49 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     throw new UnsupportedError(
       `${file}: speculators_model_type: expected ${Object.keys(known).join(', ')}, got ${config.algorithm}`,
     );
-  const layer = readLayerConfig(config, file);
-  const target = verifier.config;
-  if (layer.vocab !== target.vocab)
-    throw new FormatError(
-      `${file}: transformer_layer_config.vocab_size: expected the target's ${target.vocab}, got ${layer.vocab}`,
-    );
-  const fields = algorithm.schema.safeParse(config.raw);
-  if (!fields.success) throw new FormatError(`${file}: ${fields.error.message}`);
-  const headConfig = { fields: fields.data, layer, target };
+  const bound = bind(algorithm, config, file, verifier.config);
 
   const checkpoint = await openCheckpoint(source);
-  const specs = algorithm.weights(headConfig, (name) => checkpoint.tensors.has(name));
+  const specs = bound.weights((name) => checkpoint.tensors.has(name));
   const given = {
     name: source.name,
     checkpoint,
     place: (name: string) => ({ name }),
-    surplus: (name: string) => SURPLUS[name] ?? null,
+    surplus: (name: string) => (name === algorithm.tokenMap ? VOCABULARY : (SURPLUS[name] ?? null)),
   };
   const notes = [...config.notes, ...checkTensors(given, specs, config.algorithm)];
-  const targetIds = await readVocabulary(checkpoint, {
+  const vocabulary = {
     file: source.name,
-    draftVocab: algorithm.draftVocab(headConfig),
-    vocab: target.vocab,
-  });
-  // What it says of masks and blocks is looked at before a weight is read.
-  algorithm.mask?.(headConfig);
-  algorithm.block?.(headConfig);
+    draftVocab: bound.draftVocab,
+    vocab: verifier.config.vocab,
+    map: algorithm.tokenMap,
+  };
+  const targetIds = await readVocabulary(checkpoint, vocabulary);
   const loaded = await loadTensors(given, specs, verifier.backend, { dtype, onProgress, signal });
   const weights = new Map(specs.map((spec) => [spec.name, loaded.tensors.get(spec)!] as const));
-  const head = createHead({
-    algorithm,
-    config: headConfig,
-    weights,
-    verifier,
-    targetIds,
-    contextLength: Math.min(layer.maxPositions, verifier.contextLength),
-    maxRows: verifier.maxRows,
-  });
+  const head = bound.create({ weights, verifier, targetIds });
   const dispose = () => head.dispose();
   const drafter: Speculator['drafter'] = (given) =>
     draftHead(head, { ...given, name: config.algorithm });
-  const files = () => filesOf(config.raw, weights, head);
+  const files = () =>
+    filesOf(config.raw, weights, {
+      backend: verifier.backend,
+      vocabulary: targetIds === null ? [] : writeVocabulary(targetIds, vocabulary),
+    });
   return {
     config,
     head,
-    notes: [...notes, ...loaded.notes, ...config.proposals.flatMap(notesOn)],
+    notes: [
+      ...notes,
+      ...loaded.notes,
+      ...config.proposals.flatMap((method) => notesOn(method, head.steps)),
+    ],
     drafter,
     files,
     savePretrained: async (folder) => writeFolder(folder, await files()),
     proposal(type = config.defaultProposal) {
-      const method = config.proposals.find(({ proposal_type }) => proposal_type === type);
-      if (method === undefined)
-        throw new OptionError(
-          `proposal: expected ${config.proposals.map(({ proposal_type }) => proposal_type).join(', ')}, got ${type}`,
-        );
-      const { shape, ...rest } = planOf(method);
+      const plan = planFor(type, config.proposals, head.paths ?? null);
+      const { shape, ...rest } = plan;
       return { drafter: drafter(shape), ...rest };
     },
     dispose,
@@ -198,11 +189,52 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
   };
 }
 
+/** An algorithm with the config of a head, whichever kind of algorithm it is. */
+interface Bound {
+  readonly draftVocab: number;
+  weights(has: (name: string) => boolean): readonly WeightSpec[];
+  create(options: HeadOptions): Head;
+}
+
+function bind(
+  algorithm: HeadAlgorithm<unknown>,
+  config: SpeculatorConfig,
+  file: string,
+  target: DecoderConfig,
+): Bound {
+  const fields = parse(algorithm.schema, config.raw, file);
+  if (algorithm.forward === undefined) {
+    const own = { fields, target };
+    return {
+      draftVocab: algorithm.draftVocab(own),
+      weights: (has) => algorithm.weights(own, has),
+      create: (options) => createDepthHead(algorithm, own, options),
+    };
+  }
+  const layer = readLayerConfig(config, file);
+  if (layer.vocab !== target.vocab)
+    throw new FormatError(
+      `${file}: transformer_layer_config.vocab_size: expected the target's ${target.vocab}, got ${layer.vocab}`,
+    );
+  const own = { fields, layer, target };
+  // What it says of masks and blocks is looked at before a weight is read.
+  algorithm.mask?.(own);
+  algorithm.block?.(own);
+  return {
+    draftVocab: algorithm.draftVocab(own),
+    weights: (has) => algorithm.weights(own, has),
+    create: (options) => createDecoderHead(algorithm, own, options),
+  };
+}
+
 /** Config and weights as the format has them. */
 async function filesOf(
   raw: SpeculatorConfig['raw'],
   weights: ReadonlyMap<string, Tensor>,
-  { model: { backend, config }, targetIds }: Head,
+  {
+    backend,
+    vocabulary,
+  }: { readonly backend: Backend; readonly vocabulary: readonly TensorData[] },
 ) {
   const tensors: TensorData[] = [];
   for (const [name, { value }] of weights) {
@@ -214,16 +246,17 @@ async function filesOf(
       );
     tensors.push({ name, dtype, shape, data: await backend.read(buffer) });
   }
-  if (targetIds !== null) tensors.push(...writeVocabulary(targetIds, config.vocab));
   return {
     'config.json': `${JSON.stringify(raw, null, 2)}\n`,
-    'model.safetensors': writeSafetensors(tensors),
+    'model.safetensors': writeSafetensors([...tensors, ...vocabulary]),
   };
 }
 
+const VOCABULARY = 'the vocabulary of the head';
+
 /** Tensors that are read elsewhere, or that old writers left behind. */
 const SURPLUS: Readonly<Record<string, string>> = {
-  d2t: 'the vocabulary of the head',
-  t2d: 'the vocabulary of the head',
+  d2t: VOCABULARY,
+  t2d: VOCABULARY,
   'verifier_lm_head.weight': 'the head of the target',
 };

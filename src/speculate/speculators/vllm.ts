@@ -14,6 +14,8 @@ const METHODS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 const OTHERWISE: Readonly<Record<string, string>> = {
   eagle: '; it serves EAGLE-1 heads in their research layout (exportResearch)',
   mtp: '; it serves multi-token prediction as a part of the target',
+  mlp: "; it serves MLP speculators in IBM's layout",
+  medusa: '; it serves Medusa heads without the fields of the format',
 };
 
 /** vLLM refuses longer drafts. */

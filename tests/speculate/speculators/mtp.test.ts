@@ -97,10 +97,10 @@ describe('multi-token prediction', () => {
     await target.close();
     const names = { embed: 'model.embed_tokens.weight', head: 'lm_head.weight' };
 
-    const heads = head.model.createCache({ taps: [0] });
+    const heads = head.model!.createCache({ taps: [0] });
     const sequence = heads.sequence();
     const pairs = hidden.map((state, i) => ({ token: text[i + 1], state: [...state] }));
-    let found = await head.model.forward(heads, [
+    let found = await head.model!.forward(heads, [
       { sequence, tokens: text.slice(1), states: await head.fuse(hidden) },
     ]);
     for (let step = 0; step < 4; step++) {
@@ -111,7 +111,7 @@ describe('multi-token prediction', () => {
         expect(Math.abs(found.hidden[0][i] - value)).toBeLessThan(1e-4);
       const token = argmax(found.logits[0]);
       pairs.push({ token, state: [...expected.state] });
-      found = await head.model.forward(heads, [
+      found = await head.model!.forward(heads, [
         { sequence, tokens: [token], states: [found.hidden[0]] },
       ]);
     }
