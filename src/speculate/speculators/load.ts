@@ -36,7 +36,7 @@ import { openSpeculatorConfig, readLayerConfig, type SpeculatorConfig } from './
 import { createDepthHead } from './depth-head.ts';
 import { createDecoderHead, type Head, type HeadOptions } from './head.ts';
 import { notesOn, type Proposal, type ProposalName, planFor } from './proposal.ts';
-import { readVocabulary, writeVocabulary } from './vocabulary.ts';
+import { readVocabulary, vocabularyNames, writeVocabulary } from './vocabulary.ts';
 
 /** The algorithms that run, by `speculators_model_type`. A program adds its own by the option `algorithms`. */
 export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
@@ -147,7 +147,8 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     name: source.name,
     checkpoint,
     place: (name: string) => ({ name }),
-    surplus: (name: string) => (name === algorithm.tokenMap ? VOCABULARY : (SURPLUS[name] ?? null)),
+    surplus: (name: string) =>
+      vocabularyNames(algorithm.tokenMap).includes(name) ? VOCABULARY : (SURPLUS[name] ?? null),
   };
   const notes = [...config.notes, ...checkTensors(given, specs, config.algorithm)];
   const vocabulary = {
@@ -254,9 +255,7 @@ async function filesOf(
 
 const VOCABULARY = 'the vocabulary of the head';
 
-/** Tensors that are read elsewhere, or that old writers left behind. */
+/** Tensors that old writers left behind. */
 const SURPLUS: Readonly<Record<string, string>> = {
-  d2t: VOCABULARY,
-  t2d: VOCABULARY,
   'verifier_lm_head.weight': 'the head of the target',
 };

@@ -13,6 +13,10 @@ export interface VocabularyParts {
   readonly map?: string | undefined;
 }
 
+/** Tensors that say which tokens they are. */
+export const vocabularyNames = (map: string | undefined): readonly string[] =>
+  map === undefined ? ['d2t', 't2d'] : [map];
+
 /** The target's token of every drafted one, or null where they are the same. Throws a FormatError where the tensors disagree. */
 export async function readVocabulary(
   checkpoint: Checkpoint,
