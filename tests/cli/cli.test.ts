@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { IBM, makeHead } from '../speculate/speculators/mlp-head.ts';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const target = fileURLToPath(new URL('../../models/target', import.meta.url));
@@ -214,7 +215,7 @@ describe('foretoken', () => {
     });
   });
 
-  it('says what a folder holds: a model, a GGUF file, a speculator', () => {
+  it('says what a folder holds: a model, a GGUF file, a speculator', async () => {
     const model = foretoken(['inspect', target]);
     expect(model).toMatchObject({ status: 0, stderr: '' });
     expect(model.stdout).toContain('model of type llama');
@@ -225,6 +226,15 @@ describe('foretoken', () => {
     expect(kind).toBe('speculator of algorithm eagle3, version 0.8.0');
     expect(tensors).toContainEqual({ name: 'd2t', type: 'I64', shape: [40], bytes: 320 });
     expect(config).toMatchObject({ default: 'greedy', norm_before_residual: false });
+    const folder = mkdtempSync(join(tmpdir(), 'head-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const source = makeHead(IBM);
+    for (const name of ['config.json', 'model.safetensors'])
+      writeFileSync(join(folder, name), await source.read(name, 0, await source.size(name)));
+    const { stdout } = foretoken(['inspect', folder]);
+    expect(stdout).toContain('speculator of algorithm mlp');
+    expect(stdout).toContain('scale_input: true');
+    expect(stdout).not.toContain('keys of its layer');
     const gguf = fileURLToPath(new URL('../golden/gguf/mixed.gguf', import.meta.url));
     expect(foretoken(['inspect', gguf]).stdout).toContain('Q4_K');
     expect(foretoken(['inspect', '/nowhere'])).toMatchObject({ status: 1 });

@@ -1,6 +1,10 @@
-// Heads without attention for tests: random weights from a seed, and their passes in float64 loops that share nothing with the first
-// implementation, over whole paths from the text.
+// What the tests of heads without attention share: the target, folders of random weights from a seed, and arithmetic in float64
+// loops that shares nothing with the first implementation.
 import { fileURLToPath } from 'node:url';
+import type { Backend } from '../../../src/kernels/backend.ts';
+import { cpu } from '../../../src/kernels/cpu/index.ts';
+import { reference } from '../../../src/kernels/reference/index.ts';
+import { wasm } from '../../../src/kernels/wasm/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { argmax } from '../../../src/speculate/sample.ts';
 import { type TensorData, writeSafetensors } from '../../../src/tensor/safetensors.ts';
@@ -12,6 +16,12 @@ export const TARGET = fileURLToPath(new URL('../../golden/tiny-random-llama-8l',
 export const [WIDTH, VOCAB] = [32, 64];
 export const PROMPT = [1, 5, 9, 33, 9, 5, 60, 2, 17];
 const TARGET_EPS = 1e-5;
+
+export const BACKENDS: readonly { readonly name: string; open(): Backend }[] = [
+  { name: 'reference', open: reference },
+  { name: 'cpu', open: cpu },
+  { name: 'wasm', open: () => wasm({ threads: 2 }) },
+];
 
 export type Vector = readonly number[];
 export type Tensors = ReadonlyMap<string, { readonly shape: number[]; readonly data: number[] }>;
@@ -108,9 +118,6 @@ export function gelu(x: number): number {
   }
   return (x * sum * step) / 3 / Math.sqrt(2 * Math.PI);
 }
-
-/** What the logits after a path are: the state of the target, then the tokens from the last of the text on. */
-export type Logits = (path: readonly number[]) => Vector;
 
 /** ln of the softmax. */
 export function logSoftmax(logits: Vector): Vector {

@@ -4,134 +4,36 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../../src/kernels/backend.ts';
-import { cpu } from '../../../src/kernels/cpu/index.ts';
 import { FormatError } from '../../../src/kernels/errors.ts';
-import { reference } from '../../../src/kernels/reference/index.ts';
 import { wasm } from '../../../src/kernels/wasm/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
-import type { DraftHeadOptions } from '../../../src/speculate/drafters/head.ts';
-import { none } from '../../../src/speculate/drafters/none.ts';
-import { generate } from '../../../src/speculate/generate.ts';
 import type { DepthHead } from '../../../src/speculate/speculators/head.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
-import { rejection } from '../../../src/speculate/verifiers/rejection.ts';
 import type { TensorData } from '../../../src/tensor/safetensors.ts';
-import type { FolderSource } from '../../../src/tensor/source.ts';
 import { numbers } from '../../kernels/toy.ts';
-import { spelled } from '../fixtures.ts';
 import {
+  BACKENDS,
   best,
   distance,
   finalNorm,
-  folderOf,
   lastOf,
   PROMPT,
-  product,
-  randomTensors,
   TARGET,
-  type Tensors,
   tensorsWith,
-  type Vector,
   VOCAB,
   WIDTH,
 } from './depth-heads.ts';
-
-const HEADS = 3;
-/** Some of the target's tokens, in no order. */
-const MAP = Array.from({ length: 40 }, (_, token) => (token * 27 + 11) % VOCAB);
-
-interface Variant {
-  readonly num_hidden_layers: number;
-  readonly medusa_fc_bias: boolean;
-  readonly original_lm_head: boolean;
-  /** Whether the original head is in the file. */
-  readonly stored: boolean;
-  readonly truncated: boolean;
-}
-const PLAIN: Variant = {
-  num_hidden_layers: 1,
-  medusa_fc_bias: false,
-  original_lm_head: false,
-  stored: true,
-  truncated: false,
-};
-const VARIANTS: readonly Variant[] = [
+import {
+  HEADS,
+  logitsOf,
+  MAP,
+  makeHead,
+  mapTensor,
   PLAIN,
-  { ...PLAIN, num_hidden_layers: 2, medusa_fc_bias: true },
-  { ...PLAIN, truncated: true, medusa_fc_bias: true },
-  { ...PLAIN, original_lm_head: true },
-  { ...PLAIN, original_lm_head: true, stored: false },
-  { ...PLAIN, original_lm_head: true, truncated: true, num_hidden_layers: 0 },
-];
-
-const mapTensor = (ids: readonly number[]): TensorData => ({
-  name: 'token_map',
-  dtype: 'I64',
-  shape: [ids.length],
-  data: new Uint8Array(BigInt64Array.from(ids, BigInt).buffer),
-});
-
-function tensorsOf(variant: Variant): TensorData[] {
-  const drafted = variant.truncated ? MAP.length : VOCAB;
-  const matrices = variant.original_lm_head ? [0] : [0, 1, 2];
-  const layers = Array.from({ length: variant.num_hidden_layers }, (_, layer) => layer);
-  return [
-    ...randomTensors(
-      [
-        ...[0, 1, 2].flatMap((head) =>
-          layers.flatMap((layer) => [
-            [`blocks.${head}.layers.${layer}.weight`, [WIDTH, WIDTH]] as const,
-            ...(variant.medusa_fc_bias
-              ? [[`blocks.${head}.layers.${layer}.bias`, [WIDTH]] as const]
-              : []),
-          ]),
-        ),
-        ...(variant.stored
-          ? matrices.map((head) => [`lm_heads.${head}.weight`, [drafted, WIDTH]] as const)
-          : []),
-      ],
-      500,
-    ),
-    ...(variant.truncated ? [mapTensor(MAP)] : []),
-  ];
-}
-
-function makeHead(
-  { stored: _, truncated, ...fields }: Variant,
-  change: object,
-  tensors: readonly TensorData[],
-): FolderSource {
-  const own = {
-    hidden_size: WIDTH,
-    vocab_size: VOCAB,
-    num_heads: HEADS,
-    ...(truncated && { truncated_vocab_size: MAP.length }),
-    ...fields,
-  };
-  return folderOf('medusa', { ...own, ...change }, tensors);
-}
-
-/** Logits of a head over its own vocabulary. */
-function logitsOf(tensors: Tensors, state: Vector, head: number, variant: Variant): Vector {
-  let x = state;
-  for (let layer = 0; layer < variant.num_hidden_layers; layer++) {
-    const at = `blocks.${head}.layers.${layer}`;
-    const bias = tensors.get(`${at}.bias`)?.data;
-    const y = product(tensors, `${at}.weight`, x).map((value, i) => value + (bias?.[i] ?? 0));
-    x = x.map((value, i) => value + y[i] / (1 + Math.exp(-y[i])));
-  }
-  const matrix = variant.stored
-    ? `lm_heads.${variant.original_lm_head ? 0 : head}.weight`
-    : 'lm_head.weight';
-  return product(tensors, matrix, x);
-}
-
-const BACKENDS: readonly { readonly name: string; open(): Backend }[] = [
-  { name: 'reference', open: reference },
-  { name: 'cpu', open: cpu },
-  { name: 'wasm', open: () => wasm({ threads: 2 }) },
-];
+  tensorsOf,
+  VARIANTS,
+} from './medusa-head.ts';
 
 describe.each(BACKENDS)('Medusa heads on $name', ({ open }) => {
   let backend: Backend;
@@ -146,7 +48,7 @@ describe.each(BACKENDS)('Medusa heads on $name', ({ open }) => {
   });
 
   it.each(VARIANTS)('give the logits of the second implementation: %j', async (variant) => {
-    const source = makeHead(variant, {}, tensorsOf(variant));
+    const source = makeHead(variant);
     using speculator = await Speculator.fromPretrained(source, { verifier });
     const head = speculator.head as DepthHead;
     const { hidden } = await lastOf(verifier);
@@ -163,7 +65,7 @@ describe.each(BACKENDS)('Medusa heads on $name', ({ open }) => {
   });
 
   it('give a row the same bits in any company, and one row to one state', async () => {
-    const source = makeHead(PLAIN, {}, tensorsOf(PLAIN));
+    const source = makeHead(PLAIN);
     using speculator = await Speculator.fromPretrained(source, { verifier });
     const head = speculator.head as DepthHead;
     const count = verifier.maxRows + 3;
@@ -208,7 +110,7 @@ describe('a Medusa head', () => {
 
   it('drafts the most probable tokens of its vocabulary as the target names them', async () => {
     const variant = { ...PLAIN, truncated: true };
-    const source = makeHead(variant, {}, tensorsOf(variant));
+    const source = makeHead(variant);
     using speculator = await Speculator.fromPretrained(source, { verifier });
     const { hidden, token } = await lastOf(verifier);
     const tensors = await tensorsWith(source);
@@ -232,55 +134,6 @@ describe('a Medusa head', () => {
     // A Cartesian product, level by level.
     expect(tokens.map((each) => each.token)).toEqual([...a, ...b, ...b, ...c, ...c]);
     expect(parents).toEqual([-1, -1, 0, 1, 2, 2, 3, 3]);
-  });
-
-  const SHAPES: readonly DraftHeadOptions[] = [
-    { branching: [1] },
-    { branching: [3, 2, 1] },
-    { dynamic: { expansion: 3, levels: 3, tokens: 6 } },
-  ];
-
-  it.each(SHAPES)('leaves the text of the target as it is: %j', async (shape) => {
-    for (const variant of [PLAIN, { ...PLAIN, truncated: true }]) {
-      using speculator = await load(variant);
-      const target = { model: verifier, tokenizer: spelled };
-      const drafter = speculator.drafter(shape);
-      let draftedTokens = 0;
-      for (const seed of [0, ...Array.from({ length: 50 }, (_, each) => each + 1)]) {
-        const options = { maxTokens: 12, ignoreEos: true, temperature: seed === 0 ? 0 : 0.9, seed };
-        const plain = await generate(target, PROMPT, { ...options, drafter: none() });
-        const { tokens, stats } = await generate(target, PROMPT, {
-          ...options,
-          drafter,
-          draftLength: 6,
-        });
-        expect(tokens, `seed ${seed}`).toEqual(plain.tokens);
-        draftedTokens += stats.draftedTokens;
-      }
-      expect(draftedTokens).toBeGreaterThan(500);
-      drafter.dispose?.();
-    }
-  });
-
-  it.each(SHAPES)('drafts for the verifier rejection, too: %j', async (shape) => {
-    using speculator = await load({ ...PLAIN, truncated: true });
-    const drafter = speculator.drafter(shape);
-    let accepted = 0;
-    for (const seed of [1, 2, 3, 4, 5, 6]) {
-      const { tokens, stats } = await generate({ model: verifier, tokenizer: spelled }, PROMPT, {
-        maxTokens: 32,
-        ignoreEos: true,
-        temperature: 1.2,
-        seed,
-        drafter,
-        draftLength: 6,
-        verifier: rejection,
-      });
-      expect(tokens).toHaveLength(32);
-      accepted += stats.acceptedTokens;
-    }
-    expect(accepted).toBeGreaterThan(0);
-    drafter.dispose?.();
   });
 
   it('loads from the folder that it was saved to, its map as it was', async () => {
