@@ -1,8 +1,8 @@
 // Passes of a head without attention: a step knows its depth, the token before and a state, so there is nothing to keep and
 // nothing to roll back. The text counts by its last token and the state that it was drawn from.
 import type { DepthHead, Pair } from '../speculators/head.ts';
+import { widened } from '../speculators/vocabulary.ts';
 import type { Pass, TextPasses } from './head-shapes.ts';
-import { widened } from './vocabulary.ts';
 
 /** Passes of `head`, all rows of a level in one run. */
 export function createDepths({ fuse, pass, targetIds, vocab }: DepthHead): TextPasses {

@@ -4,6 +4,7 @@ import { OptionError } from '../../kernels/errors.ts';
 import type { Cache, Sequence } from '../../models/model.ts';
 import type { Draft, Drafter, DraftRequest } from '../drafter.ts';
 import type { DecoderHead, Head } from '../speculators/head.ts';
+import { widened } from '../speculators/vocabulary.ts';
 import { checkBranching, checkPaths, nodesOf, type PathTree, pathNodesAt } from './branching.ts';
 import { createDepths } from './head-depths.ts';
 import {
@@ -18,7 +19,6 @@ import {
   type Pass,
   type TextPasses,
 } from './head-shapes.ts';
-import { widened } from './vocabulary.ts';
 
 /** Options of `draftHead`. */
 export interface DraftHeadOptions {
@@ -140,6 +140,7 @@ async function fillIn(
   return drawStepwise(head, found.slice(1, last), request, { silent: first - 1, confidence });
 }
 
+/** The places of a head that drafts in one pass. */
 async function placesOf(
   { mask, block, model }: DecoderHead,
   request: DraftRequest,

@@ -3,10 +3,9 @@
 import * as z from 'zod';
 import { FormatError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
+import { size } from '../../models/schema.ts';
 import type { DepthAlgorithm } from '../speculators/algorithm.ts';
 import { need } from './head-layer.ts';
-
-const size = z.int().positive();
 
 const schema = z.looseObject({
   hidden_size: size.default(4096),

@@ -4,11 +4,11 @@
 import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
+import { size } from '../../models/schema.ts';
 import type { DepthAlgorithm } from '../speculators/algorithm.ts';
 import { need } from './head-layer.ts';
 
 const INPUTS = ['input_embeddings', 'hidden_states[-1]'];
-const size = z.int().positive();
 
 const schema = z
   .looseObject({
@@ -22,7 +22,7 @@ const schema = z
     tie_weights: z.boolean().default(true),
     scale_input: z.boolean().default(false),
     top_k_tokens_per_head: z.array(size).min(1).nullish(),
-    n_candidates: size.nullish(),
+    n_candidates: size.default(5),
   })
   .refine(
     ({ top_k_tokens_per_head: counts, num_layers }) => !counts || counts.length === num_layers,
@@ -32,8 +32,6 @@ const schema = z
 type Fields = z.output<typeof schema>;
 
 const EPS = 1e-6;
-/** What IBM's config says where it is silent. */
-const CANDIDATES = 5;
 
 /**
  * How much of the sum before a norm is state and how much token, of n steps and d numbers: s = 0.5^(0.5 / n), so that after all steps
@@ -85,7 +83,7 @@ export const mlp: DepthAlgorithm<Fields> = {
   taps: ({ target }) => [target.layers],
   depths({ fields, target }) {
     const { num_layers: steps, intermediate_size: width } = fields;
-    const { top_k_tokens_per_head: expansion, n_candidates } = fields;
+    const { top_k_tokens_per_head: expansion, n_candidates: kept } = fields;
     const { state, token } = mixOf(steps, width);
     return {
       steps,
@@ -93,9 +91,11 @@ export const mlp: DepthAlgorithm<Fields> = {
       readsTokens: true,
       constants: {
         token_gain: Float32Array.of(token / state),
-        input_gain: new Float32Array(target.width).fill(Math.SQRT1_2),
+        ...(fields.scale_input && {
+          input_gain: new Float32Array(target.width).fill(Math.SQRT1_2),
+        }),
       },
-      paths: expansion ? { expansion, kept: n_candidates ?? CANDIDATES } : null,
+      paths: expansion ? { expansion, kept } : null,
     };
   },
   fuse(ops, { config: { fields, target }, weights, lent }, states) {

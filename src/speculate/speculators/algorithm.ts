@@ -9,13 +9,13 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import type { PathTree } from '../drafters/branching.ts';
 
 /** A head that is being read: its own fields, and the target it drafts for. */
-export interface DepthConfig<Fields> {
+export interface DraftConfig<Fields> {
   readonly fields: Fields;
   readonly target: DecoderConfig;
 }
 
 /** One with decoder layers. */
-export interface HeadConfig<Fields> extends DepthConfig<Fields> {
+export interface HeadConfig<Fields> extends DraftConfig<Fields> {
   /** `transformer_layer_config`, defaults of its class filled in. */
   readonly layer: DecoderConfig;
 }
@@ -69,7 +69,7 @@ export interface StepShape {
 }
 
 /** What all algorithms of the format declare. */
-export interface AlgorithmBase<Config extends DepthConfig<unknown>> {
+export interface AlgorithmBase<Config extends DraftConfig<unknown>> {
   /** `speculators_model_type`. */
   readonly name: string;
   readonly schema: z.ZodType<Config['fields']>;
@@ -125,7 +125,7 @@ export interface DepthShape {
 }
 
 /** What a step reads. */
-export interface DepthContext<Fields> extends HeadParts<DepthConfig<Fields>> {
+export interface DepthContext<Fields> extends HeadParts<DraftConfig<Fields>> {
   /** 0 where the token is the last of the text. */
   readonly depth: number;
   /** The token before, i32 [T]. */
@@ -135,9 +135,9 @@ export interface DepthContext<Fields> extends HeadParts<DepthConfig<Fields>> {
 }
 
 /** An algorithm without attention and cache: the token at depth d + 1 comes from step d, a token and a state. */
-export interface DepthAlgorithm<Fields> extends AlgorithmBase<DepthConfig<Fields>> {
+export interface DepthAlgorithm<Fields> extends AlgorithmBase<DraftConfig<Fields>> {
   readonly forward?: undefined;
-  depths(config: DepthConfig<Fields>): DepthShape;
+  depths(config: DraftConfig<Fields>): DepthShape;
   /** Logits f32 [T, draftVocab] and the state f32 [T, width(depth + 1)] of the next step; null for the same again. */
   step(
     ops: Recorder,

@@ -1,7 +1,7 @@
 // Target states to the states of a head: a plan of its own, run over as many rows as there are.
 import type { Backend, Program } from '../../kernels/backend.ts';
 import { record } from '../../tensor/record.ts';
-import type { AlgorithmBase, DepthConfig, HeadParts } from './algorithm.ts';
+import type { AlgorithmBase, DraftConfig, HeadParts } from './algorithm.ts';
 
 /** A prepared fusion. */
 export interface Fusion {
@@ -11,7 +11,7 @@ export interface Fusion {
 }
 
 /** Records the fusion of an algorithm when it is first asked for. */
-export function createFusion<Config extends DepthConfig<unknown>>(
+export function createFusion<Config extends DraftConfig<unknown>>(
   algorithm: AlgorithmBase<Config>,
   parts: HeadParts<Config>,
   {

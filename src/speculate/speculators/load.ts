@@ -181,8 +181,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     files,
     savePretrained: async (folder) => writeFolder(folder, await files()),
     proposal(type = config.defaultProposal) {
-      const plan = planFor(type, config.proposals, head.paths ?? null);
-      const { shape, ...rest } = plan;
+      const { shape, ...rest } = planFor(type, config.proposals, head.paths ?? null);
       return { drafter: drafter(shape), ...rest };
     },
     dispose,

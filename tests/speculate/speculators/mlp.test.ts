@@ -276,6 +276,17 @@ describe('an MLP speculator', () => {
     await expect(load(IBM, change)).rejects.toThrow(kind);
   });
 
+  it('is disposed once and for all, and leaves the target', async () => {
+    const speculator = await load();
+    const head = speculator.head as DepthHead;
+    const pairs = [{ token: 1, state: new Float32Array(WIDTH) }];
+    await head.pass(0, pairs);
+    speculator.dispose();
+    speculator.dispose();
+    await expect(head.pass(0, pairs)).rejects.toThrow('expected a head, got a disposed one');
+    expect((await lastOf(verifier)).hidden).toHaveLength(1);
+  });
+
   it('has no tree of its own unless its config says so, and one shape at a time', async () => {
     using speculator = await load();
     expect(() => speculator.proposal('paths')).toThrow('proposal: expected greedy, got paths');

@@ -2,7 +2,7 @@
 // other names for the fields. Their config.json is kept whole.
 import * as z from 'zod';
 import { UnsupportedError } from '../../../kernels/errors.ts';
-import { parse } from '../../../models/schema.ts';
+import { parse, size } from '../../../models/schema.ts';
 import { mlp } from '../../drafters/mlp.ts';
 import type { Json } from '../config.ts';
 import type { ResearchFormat } from './format.ts';
@@ -12,7 +12,6 @@ const PREFIX = 'speculator.';
 const TENSOR = /^(?:(?:emb|proj|head)\.\d+\.weight|ln\.\d+\.(?:weight|bias))$/;
 const FILE = 'config.json';
 
-const size = z.int().positive();
 /** IBM's fields and their defaults. */
 const schema = z
   .looseObject({
@@ -55,15 +54,15 @@ function back(config: Json): Json {
     throw new UnsupportedError(
       `${FILE}: inputs_hidden_states_normalized: expected true, as IBM's heads read states, got false`,
     );
-  // A head that proposes no tree proposes a chain.
-  const chain = Array.from({ length: fields.num_layers }, () => 1);
+  const { top_k_tokens_per_head: counts } = fields;
   return {
     vocab_size: fields.vocab_size,
     emb_dim: fields.hidden_size,
     inner_dim: fields.intermediate_size,
     n_predict: fields.num_layers,
-    top_k_tokens_per_head: fields.top_k_tokens_per_head ?? chain,
-    n_candidates: fields.n_candidates ?? (fields.top_k_tokens_per_head ? 5 : 1),
+    // A head that proposes no tree proposes a chain.
+    top_k_tokens_per_head: counts ?? Array.from({ length: fields.num_layers }, () => 1),
+    n_candidates: counts ? fields.n_candidates : 1,
     tie_weights: fields.tie_weights,
     scale_input: fields.scale_input,
   };
