@@ -13,10 +13,12 @@ import { randomWeights } from './random-model.ts';
 /** Tokens that the heads are asked for in a round. */
 const HEAD_DRAFT = 4;
 
-/** Fields of those that draft a block: as long as the draft, of which DFlash's first place says nothing. */
-const BLOCKS: Readonly<Record<string, object>> = {
+/** Fields of those that draft so many tokens at most: as many as are asked for; DFlash's first place says nothing. */
+const DEPTHS: Readonly<Record<string, object>> = {
   dflash: { block_size: HEAD_DRAFT + 1 },
   dspark: { block_size: HEAD_DRAFT },
+  mlp: { num_layers: HEAD_DRAFT },
+  medusa: { num_heads: HEAD_DRAFT },
 };
 
 /** The speculator that was asked for, and a random head of every algorithm, of those whose name the options choose. */
@@ -66,11 +68,9 @@ export function randomHead(
   const json = headConfig(algorithm, config);
   const layer = readDraftConfig(readSpeculatorConfig(json, algorithm), algorithm);
   const head = ALGORITHMS[algorithm];
-  const specs = head.weights(
-    { fields: head.schema.parse(json), layer, target: config },
-    // Embedding and head are borrowed where that may be.
-    () => false,
-  );
+  const own = { fields: head.schema.parse(json), layer, target: config };
+  // Embedding and head are borrowed where that may be.
+  const specs = head.weights(own, () => false);
   const weights = specs.map(({ name, shape }, index) => ({
     name,
     dtype: 'f32' as const,
@@ -107,6 +107,9 @@ function headConfig(algorithm: string, target: DecoderConfig) {
     eagle_aux_hidden_state_layer_ids: taps,
     aux_hidden_state_layer_ids: taps,
     mask_token_id: 0,
-    ...BLOCKS[algorithm],
+    hidden_size: target.width,
+    intermediate_size: target.width,
+    vocab_size: target.vocab,
+    ...DEPTHS[algorithm],
   };
 }

@@ -1,7 +1,11 @@
 // `foretoken inspect`: what a folder or a .gguf file holds: kind, configuration, tensors with types, shapes and sizes.
 import { withModel } from '../models/open.ts';
-import { openSpeculatorConfig, readDraftConfig } from '../speculate/speculators/config.ts';
-import { Speculator } from '../speculate/speculators/load.ts';
+import {
+  openSpeculatorConfig,
+  readDraftConfig,
+  type SpeculatorConfig,
+} from '../speculate/speculators/config.ts';
+import { ALGORITHMS, Speculator } from '../speculate/speculators/load.ts';
 import type { Checkpoint } from '../tensor/checkpoint.ts';
 import { openCheckpoint } from '../tensor/safetensors.ts';
 import { openFolder } from '../tensor/source.ts';
@@ -57,10 +61,6 @@ async function inspectSpeculator(path: string): Promise<Findings> {
   try {
     const file = `${path}/config.json`;
     const config = await openSpeculatorConfig(source);
-    const layer = readDraftConfig(config, file);
-    // What the file says itself, and what its class says where the file is silent.
-    const given = config.raw['transformer_layer_config'];
-    const { modelType, layers, width, heads, kvHeads, headDim, ffnWidth, vocab } = layer;
     return {
       path,
       kind: `speculator of algorithm ${config.algorithm}, version ${config.version ?? 'not given'}`,
@@ -70,20 +70,7 @@ async function inspectSpeculator(path: string): Promise<Findings> {
           .map(({ proposal_type, ...rest }) => `${proposal_type} ${JSON.stringify(rest)}`)
           .join('; '),
         default: config.defaultProposal,
-        [given === undefined ? 'model' : 'layer']: JSON.stringify({
-          modelType,
-          layers,
-          width,
-          heads,
-          kvHeads,
-          headDim,
-          ffnWidth,
-          vocab,
-        }),
-        ...(given !== undefined && {
-          'keys of its layer':
-            Object.keys(given as object).join(', ') || 'none, so that all are defaults',
-        }),
+        ...layerOf(config, file),
         ...Object.fromEntries(
           Object.entries(config.raw)
             .filter(([, value]) => typeof value !== 'object' || Array.isArray(value))
@@ -97,6 +84,36 @@ async function inspectSpeculator(path: string): Promise<Findings> {
     await source.close();
   }
 }
+
+/** What a file says of its decoder layers itself, and what their class says where it is silent; nothing where there are none. */
+function layerOf(config: SpeculatorConfig, file: string): Findings['config'] {
+  const given = config.raw['transformer_layer_config'];
+  if (hasNoLayers(config)) return {};
+  const { modelType, layers, width, heads, kvHeads, headDim, ffnWidth, vocab } = readDraftConfig(
+    config,
+    file,
+  );
+  return {
+    [given === undefined ? 'model' : 'layer']: JSON.stringify({
+      modelType,
+      layers,
+      width,
+      heads,
+      kvHeads,
+      headDim,
+      ffnWidth,
+      vocab,
+    }),
+    ...(given !== undefined && {
+      'keys of its layer':
+        Object.keys(given as object).join(', ') || 'none, so that all are defaults',
+    }),
+  };
+}
+
+/** Whether its algorithm is one of those that step by depth. */
+const hasNoLayers = ({ algorithm }: SpeculatorConfig) =>
+  Object.hasOwn(ALGORITHMS, algorithm) && ALGORITHMS[algorithm].forward === undefined;
 
 const listOf = ({ tensors }: Checkpoint): Findings['tensors'] =>
   [...tensors].map(([name, { type, shape, from, to }]) => ({

@@ -69,10 +69,17 @@ export {
 } from './sample.ts';
 export { type Fed, Session } from './session.ts';
 export type {
+  AlgorithmBase,
   BlockShape,
+  DecoderAlgorithm,
+  DepthAlgorithm,
+  DepthContext,
+  DepthShape,
+  DraftConfig,
   HeadAlgorithm,
   HeadConfig,
   HeadContext,
+  HeadParts,
   HeadWeights,
   StepInputs,
   StepShape,
@@ -89,7 +96,7 @@ export {
   convertSpeculator,
   exportResearch,
 } from './speculators/convert.ts';
-export type { Head } from './speculators/head.ts';
+export type { DecoderHead, DepthHead, Head, Pair } from './speculators/head.ts';
 export { jsonSchemaOf } from './speculators/json-schema.ts';
 export {
   ALGORITHMS,
@@ -97,7 +104,7 @@ export {
   type SpeculatorFiles,
   type SpeculatorOptions,
 } from './speculators/load.ts';
-export type { Proposal } from './speculators/proposal.ts';
+export type { Proposal, ProposalName } from './speculators/proposal.ts';
 export { exportVllm, type VllmExport, type VllmOptions } from './speculators/vllm.ts';
 export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';
 export { greedy } from './verifiers/greedy.ts';

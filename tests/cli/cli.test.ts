@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { byteLevelFiles } from '../models/tokenizers.ts';
+import { IBM, makeHead } from '../speculate/speculators/mlp-head.ts';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const target = fileURLToPath(new URL('../../models/target', import.meta.url));
@@ -290,7 +291,7 @@ describe('foretoken', () => {
     });
   });
 
-  it('says what a folder holds: a model, a GGUF file, a speculator', () => {
+  it('says what a folder holds: a model, a GGUF file, a speculator', async () => {
     const model = foretoken(['inspect', target]);
     expect(model).toMatchObject({ status: 0, stderr: '' });
     expect(model.stdout).toContain('model of type llama');
@@ -305,6 +306,15 @@ describe('foretoken', () => {
     expect(independent).toMatchObject({ status: 0, stderr: '' });
     expect(independent.stdout).toContain('speculator of algorithm independent, version 0.1.0');
     expect(independent.stdout).toMatch(/ {2}model: {"modelType":"llama","layers":\d/);
+    const folder = mkdtempSync(join(tmpdir(), 'head-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const source = makeHead(IBM);
+    for (const name of ['config.json', 'model.safetensors'])
+      writeFileSync(join(folder, name), await source.read(name, 0, await source.size(name)));
+    const { stdout } = foretoken(['inspect', folder]);
+    expect(stdout).toContain('speculator of algorithm mlp');
+    expect(stdout).toContain('scale_input: true');
+    expect(stdout).not.toContain('keys of its layer');
     const gguf = fileURLToPath(new URL('../golden/gguf/mixed.gguf', import.meta.url));
     expect(foretoken(['inspect', gguf]).stdout).toContain('Q4_K');
     expect(foretoken(['inspect', '/nowhere'])).toMatchObject({ status: 1 });

@@ -5,7 +5,7 @@ import * as z from 'zod';
 import { FormatError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { HeadAlgorithm } from '../speculators/algorithm.ts';
+import type { DecoderAlgorithm } from '../speculators/algorithm.ts';
 import { checkLayerIds, checkMaskToken } from './head-fields.ts';
 import { headLayer, layerSpecs, need } from './head-layer.ts';
 
@@ -22,7 +22,7 @@ export const dflashSchema = z.looseObject({
 export type DflashFields = z.output<typeof dflashSchema>;
 
 /** The algorithm `dflash`. */
-export const dflash: HeadAlgorithm<DflashFields> = {
+export const dflash: DecoderAlgorithm<DflashFields> = {
   name: 'dflash',
   schema: dflashSchema,
   draftVocab: ({ fields }) => fields.draft_vocab_size,

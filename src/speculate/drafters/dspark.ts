@@ -4,7 +4,7 @@
 import * as z from 'zod';
 import { FormatError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
-import type { HeadAlgorithm } from '../speculators/algorithm.ts';
+import type { DecoderAlgorithm } from '../speculators/algorithm.ts';
 import { type DflashFields, dflash, dflashSchema } from './dflash.ts';
 import { need } from './head-layer.ts';
 
@@ -21,7 +21,7 @@ const schema = z.intersection(dflashSchema.omit({ sample_from_anchor: true }), o
 type Fields = DflashFields & z.output<typeof own>;
 
 /** The algorithm `dspark`. */
-export const dspark: HeadAlgorithm<Fields> = {
+export const dspark: DecoderAlgorithm<Fields> = {
   ...dflash,
   name: 'dspark',
   schema,

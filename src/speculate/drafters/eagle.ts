@@ -4,7 +4,7 @@
 import * as z from 'zod';
 import { UnsupportedError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
-import type { HeadAlgorithm } from '../speculators/algorithm.ts';
+import type { DecoderAlgorithm } from '../speculators/algorithm.ts';
 import { headLayer, layerSpecs, need } from './head-layer.ts';
 
 const schema = z.looseObject({
@@ -15,7 +15,7 @@ const schema = z.looseObject({
 const LAYER = 'transformer';
 
 /** The algorithm `eagle`. */
-export const eagle: HeadAlgorithm<z.output<typeof schema>> = {
+export const eagle: DecoderAlgorithm<z.output<typeof schema>> = {
   name: 'eagle',
   schema,
   draftVocab: ({ target }) => target.vocab,

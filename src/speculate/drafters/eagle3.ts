@@ -4,7 +4,7 @@ import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { HeadAlgorithm, HeadConfig } from '../speculators/algorithm.ts';
+import type { DecoderAlgorithm, HeadConfig } from '../speculators/algorithm.ts';
 import { checkLayerIds } from './head-fields.ts';
 import { headLayer, layerSpecs, need } from './head-layer.ts';
 
@@ -34,7 +34,7 @@ function tapsOf({ fields, target }: HeadConfig<Fields>): readonly number[] {
 }
 
 /** The algorithm `eagle3`. */
-export const eagle3: HeadAlgorithm<Fields> = {
+export const eagle3: DecoderAlgorithm<Fields> = {
   name: 'eagle3',
   schema: eagle3Schema,
   draftVocab: ({ fields }) => fields.draft_vocab_size,

@@ -3,7 +3,8 @@ import { pathTo } from '../../models/tree.ts';
 import type { Draft, DraftRequest, Drawn } from '../drafter.ts';
 import { pointDraw } from '../drawn.ts';
 import { argmax, logSoftmaxAt, mostProbable } from '../sample.ts';
-import type { Head } from '../speculators/head.ts';
+import type { DecoderHead, Pair } from '../speculators/head.ts';
+import type { PathTree } from './branching.ts';
 
 /** What a pass gives: logits over the target's vocabulary, and the state that goes with the next token. */
 export interface Pass {
@@ -12,18 +13,40 @@ export interface Pass {
 }
 
 /** A drafted token with the state that goes with it. */
-export interface Node {
-  readonly token: number;
-  readonly state: Float32Array;
+export interface Node extends Pair {
   readonly parent: number;
+}
+
+/** The last level of a tree: its first node, and how many levels below the text it is. */
+export interface Level {
+  readonly first: number;
+  readonly depth: number;
 }
 
 /** Passes of a head over what has been drafted. */
 export interface Passes {
-  /** Feeds one more pair after those so far. */
-  push(token: number, state: Float32Array, signal: DraftRequest['signal']): Promise<Pass>;
-  /** Feeds drafted pairs after the text, of which each sees the path before it; what each gives. */
-  feed(nodes: readonly Node[], signal: DraftRequest['signal']): Promise<readonly Pass[]>;
+  /** Feeds one more pair after those so far, `depth` levels below the text. */
+  push(pair: Pair, depth: number, signal: DraftRequest['signal']): Promise<Pass>;
+  /** Feeds drafted pairs after the text, of which each sees the path before it; what those of the last level give. */
+  feed(
+    nodes: readonly Node[],
+    last: Level,
+    signal: DraftRequest['signal'],
+  ): Promise<readonly Pass[]>;
+}
+
+/** Passes of a head over the text as well. */
+export interface TextPasses extends Passes {
+  /**
+   * Feeds the pairs of the text that are new, and nodes after them; what the last pair gives and what they give, or nothing where
+   * states are missing.
+   */
+  catchUp(
+    request: DraftRequest,
+    nodes: readonly Node[],
+    mutual?: boolean,
+  ): Promise<readonly Pass[]>;
+  dispose(): void;
 }
 
 /** A chain: every drawn token is fed with the state that the pass before gave. */
@@ -39,7 +62,7 @@ export async function extend(pairs: Passes, request: DraftRequest, root: Pass): 
     drawn.push(next);
     text.push(next.token);
     if (drawn.length >= most) break;
-    pass = await pairs.push(next.token, pass.state, signal);
+    pass = await pairs.push({ token: next.token, state: pass.state }, drawn.length, signal);
   }
   return { tokens: drawn };
 }
@@ -62,7 +85,7 @@ export function drawEach(passes: readonly Pass[], request: DraftRequest): Draft 
  * draft nothing. Whether to go on is decided before a token is drawn, by tokens that have been.
  */
 export async function drawStepwise(
-  { step, targetIds }: Pick<Head, 'step' | 'targetIds'>,
+  { step, targetIds }: Pick<DecoderHead, 'step' | 'targetIds'>,
   passes: readonly Pass[],
   request: DraftRequest,
   { silent, confidence: least }: { readonly silent: number; readonly confidence: number },
@@ -101,12 +124,14 @@ export async function grow(
   let passes: readonly Pass[] = [];
   let frontier: readonly number[] = [-1];
   for (let depth = 0; depth < maxDepth && drawn.length < maxTokens; depth++) {
-    if (depth > 0) passes = await pairs.feed(nodes, signal);
+    const [first] = frontier;
+    if (first === undefined) break;
+    if (depth > 0) passes = await pairs.feed(nodes, { first, depth }, signal);
     const next: number[] = [];
     for (const node of frontier) {
       const count = Math.min(branching[depth] ?? 1, maxTokens - drawn.length);
       if (count === 0) break;
-      const { logits, state } = node < 0 ? root : passes[node];
+      const { logits, state } = node < 0 ? root : passes[node - first];
       const path = pathTo(node, (each) => nodes[each].parent).map((each) => nodes[each].token);
       const law = request.law(logits, [...tokens, ...path]);
       for (const child of request.draw(law, tokens.length + depth, count)) {
@@ -129,6 +154,14 @@ export interface DynamicTree {
   readonly tokens: number;
 }
 
+/** A token that was looked at. */
+interface Candidate extends Node {
+  /** ln of the probability of the path. */
+  readonly score: number;
+  /** Index among the candidates, -1 for the text. */
+  readonly from: number;
+}
+
 /**
  * EAGLE-2 (Li et al., "EAGLE-2", 2024): every level follows the nodes whose paths the head holds most probable, and of all that were
  * looked at the most probable ones are kept, of equals the shallower. A path is never more probable than its beginning, so
@@ -140,48 +173,85 @@ export async function growDynamic(
   { maxTokens, maxDepth, signal }: DraftRequest,
   root: Pass,
 ): Promise<Draft> {
-  interface Candidate extends Node {
-    /** ln of the probability of the path. */
-    readonly score: number;
-    /** Index among the candidates, -1 for the text. */
-    readonly from: number;
+  const widths = Array.from({ length: Math.min(levels, maxDepth) }, () => expansion);
+  const { candidates } = await explore(pairs, widths, expansion, { root, signal });
+  return kept(candidates, mostProbableOf(candidates).slice(0, Math.min(tokens, maxTokens)));
+}
+
+/**
+ * The tree of MLP speculators (Wertheimer et al., 2024): every node is followed, and the most probable whole paths are kept, with
+ * what they share only once; as many as there is room for. Stated as points, too.
+ */
+export async function growPaths(
+  pairs: Passes,
+  { expansion, kept: most }: PathTree,
+  { maxTokens, maxDepth, signal }: DraftRequest,
+  root: Pass,
+): Promise<Draft> {
+  const widths = expansion.slice(0, Math.min(maxDepth, maxTokens));
+  const { candidates, last } = await explore(pairs, widths, Number.POSITIVE_INFINITY, {
+    root,
+    signal,
+  });
+  const nodes = new Set<number>();
+  for (const leaf of mostProbableOf(candidates, last).slice(0, most)) {
+    const path = pathTo(leaf, (index) => candidates[index].from).filter((each) => !nodes.has(each));
+    if (nodes.size + path.length > maxTokens) break;
+    for (const each of path) nodes.add(each);
   }
+  return kept(candidates, [...nodes]);
+}
+
+/** Candidates level by level, `widths[level]` children of each of the `followed` most probable nodes; and the first of the last level. */
+async function explore(
+  pairs: Passes,
+  widths: readonly number[],
+  followed: number,
+  { root, signal }: { readonly root: Pass; readonly signal: DraftRequest['signal'] },
+): Promise<{ readonly candidates: readonly Candidate[]; readonly last: number }> {
   const candidates: Candidate[] = [];
-  const expand = ({ logits, state }: Pass, from: number, parent: number, score: number) =>
-    bestOf(logits, expansion).map(
+  /** Followed nodes, as they are fed. */
+  const fed: Node[] = [];
+  const expand = (
+    { logits, state }: Pass,
+    count: number,
+    { from, parent, score }: Pick<Candidate, 'from' | 'parent' | 'score'>,
+  ) =>
+    bestOf(logits, count).map(
       ({ token, value }): Candidate => ({ token, state, parent, from, score: score + value }),
     );
-  const depth = Math.min(levels, maxDepth);
-  /** Followed nodes, as they are fed, with their indices among the candidates. */
-  const fed: Node[] = [];
-  const indices: number[] = [];
-  let level = expand(root, -1, -1, 0);
-  for (let at = 1; ; at++) {
-    const first = candidates.length;
+  let level = expand(root, widths[0], { from: -1, parent: -1, score: 0 });
+  for (let depth = 1; ; depth++) {
+    const last = candidates.length;
     candidates.push(...level);
-    if (at >= depth) break;
-    const followed = level
-      .map((candidate, index) => ({ candidate, index: first + index }))
-      .toSorted((a, b) => b.candidate.score - a.candidate.score)
-      .slice(0, expansion);
-    const start = fed.length;
-    for (const { candidate, index } of followed) {
-      fed.push(candidate);
-      indices.push(index);
-    }
-    const passes = await pairs.feed(fed, signal);
-    level = followed.flatMap(({ candidate, index }, rank) =>
-      expand(passes[start + rank], index, start + rank, candidate.score),
+    if (depth >= widths.length) return { candidates, last };
+    const best = mostProbableOf(candidates, last).slice(0, followed);
+    const first = fed.length;
+    fed.push(...best.map((index) => candidates[index]));
+    const passes = await pairs.feed(fed, { first, depth }, signal);
+    level = best.flatMap((from, rank) =>
+      expand(passes[rank], widths[depth], {
+        from,
+        parent: first + rank,
+        score: candidates[from].score,
+      }),
     );
   }
-  const kept = [...candidates.keys()]
-    .toSorted((a, b) => candidates[b].score - candidates[a].score || a - b)
-    .slice(0, Math.min(tokens, maxTokens))
-    .toSorted((a, b) => a - b);
-  const places = new Map(kept.map((index, place) => [index, place]));
+}
+
+/** Indices of the candidates from `first` on, the most probable ones before the others, of equals the lower. */
+const mostProbableOf = (candidates: readonly Candidate[], first = 0): number[] =>
+  Array.from({ length: candidates.length - first }, (_, at) => first + at).toSorted(
+    (a, b) => candidates[b].score - candidates[a].score || a - b,
+  );
+
+/** A draft of some candidates, whose parents are among them. */
+function kept(candidates: readonly Candidate[], some: readonly number[]): Draft {
+  const indices = some.toSorted((a, b) => a - b);
+  const places = new Map(indices.map((index, place) => [index, place]));
   return {
-    tokens: kept.map((index) => pointDraw(candidates[index].token)),
-    parents: kept.map((index) => places.get(candidates[index].from) ?? -1),
+    tokens: indices.map((index) => pointDraw(candidates[index].token)),
+    parents: indices.map((index) => places.get(candidates[index].from) ?? -1),
   };
 }
 

@@ -2,9 +2,10 @@
 // position i; drafted pairs carry the head's own states and are forgotten when their tokens have been judged.
 import { OptionError } from '../../kernels/errors.ts';
 import type { Cache, Sequence } from '../../models/model.ts';
-import type { Drafter, DraftRequest } from '../drafter.ts';
-import type { Head } from '../speculators/head.ts';
-import { checkBranching, nodesOf } from './branching.ts';
+import type { Draft, Drafter, DraftRequest } from '../drafter.ts';
+import type { DecoderHead, Head } from '../speculators/head.ts';
+import { checkBranching, checkPaths, nodesOf, type PathTree, pathNodesAt } from './branching.ts';
+import { createDepths } from './head-depths.ts';
 import {
   type DynamicTree,
   drawEach,
@@ -12,9 +13,10 @@ import {
   extend,
   grow,
   growDynamic,
+  growPaths,
   type Node,
   type Pass,
-  type Passes,
+  type TextPasses,
 } from './head-shapes.ts';
 import { widened } from './widened.ts';
 
@@ -28,69 +30,121 @@ export interface DraftHeadOptions {
   readonly confidence?: number;
   /** The tree that the head holds most probable, instead of a fixed shape (EAGLE-2). */
   readonly dynamic?: DynamicTree;
+  /** The most probable whole paths, instead of a fixed shape (MLP speculators). */
+  readonly paths?: PathTree;
 }
 
 /** A drafter that runs a head. It gives back its cache on dispose, not the head. */
 export function draftHead(head: Head, options: DraftHeadOptions = {}): Drafter {
-  const { name = 'head', branching = [1], dynamic } = options;
-  checkBranching('draftHead', branching);
-  if (dynamic !== undefined) checkDynamic(dynamic, options.branching);
-  const wide = branching.some((count) => count > 1);
-  const inOnePass = head.mask !== undefined || head.block !== undefined;
-  if (inOnePass && (wide || dynamic !== undefined))
+  const { name = 'head' } = options;
+  const shape = shapeOf(options);
+  const filled = head.model !== undefined && (head.mask ?? head.block) !== undefined ? head : null;
+  if (filled !== null && shape.name !== null)
     throw new OptionError(
       `draftHead: expected a chain from ${name}, which drafts it in one pass, got a tree`,
     );
-  const pairs = createPairs(head);
-  const draft = (request: DraftRequest, root: Pass) => {
-    if (dynamic !== undefined) return growDynamic(pairs, dynamic, request, root);
-    return wide ? grow(pairs, branching, request, root) : extend(pairs, request, root);
-  };
-  const shape =
-    dynamic === undefined
-      ? `tree [${branching.join(', ')}]`
-      : `tree of ${dynamic.tokens}, ${dynamic.expansion} wide`;
+  const passes = head.model === undefined ? createDepths(head) : createPairs(head);
+  const { steps = Number.POSITIVE_INFINITY } = head;
   return {
-    name: wide || dynamic ? `${name} ${shape}` : name,
+    name: shape.name === null ? name : `${name} ${shape.name}`,
     taps: head.taps,
-    contextLength: head.model.contextLength,
+    contextLength: head.contextLength,
     async draft(request) {
-      const fill = await placesOf(head, request);
-      if (fill === null) {
-        const [root] = await pairs.catchUp(request, []);
-        return root === undefined ? { tokens: [] } : draft(request, root);
-      }
-      // A block that reaches past the context is none.
-      const end = request.tokens.length - 1 + fill.places.length;
-      if (end > head.model.contextLength) return { tokens: [] };
-      const passes = await pairs.catchUp(request, fill.places, fill.mutual);
-      const most = Math.min(request.maxTokens, request.maxDepth);
-      const last = fill.first + most;
-      if (head.step === undefined) return drawEach(passes.slice(fill.first, last), request);
-      // The place of the last token of the text takes its step too, whether it drafts or not.
-      return drawStepwise(head, passes.slice(1, last), request, {
-        silent: fill.first - 1,
-        confidence: options.confidence ?? 0,
-      });
+      if (filled !== null) return fillIn(filled, passes, request, options.confidence);
+      const [root] = await passes.catchUp(request, []);
+      if (root === undefined) return { tokens: [] };
+      const maxDepth = Math.min(request.maxDepth, steps);
+      return shape.draft(passes, { ...request, maxDepth }, root);
     },
-    nodesAt: (levels) => Math.min(longest(head), nodesAt(levels, branching, dynamic)),
-    dispose: () => pairs.dispose(),
+    nodesAt: (levels) => Math.min(longest(filled), shape.nodesAt(Math.min(levels, steps))),
+    dispose: () => passes.dispose(),
+  };
+}
+
+/** A shape of drafts; the name is null for a chain. */
+interface Shape {
+  readonly name: string | null;
+  draft(passes: TextPasses, request: DraftRequest, root: Pass): Promise<Draft>;
+  /** Nodes of a full draft of so many levels. */
+  nodesAt(levels: number): number;
+}
+
+function shapeOf({ branching, dynamic, paths }: DraftHeadOptions): Shape {
+  const given = Object.entries({ branching, dynamic, paths }).filter(
+    ([, value]) => value !== undefined,
+  );
+  if (given.length > 1)
+    throw new OptionError(
+      `draftHead: expected one shape, got ${given.map(([key]) => key).join(' and ')}`,
+    );
+  if (dynamic !== undefined) {
+    checkDynamic(dynamic);
+    const { expansion, levels: deepest, tokens } = dynamic;
+    return {
+      name: `tree of ${tokens}, ${expansion} wide`,
+      draft: (passes, request, root) => growDynamic(passes, dynamic, request, root),
+      nodesAt: (levels) =>
+        levels < 1
+          ? 0
+          : Math.min(tokens, expansion + (Math.min(levels, deepest) - 1) * expansion ** 2),
+    };
+  }
+  if (paths !== undefined) {
+    checkPaths('draftHead', paths);
+    return {
+      name: `${paths.kept} paths of [${paths.expansion.join(', ')}]`,
+      draft: (passes, request, root) => growPaths(passes, paths, request, root),
+      nodesAt: (levels) => pathNodesAt(paths, levels),
+    };
+  }
+  const counts = branching ?? [1];
+  checkBranching('draftHead', counts);
+  const wide = counts.some((count) => count > 1);
+  return {
+    name: wide ? `tree [${counts.join(', ')}]` : null,
+    draft: (passes, request, root) =>
+      wide ? grow(passes, counts, request, root) : extend(passes, request, root),
+    nodesAt: (levels) => nodesOf(counts, levels),
   };
 }
 
 /** Tokens that a pass of a block gives at most. */
-const longest = ({ block }: Head): number =>
-  block === undefined ? Number.POSITIVE_INFINITY : block.size - (block.fromAnchor ? 0 : 1);
+const longest = (head: DecoderHead | null): number =>
+  head?.block === undefined
+    ? Number.POSITIVE_INFINITY
+    : head.block.size - (head.block.fromAnchor ? 0 : 1);
 
-/** What heads that draft in one pass put after the text, and the first pass that gives a token; null for the others. */
-async function placesOf(
-  { mask, block, model }: Head,
-  request: DraftRequest,
-): Promise<{
-  readonly places: readonly Node[];
+/** What heads that draft in one pass put after the text. */
+interface Places {
+  readonly nodes: readonly Node[];
+  /** The first pass that gives a token. */
   readonly first: number;
   readonly mutual: boolean;
-} | null> {
+}
+
+/** A chain in one pass. */
+async function fillIn(
+  head: DecoderHead,
+  passes: TextPasses,
+  request: DraftRequest,
+  confidence = 0,
+): Promise<Draft> {
+  const { nodes, first, mutual } = await placesOf(head, request);
+  // A block that reaches past the context is none.
+  const end = request.tokens.length - 1 + nodes.length;
+  if (end > head.contextLength) return { tokens: [] };
+  const found = await passes.catchUp(request, nodes, mutual);
+  const last = first + Math.min(request.maxTokens, request.maxDepth);
+  if (head.step === undefined) return drawEach(found.slice(first, last), request);
+  // The place of the last token of the text takes its step too, whether it drafts or not.
+  return drawStepwise(head, found.slice(1, last), request, { silent: first - 1, confidence });
+}
+
+/** The places of a head that drafts in one pass. */
+async function placesOf(
+  { mask, block, model }: DecoderHead,
+  request: DraftRequest,
+): Promise<Places> {
   const node = (token: number, state: Float32Array, at: number) => ({
     token,
     state,
@@ -100,9 +154,9 @@ async function placesOf(
     const state = await mask.state();
     const further = Math.min(request.maxTokens, request.maxDepth) - 1;
     const places = Array.from({ length: further }, (_, at) => node(mask.token, state, at));
-    return { places, first: 0, mutual: false };
+    return { nodes: places, first: 0, mutual: false };
   }
-  if (block === undefined) return null;
+  if (block === undefined) throw new Error('internal: expected places, got none');
   const state = new Float32Array(model.config.width + 1);
   state[model.config.width] = 1;
   const anchor = request.tokens[request.tokens.length - 1];
@@ -110,27 +164,10 @@ async function placesOf(
     node(at === 0 ? anchor : block.maskToken, state, at),
   );
   // Pass 0 is of the last state of the target, which says nothing.
-  return { places, first: block.fromAnchor ? 1 : 2, mutual: true };
+  return { nodes: places, first: block.fromAnchor ? 1 : 2, mutual: true };
 }
 
-/** Nodes of a full draft of so many levels. */
-function nodesAt(
-  levels: number,
-  branching: readonly number[],
-  dynamic: DynamicTree | undefined,
-): number {
-  if (levels < 1) return 0;
-  if (dynamic !== undefined) {
-    const { expansion, tokens } = dynamic;
-    const deep = Math.min(levels, dynamic.levels) - 1;
-    return Math.min(tokens, expansion + deep * expansion ** 2);
-  }
-  return nodesOf(branching, levels);
-}
-
-function checkDynamic(dynamic: DynamicTree, branching: readonly number[] | undefined): void {
-  if (branching !== undefined)
-    throw new OptionError('draftHead: expected branching or dynamic, got both');
+function checkDynamic(dynamic: DynamicTree): void {
   for (const [key, value] of Object.entries(dynamic))
     if (!Number.isInteger(value) || value < 1)
       throw new OptionError(
@@ -138,20 +175,7 @@ function checkDynamic(dynamic: DynamicTree, branching: readonly number[] | undef
       );
 }
 
-interface Pairs extends Passes {
-  /**
-   * Feeds the pairs of the text that are new, and nodes after them; what the last pair gives and what they give, or nothing where
-   * states are missing.
-   */
-  catchUp(
-    request: DraftRequest,
-    nodes: readonly Node[],
-    mutual?: boolean,
-  ): Promise<readonly Pass[]>;
-  dispose(): void;
-}
-
-function createPairs({ model, fuse, targetIds, block }: Head): Pairs {
+function createPairs({ model, fuse, targetIds, vocab, block }: DecoderHead): TextPasses {
   // Heads with a block tell states of the target from its places by a further number.
   const fuseAll = async (hidden: readonly Float32Array[]): Promise<readonly Float32Array[]> => {
     const states = await fuse(hidden);
@@ -167,7 +191,6 @@ function createPairs({ model, fuse, targetIds, block }: Head): Pairs {
   /** Tokens of the cached pairs; the first `real` of them have states of the target. */
   let tokens: number[] = [];
   let real = 0;
-  const vocab = model.config.vocab;
   const passOf = (logits: Float32Array, state: Float32Array): Pass => ({
     logits: widened(logits, targetIds, vocab),
     state,
@@ -211,20 +234,21 @@ function createPairs({ model, fuse, targetIds, block }: Head): Pairs {
       real = tokens.length;
       return logits.map((row, index) => passOf(row, found[index]));
     },
-    async push(token, state, signal) {
+    async push({ token, state }, _, signal) {
       const { cache, sequence } = open();
       const segment = { sequence, tokens: [token], states: [state] };
       const { logits, hidden } = await model.forward(cache, [segment], { signal });
       return passOf(logits[0], hidden[0]);
     },
-    async feed(nodes, signal) {
+    async feed(nodes, { first }, signal) {
       const { cache, sequence } = open();
       sequence.truncate(real);
       const draft = draftOf(nodes);
       const states = nodes.map(({ state }) => state);
-      const segment = { sequence, tokens: [], draft, states };
+      const keep = Array.from({ length: nodes.length - first }, (_, at) => first + at);
+      const segment = { sequence, tokens: [], draft, states, keep };
       const { logits, hidden } = await model.forward(cache, [segment], { signal });
-      return logits.map((row, node) => passOf(row, hidden[node]));
+      return logits.map((row, at) => passOf(row, hidden[at]));
     },
     dispose() {
       sequence?.free();

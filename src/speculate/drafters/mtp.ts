@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { HeadAlgorithm } from '../speculators/algorithm.ts';
+import type { DecoderAlgorithm } from '../speculators/algorithm.ts';
 import { headLayer, layerSpecs, need } from './head-layer.ts';
 
 const schema = z.looseObject({ num_nextn_predict_layers: z.literal(1).default(1) });
@@ -15,7 +15,7 @@ const LAYER = 'mtp_layers.0';
 const NORMS = ['token_layernorm', 'hidden_layernorm', 'input_layernorm', 'final_layernorm'];
 
 /** The algorithm `mtp`. */
-export const mtp: HeadAlgorithm<z.output<typeof schema>> = {
+export const mtp: DecoderAlgorithm<z.output<typeof schema>> = {
   name: 'mtp',
   schema,
   draftVocab: ({ target }) => target.vocab,

@@ -2,7 +2,7 @@
 // a state of their own, which stand for what is not known yet. Fields and tensor names are those of `peagle` in speculators.
 import * as z from 'zod';
 import { weight } from '../../models/layers.ts';
-import type { HeadAlgorithm } from '../speculators/algorithm.ts';
+import type { DecoderAlgorithm } from '../speculators/algorithm.ts';
 import { type Eagle3Fields, eagle3, eagle3Schema } from './eagle3.ts';
 import { checkMaskToken } from './head-fields.ts';
 
@@ -14,7 +14,7 @@ type Fields = Eagle3Fields & z.output<typeof own>;
 const MASK = 'mask_hidden';
 
 /** The algorithm `peagle`. */
-export const peagle: HeadAlgorithm<Fields> = {
+export const peagle: DecoderAlgorithm<Fields> = {
   ...eagle3,
   name: 'peagle',
   schema,

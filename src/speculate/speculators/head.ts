@@ -1,23 +1,36 @@
-// A draft head at run time: its passes are forwards of a decoder that takes a state with every token, on the target's backend; the
-// target's own states become such states in a plan of their own (`fuse`).
+// Draft heads at run time. The passes of one with decoder layers are forwards of a decoder that takes a state with every token, on the
+// target's backend; the target's own states become such states in a plan of their own (`fuse`).
 import type { Program } from '../../kernels/backend.ts';
 import { toFloat32 } from '../../kernels/dtype.ts';
 import { createDecoder, type Decoder } from '../../models/decoder.ts';
 import { record } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import type { PathTree } from '../drafters/branching.ts';
 import { need } from '../drafters/head-layer.ts';
-import type { BlockShape, HeadAlgorithm, HeadConfig } from './algorithm.ts';
+import type { BlockShape, DecoderAlgorithm, HeadConfig } from './algorithm.ts';
+import { createFusion } from './fuse.ts';
 
-/** A head, ready to draft. */
-export interface Head {
-  /** Its passes: `logits` f32 [draft vocabulary] and `hidden` f32 [C], the state that goes with the drafted token, per kept row. */
-  readonly model: Decoder;
+/** What all heads are, ready to draft. */
+interface HeadBase {
   /** Target states that `fuse` takes, in order. */
   readonly taps: readonly number[];
   /** Target's token of every drafted one; null where they are the same. */
   readonly targetIds: Int32Array | null;
+  /** Tokens of the target. */
+  readonly vocab: number;
+  /** Positions up to which it drafts. */
+  readonly contextLength: number;
   /** Target states f32 [taps * C] of positions to the states f32 [C] that go with the tokens after them. */
   fuse(states: readonly Float32Array[]): Promise<Float32Array[]>;
+  dispose(): void;
+}
+
+/** A head of decoder layers. */
+export interface DecoderHead extends HeadBase {
+  readonly steps?: undefined;
+  readonly paths?: undefined;
+  /** Its passes: `logits` f32 [draft vocabulary] and `hidden` f32 [C], the state that goes with the drafted token, per kept row. */
+  readonly model: Decoder;
   /** Of heads that fill in a block at once. */
   readonly block?: BlockShape | undefined;
   /**
@@ -29,8 +42,31 @@ export interface Head {
     | undefined;
   /** Of heads that draft a chain in one pass: token and state of the places after the first. */
   readonly mask?: { readonly token: number; state(): Promise<Float32Array> } | undefined;
-  dispose(): void;
 }
+
+/** A token with the state that goes with it. */
+export interface Pair {
+  readonly token: number;
+  readonly state: Float32Array;
+}
+
+/** A head without attention, which steps by depth. */
+export interface DepthHead extends HeadBase {
+  readonly model?: undefined;
+  /** Tokens of its deepest draft. */
+  readonly steps: number;
+  /** The tree that its config asks for. */
+  readonly paths: PathTree | null;
+  /** Step `depth` of pairs: logits f32 [draft vocabulary] and the state of the next step, for each. */
+  pass(
+    depth: number,
+    pairs: readonly Pair[],
+    signal?: AbortSignal,
+  ): Promise<readonly { readonly logits: Float32Array; readonly state: Float32Array }[]>;
+}
+
+/** A head, ready to draft. */
+export type Head = DecoderHead | DepthHead;
 
 /** One step of a head whose places look at the token before. */
 export interface Step {
@@ -39,24 +75,25 @@ export interface Step {
   readonly memory: Float32Array;
 }
 
-/** What a head is made of. */
-export interface HeadParts<Fields> {
-  readonly algorithm: HeadAlgorithm<Fields>;
-  readonly config: HeadConfig<Fields>;
+/** What every head is given. */
+export interface HeadOptions {
   readonly weights: ReadonlyMap<string, Tensor>;
   readonly verifier: Decoder;
   readonly targetIds: Int32Array | null;
-  readonly contextLength: number;
-  readonly maxRows: number;
 }
 
-/** Records the plans of a head; its weights are freed with it. */
-export function createHead<Fields>(parts: HeadParts<Fields>): Head {
-  const { algorithm, config, weights, verifier, targetIds, contextLength } = parts;
+/** Records the plans of a head of decoder layers; its weights are freed with it. */
+export function createDecoderHead<Fields>(
+  algorithm: DecoderAlgorithm<Fields>,
+  config: HeadConfig<Fields>,
+  { weights, verifier, targetIds }: HeadOptions,
+): DecoderHead {
   const { backend, lent } = verifier;
   const { layer, target } = config;
   const block = algorithm.block?.(config);
-  const maxRows = Math.max(parts.maxRows, block?.size ?? 1);
+  const contextLength = Math.min(layer.maxPositions, verifier.contextLength);
+  const maxRows = Math.max(verifier.maxRows, block?.size ?? 1);
+  const parts = { config, weights, lent };
   const model = createDecoder({
     config: {
       ...layer,
@@ -64,7 +101,7 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
       vocab: target.vocab,
     },
     forward(ops, context) {
-      const { logits, state } = algorithm.forward(ops, { ...context, config, weights, lent });
+      const { logits, state } = algorithm.forward(ops, { ...context, ...parts });
       return { logits, hidden: [state] };
     },
     tensors: new Set(weights.values()),
@@ -76,38 +113,14 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
     contextLength,
     maxRows,
   });
-  const taps = algorithm.taps(config);
-  const wide = taps.length * target.width;
-  let program: Program | undefined;
-  const prepared = () => {
-    program ??= backend.prepare(
-      record((ops) => [
-        algorithm.fuse(
-          ops,
-          { config, weights, lent },
-          ops.input('states', 'f32', [maxRows, wide], 'T'),
-        ),
-      ]),
-    );
-    return program;
-  };
-  const fuse = async (states: readonly Float32Array[]): Promise<Float32Array[]> => {
-    const fused: Float32Array[] = [];
-    for (let from = 0; from < states.length; from += maxRows) {
-      const rows = states.slice(from, from + maxRows);
-      const data = new Float32Array(rows.length * wide);
-      for (const [row, state] of rows.entries()) data.set(state, row * wide);
-      const { outputs } = prepared();
-      backend.run(prepared(), { extents: { T: rows.length, K: 0 }, inputs: { states: data } });
-      const result = await backend.read(outputs[0], 0, rows.length * layer.width);
-      for (let row = 0; row < rows.length; row++)
-        fused.push(result.slice(row * layer.width, (row + 1) * layer.width) as Float32Array);
-    }
-    return fused;
-  };
-  const steps = algorithm.steps?.({ config, weights, lent }) ?? undefined;
+  const { fuse, dispose } = createFusion(algorithm, parts, {
+    backend,
+    width: layer.width,
+    maxRows,
+  });
+  const steps = algorithm.steps?.(parts) ?? undefined;
   let stepProgram: Program | undefined;
-  const takeStep: NonNullable<Head['step']> = async (previous, state, memory) => {
+  const takeStep: NonNullable<DecoderHead['step']> = async (previous, state, memory) => {
     const { memory: width, step } = steps!;
     stepProgram ??= backend.prepare(
       record((ops) => {
@@ -143,8 +156,10 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
   };
   return {
     model,
-    taps,
+    taps: algorithm.taps(config),
     targetIds,
+    vocab: target.vocab,
+    contextLength,
     fuse,
     block,
     step: steps && takeStep,
@@ -157,7 +172,7 @@ export function createHead<Fields>(parts: HeadParts<Fields>): Head {
     },
     dispose() {
       stepProgram?.dispose();
-      program?.dispose();
+      dispose();
       model.dispose();
     },
   };

@@ -48,11 +48,13 @@ export const loadIndependent: Loader = async (source, _config, options) => {
     head: null,
     notes: [...notes, ...loaded.notes],
     weights: new Map([...loaded.tensors].map(([{ name }, tensor]) => [name, tensor])),
+    vocabulary: [],
     texts,
-    drafter({ branching, dynamic, confidence } = {}) {
-      if (dynamic !== undefined || confidence !== undefined)
+    drafter({ branching, ...others } = {}) {
+      const other = Object.entries(others).find(([, value]) => value !== undefined);
+      if (other !== undefined)
         throw new UnsupportedError(
-          `${source.name}: expected a chain or a tree of a fixed shape from an independent draft model, got ${dynamic === undefined ? 'confidence' : 'a dynamic tree'}`,
+          `${source.name}: expected a chain or a tree of a fixed shape from an independent draft model, got ${other[0]}`,
         );
       return draftModel(model, { vocabulary, ...(branching && { branching }) });
     },

@@ -1,6 +1,7 @@
 // A speculator from its folder: config.json and safetensors as `speculators` writes them, for a target that is loaded.
+import type { Backend } from '../../kernels/backend.ts';
 import { isBlocked } from '../../kernels/blocks.ts';
-import { OptionError, UnsupportedError } from '../../kernels/errors.ts';
+import { UnsupportedError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
 import { type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
 import {
@@ -15,16 +16,17 @@ import { dflash } from '../drafters/dflash.ts';
 import { dspark } from '../drafters/dspark.ts';
 import { eagle } from '../drafters/eagle.ts';
 import { eagle3 } from '../drafters/eagle3.ts';
+import { medusa } from '../drafters/medusa.ts';
+import { mlp } from '../drafters/mlp.ts';
 import { mtp } from '../drafters/mtp.ts';
 import { peagle } from '../drafters/peagle.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
-import { openSpeculatorConfig, type ProposalMethod, type SpeculatorConfig } from './config.ts';
+import { openSpeculatorConfig, type SpeculatorConfig } from './config.ts';
 import type { Head } from './head.ts';
 import { loadIndependent } from './independent.ts';
 import { headLoader } from './load-head.ts';
 import type { Loaded, Loader, Shape, SpeculatorOptions } from './loaded.ts';
-import { notesOn, type Proposal, planOf } from './proposal.ts';
-import { writeVocabulary } from './vocabulary.ts';
+import { notesOn, type Proposal, type ProposalName, planFor } from './proposal.ts';
 
 export type { SpeculatorOptions } from './loaded.ts';
 
@@ -36,6 +38,8 @@ export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
   mtp,
   dflash,
   dspark,
+  mlp,
+  medusa,
 };
 
 /** The files of a speculator, by name. */
@@ -48,8 +52,8 @@ export interface SpeculatorFiles {
 /** A loaded speculator. */
 export interface Speculator {
   readonly config: SpeculatorConfig;
-  /** The decoder that drafts. */
-  readonly model: Decoder;
+  /** The decoder that drafts; null for a head that has none. */
+  readonly model: Decoder | null;
   /** Null for an independent draft model. */
   readonly head: Head | null;
   /** What a user should know. */
@@ -57,10 +61,10 @@ export interface Speculator {
   /** A drafter with a cache of its own; throws an UnsupportedError for a shape that its algorithm does not have. */
   drafter(shape?: Shape): Drafter;
   /**
-   * One of the proposal methods of its config, by default the one that the config names, as options of `generate`. Throws an
-   * OptionError for a method that it does not have.
+   * One of the proposal methods of its config, by default the one that the config names, as options of `generate`; `paths` is the
+   * tree of an MLP speculator that says how many candidates it proposes. Throws an OptionError for a method that it does not have.
    */
-  proposal(type?: ProposalMethod['proposal_type']): Proposal;
+  proposal(type?: ProposalName): Proposal;
   /**
    * The files of its folder: the config as it was read, unknown keys included, the weights as they are kept, and what an independent
    * draft model has beside them. Throws an UnsupportedError for weights in blocks, which the format does not have.
@@ -139,22 +143,21 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     );
   const loaded = await load(source, config, options);
   const { model, head, drafter, dispose } = loaded;
-  const files = () => filesOf(config.raw, loaded);
+  const files = () => filesOf(config.raw, loaded, options.verifier.backend);
   return {
     config,
     model,
     head,
-    notes: [...config.notes, ...loaded.notes, ...config.proposals.flatMap(notesOn)],
+    notes: [
+      ...config.notes,
+      ...loaded.notes,
+      ...config.proposals.flatMap((method) => notesOn(method, head?.steps)),
+    ],
     drafter,
     files,
     savePretrained: async (folder) => writeFolder(folder, await files()),
     proposal(type = config.defaultProposal) {
-      const method = config.proposals.find(({ proposal_type }) => proposal_type === type);
-      if (method === undefined)
-        throw new OptionError(
-          `proposal: expected ${config.proposals.map(({ proposal_type }) => proposal_type).join(', ')}, got ${type}`,
-        );
-      const { shape, ...rest } = planOf(method);
+      const { shape, ...rest } = planFor(type, config.proposals, head?.paths ?? null);
       return { drafter: drafter(shape), ...rest };
     },
     dispose,
@@ -165,7 +168,8 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
 /** Config and weights as the format has them. */
 async function filesOf(
   raw: SpeculatorConfig['raw'],
-  { model: { backend, config }, head, weights, texts }: Loaded,
+  { weights, vocabulary, texts }: Loaded,
+  backend: Backend,
 ): Promise<SpeculatorFiles> {
   const tensors: TensorData[] = [];
   for (const [name, { value }] of weights) {
@@ -177,11 +181,9 @@ async function filesOf(
       );
     tensors.push({ name, dtype, shape, data: await backend.read(buffer) });
   }
-  const ids = head?.targetIds ?? null;
-  if (ids !== null) tensors.push(...writeVocabulary(ids, config.vocab));
   return {
     ...texts,
     'config.json': `${JSON.stringify(raw, null, 2)}\n`,
-    'model.safetensors': writeSafetensors(tensors),
+    'model.safetensors': writeSafetensors([...tensors, ...vocabulary]),
   };
 }

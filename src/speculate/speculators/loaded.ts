@@ -2,6 +2,7 @@
 import type { Decoder } from '../../models/decoder.ts';
 import type { Tokenizer } from '../../models/tokenizer.ts';
 import type { WeightDType, WeightOptions } from '../../models/weights.ts';
+import type { TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { Drafter } from '../drafter.ts';
@@ -30,13 +31,15 @@ export type Shape = Omit<DraftHeadOptions, 'name'>;
 
 /** The part of a speculator that depends on its algorithm. */
 export interface Loaded {
-  /** The decoder that drafts. */
-  readonly model: Decoder;
+  /** The decoder that drafts; null for a head that has none. */
+  readonly model: Decoder | null;
   /** Null for an independent draft model. */
   readonly head: Head | null;
   readonly notes: readonly string[];
   /** Weights by name in the file. */
   readonly weights: ReadonlyMap<string, Tensor>;
+  /** The tensors that say which tokens of the target it drafts. */
+  readonly vocabulary: readonly TensorData[];
   /** Files beside config and weights, by name. */
   readonly texts: Readonly<Record<string, string>>;
   drafter(shape?: Shape): Drafter;

@@ -1,6 +1,7 @@
 // A proposal method of the format as options of `generate`: who drafts, how far, and which verifier judges.
+import { OptionError } from '../../kernels/errors.ts';
 import type { Drafter } from '../drafter.ts';
-import { nodesOf } from '../drafters/branching.ts';
+import { nodesOf, type PathTree, pathNodesAt } from '../drafters/branching.ts';
 import type { DraftHeadOptions } from '../drafters/head.ts';
 import { MAX_DRAFT } from '../options.ts';
 import type { Verifier } from '../verifier.ts';
@@ -17,12 +18,37 @@ export interface Proposal {
   readonly verifier?: Verifier;
 }
 
-/** How a method drafts: the shape, the length, the verifier. */
-export function planOf(method: ProposalMethod): {
-  readonly shape: Pick<DraftHeadOptions, 'branching' | 'dynamic'>;
+/** What can be asked for: a method of the format, or the tree of an MLP speculator. */
+export type ProposalName = ProposalMethod['proposal_type'] | 'paths';
+
+/** The shape, the length, the verifier. */
+interface Plan {
+  readonly shape: Pick<DraftHeadOptions, 'branching' | 'dynamic' | 'paths'>;
   readonly draftLength: number;
   readonly verifier?: Verifier;
-} {
+}
+
+/** The plan of a name. Throws an OptionError where there is no such method. */
+export function planFor(
+  name: ProposalName,
+  methods: readonly ProposalMethod[],
+  paths: PathTree | null,
+): Plan {
+  const method = methods.find(({ proposal_type }) => proposal_type === name);
+  if (method !== undefined) return planOf(method);
+  if (name === 'paths' && paths !== null)
+    return {
+      shape: { paths },
+      draftLength: Math.min(MAX_DRAFT, pathNodesAt(paths, paths.expansion.length)),
+    };
+  const names = [
+    ...methods.map(({ proposal_type }) => proposal_type),
+    ...(paths === null ? [] : ['paths']),
+  ];
+  throw new OptionError(`proposal: expected ${names.join(', ')}, got ${name}`);
+}
+
+function planOf(method: ProposalMethod): Plan {
   switch (method.proposal_type) {
     case 'greedy': {
       const { speculative_tokens, verifier_accept_k, accept_tolerance } = method;
@@ -56,8 +82,8 @@ export function planOf(method: ProposalMethod): {
   }
 }
 
-/** What a reader of the report should know about a method. */
-export function notesOn(method: ProposalMethod): string[] {
+/** What a reader of the report should know about a method; `steps` is how deep a head drafts. */
+export function notesOn(method: ProposalMethod, steps = Number.POSITIVE_INFINITY): string[] {
   const asked =
     method.proposal_type === 'static_tree'
       ? nodesOf(
@@ -72,6 +98,14 @@ export function notesOn(method: ProposalMethod): string[] {
   if (asked > MAX_DRAFT)
     notes.push(
       `${method.proposal_type}: ${MAX_DRAFT} of the ${asked} tokens that it asks for are drafted in a round`,
+    );
+  const levels =
+    method.proposal_type === 'static_tree' || method.proposal_type === 'dynamic_tree'
+      ? method.depth
+      : method.speculative_tokens;
+  if (levels > steps)
+    notes.push(
+      `${method.proposal_type}: ${levels} levels are asked for, and the head drafts ${steps}`,
     );
   if (planOf(method).verifier?.guarantee !== 'lossy') return notes;
   if (method.proposal_type === 'greedy')

@@ -15,6 +15,8 @@ const OTHERWISE: Readonly<Record<string, string>> = {
   eagle: '; it serves EAGLE-1 heads in their research layout (exportResearch)',
   independent: '; it serves an ordinary draft model by its folder (method draft_model)',
   mtp: '; it serves multi-token prediction as a part of the target',
+  mlp: "; it serves MLP speculators in IBM's layout",
+  medusa: '; it serves Medusa heads without the fields of the format',
 };
 
 /** vLLM refuses longer drafts. */

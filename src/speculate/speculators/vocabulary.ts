@@ -4,15 +4,27 @@ import { FormatError } from '../../kernels/errors.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import type { TensorData } from '../../tensor/safetensors.ts';
 
+/** Which vocabularies, and how a file says what they have in common. */
+export interface VocabularyParts {
+  readonly file: string;
+  readonly draftVocab: number;
+  readonly vocab: number;
+  /** Tensor with the ids themselves, of algorithms that have one; else d2t and t2d. */
+  readonly map?: string | undefined;
+}
+
+/** Tensors that say which tokens they are. */
+export const vocabularyNames = (map: string | undefined): readonly string[] =>
+  map === undefined ? ['d2t', 't2d'] : [map];
+
 /** The target's token of every drafted one, or null where they are the same. Throws a FormatError where the tensors disagree. */
 export async function readVocabulary(
-  { tensors, readInto }: Checkpoint,
-  {
-    file,
-    draftVocab,
-    vocab,
-  }: { readonly file: string; readonly draftVocab: number; readonly vocab: number },
+  checkpoint: Checkpoint,
+  parts: VocabularyParts,
 ): Promise<Int32Array | null> {
+  const { file, draftVocab, vocab, map } = parts;
+  const { tensors, readInto } = checkpoint;
+  if (map !== undefined) return readMap(checkpoint, { ...parts, map });
   const [d2t, t2d] = [tensors.get('d2t'), tensors.get('t2d')];
   if (d2t === undefined && t2d === undefined) {
     if (draftVocab !== vocab)
@@ -40,8 +52,45 @@ export async function readVocabulary(
   return ids;
 }
 
+/** Ids I64 [draftVocab]; null where there are none and none are needed. */
+async function readMap(
+  { tensors, readInto }: Checkpoint,
+  { file, draftVocab, vocab, map }: VocabularyParts & { readonly map: string },
+): Promise<Int32Array | null> {
+  const entry = tensors.get(map);
+  if (entry === undefined) {
+    if (draftVocab !== vocab)
+      throw new FormatError(
+        `${file}: expected ${map} for a vocabulary of ${draftVocab} of ${vocab} tokens, got none`,
+      );
+    return null;
+  }
+  if (entry.type !== 'I64' || entry.shape.join() !== String(draftVocab))
+    throw new FormatError(
+      `${file}: ${map}: expected I64 [${draftVocab}], got ${entry.type} [${entry.shape}]`,
+    );
+  const ids = new BigInt64Array(draftVocab);
+  await readInto(map, 0, new Uint8Array(ids.buffer));
+  const seen = new Set<bigint>();
+  for (const id of ids) {
+    if (id < 0n || id >= BigInt(vocab) || seen.has(id))
+      throw new FormatError(
+        `${file}: ${map}: expected different tokens from 0 to ${vocab - 1}, got ${id}${seen.has(id) ? ' twice' : ''}`,
+      );
+    seen.add(id);
+  }
+  return Int32Array.from(ids, Number);
+}
+
 /** The tensors of a vocabulary, as they are read. */
-export function writeVocabulary(ids: Int32Array, vocab: number): TensorData[] {
+export function writeVocabulary(
+  ids: Int32Array,
+  { vocab, map }: Pick<VocabularyParts, 'vocab' | 'map'>,
+): TensorData[] {
+  if (map !== undefined) {
+    const data = new Uint8Array(BigInt64Array.from(ids, BigInt).buffer);
+    return [{ name: map, dtype: 'I64', shape: [ids.length], data }];
+  }
   const offsets = BigInt64Array.from(ids, (id, token) => BigInt(id - token));
   const mask = new Uint8Array(vocab);
   for (const id of ids) mask[id] = 1;

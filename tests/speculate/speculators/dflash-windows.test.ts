@@ -106,7 +106,7 @@ describe.each(BACKENDS)('DFlash with windows on $name', ({ open }) => {
 
   it('gives a block the same bits alone and beside others, in any slots', async () => {
     using speculator = await Speculator.fromPretrained(makeHead({}, layerOf(MIXED)), { verifier });
-    const { model } = speculator.head!;
+    const model = speculator.model!;
     const width = model.config.width;
     const told = (at: number, place: number) =>
       Float32Array.from({ length: width + 1 }, (_, i) =>

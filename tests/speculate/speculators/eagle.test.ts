@@ -11,6 +11,7 @@ import { loadModel } from '../../../src/models/load.ts';
 import { none } from '../../../src/speculate/drafters/none.ts';
 import { generate } from '../../../src/speculate/generate.ts';
 import { argmax } from '../../../src/speculate/sample.ts';
+import type { DecoderHead } from '../../../src/speculate/speculators/head.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import { spelled } from '../fixtures.ts';
 
@@ -90,7 +91,7 @@ describe.each(BACKENDS)('heads on $name', ({ open }) => {
 
     it('gives the logits of every row, and the greedy chain with its states', async () => {
       using speculator = await Speculator.fromPretrained(golden(`heads/${name}`), { verifier });
-      const { model, targetIds } = speculator.head!;
+      const { model, targetIds } = speculator.head as DecoderHead;
       const cache = model.createCache({ taps: [0] });
       const sequence = cache.sequence();
       const tokens = values.draft_row_tokens;

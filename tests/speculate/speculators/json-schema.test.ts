@@ -15,8 +15,10 @@ const validatorOf = (algorithm: string) =>
 describe('jsonSchemaOf', () => {
   it.each(Object.keys(ALGORITHMS))('describes %s, what all share included', (algorithm) => {
     const text = JSON.stringify(jsonSchemaOf(ALGORITHMS[algorithm]));
-    for (const key of ['speculators_config', 'proposal_methods', 'transformer_layer_config'])
+    for (const key of ['speculators_config', 'proposal_methods'])
       expect(text).toContain(`"${key}"`);
+    const hasLayers = ALGORITHMS[algorithm].forward !== undefined;
+    expect(text.includes('"transformer_layer_config"')).toBe(hasLayers);
     expect(text).toContain(`"const":"${algorithm}"`);
   });
 
@@ -31,6 +33,18 @@ describe('jsonSchemaOf', () => {
       speculators_model_type: algorithm,
       transformer_layer_config: config['transformer_layer_config'],
     });
+  });
+
+  it.each([
+    ['mlp', { num_layers: 3, tie_weights: false, scale_input: true }, { num_layers: 0 }],
+    ['mlp', { top_k_tokens_per_head: [5, 4, 3, 2, 1] }, { top_k_tokens_per_head: [0] }],
+    ['medusa', { num_heads: 4, truncated_vocab_size: null }, { medusa_fc_bias: 'no' }],
+  ])('takes %s without decoder layers with %j, and refuses %j', (algorithm, fields, wrong) => {
+    const { transformer_layer_config: _, ...rest } = configOf('eagle1');
+    const config = { ...rest, speculators_model_type: algorithm, ...fields };
+    const validator = validatorOf(algorithm);
+    expect(validator.safeParse(config).success).toBe(true);
+    expect(validator.safeParse({ ...config, ...wrong }).success).toBe(false);
   });
 
   it.each([

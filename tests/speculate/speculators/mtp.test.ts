@@ -104,10 +104,10 @@ describe('multi-token prediction', () => {
     await target.close();
     const names = { embed: 'model.embed_tokens.weight', head: 'lm_head.weight' };
 
-    const heads = head.model.createCache({ taps: [0] });
+    const heads = head.model!.createCache({ taps: [0] });
     const sequence = heads.sequence();
     const pairs = hidden.map((state, i) => ({ token: text[i + 1], state: [...state] }));
-    let found = await head.model.forward(heads, [
+    let found = await head.model!.forward(heads, [
       { sequence, tokens: text.slice(1), states: await head.fuse(hidden) },
     ]);
     for (let step = 0; step < 4; step++) {
@@ -118,7 +118,7 @@ describe('multi-token prediction', () => {
         expect(Math.abs(found.hidden[0][i] - value)).toBeLessThan(1e-4);
       const token = argmax(found.logits[0]);
       pairs.push({ token, state: [...expected.state] });
-      found = await head.model.forward(heads, [
+      found = await head.model!.forward(heads, [
         { sequence, tokens: [token], states: [found.hidden[0]] },
       ]);
     }
@@ -156,7 +156,7 @@ describe('multi-token prediction', () => {
       );
     const logitsOf = async (source: FolderSource) => {
       using speculator = await Speculator.fromPretrained(source, { verifier });
-      const { model } = speculator.head!;
+      const model = speculator.model!;
       const cache = model.createCache();
       const states = PROMPT.map((token) =>
         Float32Array.from({ length: WIDTH }, (_, i) => Math.sin(i * token)),

@@ -105,7 +105,8 @@ describe.each(BACKENDS)('a head of one product on $name', ({ open }) => {
 
   it('gives f32 rows of the vocabulary and of the width, with the values of loops by hand', async () => {
     using speculator = await make();
-    const { model, taps, fuse, targetIds } = speculator.head!;
+    const { taps, fuse, targetIds } = speculator.head!;
+    const model = speculator.model!;
     expect({ taps, targetIds }).toEqual({ taps: [LAYERS], targetIds: null });
     const folder = await openFolder(tiny('llama-8l').folder);
     const target = await readTensors(folder);
@@ -281,11 +282,9 @@ describe('an algorithm of a program', () => {
     drafter.dispose?.();
     speculator.dispose();
     speculator.dispose();
-    expect(() => speculator.head!.model.createCache()).toThrow(
-      'expected a model, got a disposed one',
-    );
+    expect(() => speculator.model!.createCache()).toThrow('expected a model, got a disposed one');
     using next = await make();
-    const cache = next.head!.model.createCache();
+    const cache = next.model!.createCache();
     expect(cache.freeSlots).toBe(cache.slots);
     cache.dispose();
     verifier.createCache().dispose();

@@ -82,8 +82,8 @@ describe('P-EAGLE', () => {
     const found: Float32Array[] = [];
     const drafter = speculator.drafter();
     let passes = 0;
-    const { forward } = head.model;
-    Object.assign(head.model, {
+    const { forward } = head.model!;
+    Object.assign(head.model!, {
       forward: (...args: Parameters<typeof forward>) => {
         passes += 1;
         return forward(...args);

@@ -60,7 +60,7 @@ describe('exportVllm', () => {
     ]);
   });
 
-  it.each(['eagle', 'mtp', 'mlp'])(
+  it.each(['eagle', 'mtp', 'mlp', 'medusa'])(
     'refuses %s, which vLLM does not serve in this format',
     (algorithm) => {
       const json = { ...eagle3(), speculators_model_type: algorithm };

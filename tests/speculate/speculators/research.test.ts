@@ -1,0 +1,275 @@
+// The rules by which MLP speculators and Medusa heads come from the layouts of their projects and go back: the same bytes under other
+// names, a config that is equal, and nothing made up.
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FormatError, UnsupportedError } from '../../../src/kernels/errors.ts';
+import { wasm } from '../../../src/kernels/wasm/index.ts';
+import type { Decoder } from '../../../src/models/decoder.ts';
+import { loadModel } from '../../../src/models/load.ts';
+import type { Json } from '../../../src/speculate/speculators/config.ts';
+import { Speculator } from '../../../src/speculate/speculators/load.ts';
+import type { ResearchFormat } from '../../../src/speculate/speculators/research/format.ts';
+import {
+  medusaFormat,
+  medusaVllmFormat,
+} from '../../../src/speculate/speculators/research/medusa.ts';
+import { mlpFormat } from '../../../src/speculate/speculators/research/mlp.ts';
+import type { TensorData } from '../../../src/tensor/safetensors.ts';
+import { randomTensors, type Shapes, TARGET, VOCAB, WIDTH } from './depth-heads.ts';
+
+const verifierConfig: Json = JSON.parse(readFileSync(`${TARGET}/config.json`, 'utf8'));
+
+/** A head in the layout of its project. */
+interface Source {
+  readonly format: ResearchFormat;
+  readonly own: Json;
+  readonly tensors: readonly TensorData[];
+}
+
+const INNER = 24;
+const ibm = (own: object, prefix = 'speculator.', sets: readonly number[] = [0, 1, 2]): Source => {
+  const shapes: Shapes = [
+    ...sets.flatMap((i) => [
+      [`${prefix}emb.${i}.weight`, [VOCAB, INNER]] as const,
+      [`${prefix}head.${i}.weight`, [VOCAB, INNER]] as const,
+      [`${prefix}ln.${i}.weight`, [INNER]] as const,
+      [`${prefix}ln.${i}.bias`, [INNER]] as const,
+    ]),
+    ...(sets.length === 1 ? [0, 1] : sets).map(
+      (i) => [`${prefix}proj.${i}.weight`, [INNER, i === 0 ? WIDTH : INNER]] as const,
+    ),
+  ];
+  return {
+    format: mlpFormat,
+    own: {
+      architectures: ['MLPSpeculatorPreTrainedModel'],
+      model_type: 'mlp_speculator',
+      torch_dtype: 'float16',
+      transformers_version: '4.40.0',
+      vocab_size: VOCAB,
+      emb_dim: WIDTH,
+      inner_dim: INNER,
+      ...own,
+    },
+    tensors: randomTensors(shapes, 20),
+  };
+};
+const authors = (own: object, prefix = '', layers = 1): Source => ({
+  format: medusaFormat,
+  own: { base_model_name_or_path: 'a/model', ...own },
+  tensors: randomTensors(
+    [0, 1].flatMap((h) => [
+      ...Array.from({ length: layers }, (_, l) => [
+        [`${prefix}${h}.${l}.linear.weight`, [WIDTH, WIDTH]] as const,
+        [`${prefix}${h}.${l}.linear.bias`, [WIDTH]] as const,
+      ]).flat(),
+      [`${prefix}${h}.${layers}.weight`, [VOCAB, WIDTH]] as const,
+    ]),
+    30,
+  ),
+});
+const vllm = (own: object): Source => ({
+  format: medusaVllmFormat,
+  own: {
+    architectures: ['MedusaModel'],
+    model_type: 'medusa',
+    hidden_size: WIDTH,
+    vocab_size: VOCAB,
+    num_heads: 1,
+    ...own,
+  },
+  tensors: [
+    ...randomTensors(
+      [
+        ['blocks.0.layers.0.weight', [WIDTH, WIDTH]],
+        ['lm_heads.0.weight', [10, WIDTH]],
+      ],
+      40,
+    ),
+    {
+      name: 'token_map',
+      dtype: 'I64',
+      shape: [10],
+      data: new Uint8Array(BigInt64Array.from({ length: 10 }, (_, i) => BigInt(60 - i)).buffer),
+    },
+  ],
+});
+
+const SOURCES: readonly (readonly [string, Source, RegExp])[] = [
+  ['an MLP speculator of IBM', ibm({ n_candidates: 4, scale_input: true, of_ibm: [1] }), /^mlp$/],
+  ['one with defaults', ibm({}), /^mlp$/],
+  [
+    'one that is tied, without a prefix',
+    ibm({ tie_weights: true, n_predict: 4, top_k_tokens_per_head: [4, 3, 2, 2] }, '', [0]),
+    /^mlp$/,
+  ],
+  [
+    'Medusa heads of their authors',
+    authors({ medusa_num_heads: 2, medusa_num_layers: 1 }),
+    /^medusa$/,
+  ],
+  ['some with a prefix, and a config that says nothing', authors({}, 'medusa_head.'), /^medusa$/],
+  ['Medusa heads of vLLM', vllm({ truncated_vocab_size: 10, topk: 10 }), /^medusa$/],
+];
+
+/** As a converter does. */
+function converted({ format, own, tensors }: Source, verifier = verifierConfig) {
+  const moved = tensors.map((tensor) => {
+    const fate = format.fate(tensor.name);
+    if (fate === undefined || 'dropped' in fate) throw new Error(`no place for ${tensor.name}`);
+    return { ...tensor, name: fate.name };
+  });
+  const shapes = new Map(tensors.map(({ name, shape }) => [name, shape]));
+  const config: Json = {
+    speculators_model_type: format.algorithm,
+    speculators_version: '0.4.0',
+    speculators_config: {
+      algorithm: format.algorithm,
+      default_proposal_method: 'greedy',
+      proposal_methods: [{ proposal_type: 'greedy', speculative_tokens: 1 }],
+      verifier: { name_or_path: null, architectures: [] },
+    },
+    ...format.fields({ own, shapes, verifier }),
+  };
+  return { config, tensors: moved };
+}
+
+describe('layouts of research projects', () => {
+  let verifier: Decoder;
+  beforeAll(async () => {
+    verifier = await loadModel(TARGET, { backend: wasm({ threads: 1 }), contextLength: 96 });
+  });
+  afterAll(() => verifier.dispose());
+
+  it.each(SOURCES)(
+    '%s becomes a speculator that loads, every tensor used',
+    async (_, source, name) => {
+      const { config, tensors } = converted(source);
+      using speculator = await Speculator.fromConfig(config, tensors, { verifier });
+      expect(speculator.config.algorithm).toMatch(name);
+      const hasMap = tensors.some(({ name }) => name === 'token_map');
+      expect(speculator.notes).toEqual(
+        hasMap ? ['ignored token_map: the vocabulary of the head'] : [],
+      );
+      expect(speculator.head!.steps).toBe(
+        source.own['n_predict'] ?? source.own['num_heads'] ?? (source.format === mlpFormat ? 3 : 2),
+      );
+    },
+  );
+
+  it.each(SOURCES)('%s goes back, config and bytes', (_, { format, own, tensors }) => {
+    const made = converted({ format, own, tensors });
+    // Through the file, as it would be read.
+    const config: Json = JSON.parse(JSON.stringify(made.config));
+    expect(format.ownConfig(config)).toEqual(own);
+    const back = made.tensors.map((tensor) => ({ ...tensor, name: format.back(tensor.name) }));
+    const prefix = format === mlpFormat ? 'speculator.' : '';
+    const bare = (name: string) => name.replace(/^(speculator|medusa_head)\./, '');
+    expect(back).toEqual(
+      tensors.map((tensor) => ({ ...tensor, name: prefix + bare(tensor.name) })),
+    );
+  });
+
+  it('is told by its tensors or its config, and by one format only', () => {
+    for (const [, { format, own, tensors }] of SOURCES) {
+      const names = new Set(tensors.map(({ name }) => name));
+      const found = [mlpFormat, medusaFormat, medusaVllmFormat].filter((each) =>
+        each.matches(own, names),
+      );
+      expect(found).toEqual([format]);
+      expect(format.matches({}, names)).toBe(true);
+      expect(format.matches({}, new Set(['fc.weight', 'layers.0.mlp.up_proj.weight']))).toBe(false);
+    }
+  });
+
+  it('has no place for other tensors, in either direction', () => {
+    for (const format of [mlpFormat, medusaFormat, medusaVllmFormat])
+      for (const name of [
+        'fc.weight',
+        'ln0.weight',
+        'speculator.proj.0.bias',
+        'd2t',
+        'emb.weight',
+      ]) {
+        expect(format.fate(name)).toBeUndefined();
+        expect(format.back(name)).toBeUndefined();
+      }
+  });
+
+  it('writes what a config says now over what was kept', () => {
+    const { config } = converted(ibm({ of_ibm: 1 }));
+    const own = mlpFormat.ownConfig({ ...config, n_candidates: 9, scale_input: true });
+    expect(own).toMatchObject({ n_candidates: 9, scale_input: true, of_ibm: 1, emb_dim: WIDTH });
+    const { source_config: _, top_k_tokens_per_head: __, n_candidates: ___, ...mine } = config;
+    expect(mlpFormat.ownConfig(mine)).toEqual({
+      architectures: ['MLPSpeculatorPreTrainedModel'],
+      model_type: 'mlp_speculator',
+      vocab_size: VOCAB,
+      emb_dim: WIDTH,
+      inner_dim: INNER,
+      n_predict: 3,
+      top_k_tokens_per_head: [1, 1, 1],
+      n_candidates: 1,
+      tie_weights: false,
+      scale_input: false,
+    });
+  });
+
+  it.each<[string, () => unknown, string, new (...args: never[]) => Error]>([
+    [
+      'states that IBM has not',
+      () =>
+        mlpFormat.ownConfig({
+          ...converted(ibm({})).config,
+          inputs_hidden_states_normalized: false,
+        }),
+      'inputs_hidden_states_normalized: expected true',
+      UnsupportedError,
+    ],
+    [
+      'counts for other steps',
+      () => converted(ibm({ n_predict: 4 })),
+      'expected as many top_k_tokens_per_head as n_predict',
+      FormatError,
+    ],
+    [
+      'another target',
+      () => converted(ibm({}), { ...verifierConfig, hidden_size: 64 }),
+      "config.json: emb_dim: expected the target's hidden_size 64, got 32",
+      FormatError,
+    ],
+    [
+      'heads that are not there',
+      () => converted(authors({ medusa_num_heads: 5 })),
+      'medusa: num_heads: expected the 5 of config.json, got tensors of 2',
+      FormatError,
+    ],
+    [
+      'another vocabulary',
+      () => converted(authors({}), { ...verifierConfig, vocab_size: 63 }),
+      "rows of its first matrix: expected the target's vocab_size 63, got 64",
+      FormatError,
+    ],
+    [
+      'a matrix that is not there',
+      () => converted({ ...authors({}), tensors: authors({}).tensors.slice(0, 2) }),
+      'expected a matrix 0.{last}.weight of its first head, got none',
+      FormatError,
+    ],
+    [
+      'two blocks on the way back',
+      () => medusaFormat.ownConfig(converted(authors({}, '', 2)).config),
+      "medusa: num_hidden_layers: expected 1 for its authors' layout, got 2",
+      UnsupportedError,
+    ],
+    [
+      'a truncated vocabulary of the authors',
+      () => medusaFormat.ownConfig(converted(vllm({ truncated_vocab_size: 10 })).config),
+      'over the whole vocabulary',
+      UnsupportedError,
+    ],
+  ])('refuses %s', (_, convert, message, kind) => {
+    expect(convert).toThrow(message);
+    expect(convert).toThrow(kind);
+  });
+});
