@@ -40,7 +40,7 @@ export type DrafterChoice =
   | ({ readonly kind: 'prediction' } & PredictionOptions)
   | ({ readonly kind: 'model'; readonly model: number } & Omit<
       DraftModelOptions,
-      'session' | 'vocabulary'
+      'session' | 'vocabulary' | 'best'
     >);
 
 /** Options of a generation in the worker. */

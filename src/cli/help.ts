@@ -42,7 +42,7 @@ How it speculates
   --draft-layers LIST   layers of the model that draft, for the drafter layer-skip: 4 for the first four,
                         0,2,5 for these
   --draft-length N      drafted tokens per round at most, or auto: as far as it pays     (auto)
-  --branching LIST      children per level of tree                                      (3,2,1)
+  --branching LIST      children per level of tree, or best: the shape worth most       (3,2,1)
   --verifier NAME       greedy, match, rejection, block, traversal  (greedy at temperature 0, else match)
 
 Output

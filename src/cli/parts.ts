@@ -130,7 +130,7 @@ export async function openDrafter(
   const draft = await loadFolder(options.draft ?? embedded('draft'), options, rest);
   const vocabulary = sharedVocabulary(draft, target);
   const drafter = draftModel(draft.model, {
-    ...(name === 'tree' && { branching: branchingOf(options.branching ?? '3,2,1') }),
+    ...(name === 'tree' && treeOf(options, target)),
     vocabulary,
   });
   return {
@@ -167,12 +167,11 @@ async function isSpeculator(path: string): Promise<boolean> {
 async function openSpeculator(
   path: string,
   options: CliOptions,
-  { model, tokenizer }: LoadedModel,
+  target: LoadedModel,
 ): Promise<OpenedDrafter> {
-  const speculator = await Speculator.fromPretrained(path, { verifier: model, tokenizer });
-  const drafter = speculator.drafter(
-    options.drafter === 'tree' ? { branching: branchingOf(options.branching ?? '3,2,1') } : {},
-  );
+  const { model: verifier, tokenizer } = target;
+  const speculator = await Speculator.fromPretrained(path, { verifier, tokenizer });
+  const drafter = speculator.drafter(options.drafter === 'tree' ? treeOf(options, target) : {});
   return {
     drafter,
     notes: speculator.notes,
@@ -183,11 +182,17 @@ async function openSpeculator(
   };
 }
 
+/** The shape of `--branching`. */
+function treeOf({ branching = '3,2,1' }: CliOptions, { model }: LoadedModel) {
+  if (branching === 'best') return { best: { ladder: model.ladder } };
+  return { branching: branchingOf(branching) };
+}
+
 function branchingOf(list: string): number[] {
   const counts = list.split(',').map(Number);
   if (counts.some((count) => !Number.isInteger(count) || count < 1))
     throw new UsageError(
-      `--branching: expected whole numbers from 1 like 3,2,1, got ${JSON.stringify(list)}`,
+      `--branching: expected whole numbers from 1 like 3,2,1, or best, got ${JSON.stringify(list)}`,
     );
   return counts;
 }

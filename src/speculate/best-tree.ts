@@ -21,9 +21,6 @@ export interface TreeLimits {
   readonly width: number;
 }
 
-/** Nothing drafted. */
-const NO_TREE: TreeShape = { parents: [], value: 1 };
-
 /**
  * The best trees of 0 .. `nodes` nodes; where so many do not fit in the levels, undefined. A subtree with n nodes below a node of level l is
  * worth T(n, l) = 1 + max over the ways to share n among the children in order of sum p(l, j) T(n_j - 1, l + 1). Time nodes^2 levels width.
@@ -33,69 +30,86 @@ export function bestTrees(
   { nodes, levels, width }: TreeLimits,
 ): readonly (TreeShape | undefined)[] {
   /** below[n]: of T(n, level + 1), from the deepest level up. */
-  let below: Plan[] = [leaf, ...Array.from({ length: nodes }, () => impossible)];
+  let below: Plan[] = [NO_CHILDREN, ...Array.from({ length: nodes }, () => IMPOSSIBLE)];
   for (let level = levels - 1; level >= 0; level--) {
     // rest[n]: the best use of n nodes for the children of rank j and later.
-    let rest: Plan[] = below.map((_, count) => (count === 0 ? nothing : impossible));
+    let rest: Plan[] = below.map((_, count) => (count === 0 ? NO_CHILDREN : IMPOSSIBLE));
     for (let rank = width - 1; rank >= 0; rank--) {
       const chance = acceptance(level, rank);
       const [later, deeper] = [rest, below];
-      rest = later.map((_, count) => {
-        if (count === 0) return nothing;
-        let best = impossible;
-        for (let own = 1; own <= count; own++) {
-          const value = chance * deeper[own - 1].value + later[count - own].value;
-          if (value > best.value)
-            best = { value, children: [deeper[own - 1], ...later[count - own].children] };
-        }
-        return best;
-      });
+      rest = later.map((_, count) =>
+        count === 0 ? NO_CHILDREN : share(count, chance, deeper, later),
+      );
     }
-    below = rest.map(({ value, children }) => ({ value: 1 + value, children }));
+    below = rest;
   }
-  return below.map((plan, count) => (count === 0 ? NO_TREE : shapeOf(plan)));
+  return below.map(shapeOf);
 }
 
-/** The tree with the most expected tokens per time, `cost(nodes, levels)`; nothing where plain steps have more. */
+/**
+ * The tree with the most expected tokens per time, `cost(nodes, levels)`, of those with at least `least` nodes (default 0): with 0,
+ * nothing where plain steps have more.
+ */
 export function bestTree(
   acceptance: RankAcceptance,
-  limits: TreeLimits,
+  { least = 0, ...limits }: TreeLimits & { readonly least?: number },
   cost: (nodes: number, levels: number) => number,
 ): TreeShape {
-  let best = NO_TREE;
-  let rate = 1 / cost(0, 0);
+  let best: TreeShape = { parents: [], value: 1 };
+  let rate = least > 0 ? 0 : 1 / cost(0, 0);
   for (let levels = 1; levels <= limits.levels; levels++)
     for (const [nodes, shape] of bestTrees(acceptance, { ...limits, levels }).entries()) {
-      if (shape === undefined || shape.value / cost(nodes, levels) <= rate) continue;
+      if (shape === undefined || nodes < least) continue;
+      const found = shape.value / cost(nodes, levels);
+      if (found <= rate) continue;
       best = shape;
-      rate = shape.value / cost(nodes, levels);
+      rate = found;
     }
   return best;
 }
 
-/** Expected tokens of a subtree, or of some children, and the plans of the children. */
+/** Children of a node: what they are worth together, the first, and those after it. */
 interface Plan {
   readonly value: number;
-  readonly children: readonly Plan[];
+  readonly first: Plan | null;
+  readonly later: Plan | null;
 }
 
-const leaf: Plan = { value: 1, children: [] };
-const nothing: Plan = { value: 0, children: [] };
-const impossible: Plan = { value: Number.NEGATIVE_INFINITY, children: [] };
+const NO_CHILDREN: Plan = { value: 0, first: null, later: null };
+const IMPOSSIBLE: Plan = { value: Number.NEGATIVE_INFINITY, first: null, later: null };
+
+/** The best use of `count` nodes, of which the first child and its subtree are some. */
+function share(
+  count: number,
+  chance: number,
+  deeper: readonly Plan[],
+  later: readonly Plan[],
+): Plan {
+  let value = Number.NEGATIVE_INFINITY;
+  let best = 0;
+  for (let own = 1; own <= count; own++) {
+    const found = chance * (1 + deeper[own - 1].value) + later[count - own].value;
+    // What is impossible times nothing is no number.
+    if (!(found > value)) continue;
+    value = found;
+    best = own;
+  }
+  return best === 0 ? IMPOSSIBLE : { value, first: deeper[best - 1], later: later[count - best] };
+}
 
 /** Level by level. */
-function shapeOf({ value, children }: Plan): TreeShape | undefined {
-  if (value === Number.NEGATIVE_INFINITY) return undefined;
+function shapeOf(plan: Plan): TreeShape | undefined {
+  if (plan.value === Number.NEGATIVE_INFINITY) return undefined;
   const parents: number[] = [];
-  let level = children.map((plan) => ({ plan, parent: -1 }));
+  let level: { readonly plan: Plan; readonly parent: number }[] = [{ plan, parent: -1 }];
   while (level.length > 0) {
     const next: typeof level = [];
-    for (const { plan, parent } of level) {
-      const node = parents.length;
-      parents.push(parent);
-      for (const child of plan.children) next.push({ plan: child, parent: node });
-    }
+    for (const { plan: children, parent } of level)
+      for (let each: Plan | null = children; each?.first; each = each.later) {
+        next.push({ plan: each.first, parent: parents.length });
+        parents.push(parent);
+      }
     level = next;
   }
-  return { parents, value };
+  return { parents, value: 1 + plan.value };
 }

@@ -4,7 +4,7 @@
 import * as z from 'zod';
 import { OptionError } from '../kernels/errors.ts';
 import type { Law } from './law.ts';
-import { argmax, point } from './sample.ts';
+import { argmax } from './sample.ts';
 
 /**
  * Sampling options.
@@ -72,7 +72,7 @@ export function createProcessor(settings: SamplingSettings, promptLength: number
     const best = argmax(scores);
     if (scores[best] === Number.NEGATIVE_INFINITY)
       throw new OptionError('sampling: expected at least one allowed token, got none');
-    if (temperature === 0) return point(best);
+    if (temperature === 0) return { point: best, scores };
     return { probs: truncatedSoftmax(scores, scores[best], settings) };
   };
 }

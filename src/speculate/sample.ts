@@ -67,14 +67,16 @@ export function race(law: Law, uniform: (token: number) => number, count = 1): n
   return tokens;
 }
 
-/** The `count` most probable tokens of `law`, best first; fewer if fewer have mass. */
+/** The `count` most probable tokens of `law`, best first; fewer if fewer have mass. Of a point, the next ones by its scores. */
 export function mostProbable(law: Law, count: number): number[] {
-  if ('point' in law) return count > 0 ? [law.point] : [];
-  const { probs } = law;
+  const isPoint = 'point' in law;
+  if (isPoint && (count <= 1 || law.scores === undefined)) return count > 0 ? [law.point] : [];
+  const values = isPoint ? law.scores! : law.probs;
+  const least = isPoint ? Number.NEGATIVE_INFINITY : 0;
   const tokens: number[] = [];
   const keys: number[] = [];
-  for (let token = 0; token < probs.length; token++)
-    if (probs[token] > 0) insert(tokens, keys, count, token, -probs[token]);
+  for (let token = 0; token < values.length; token++)
+    if (values[token] > least) insert(tokens, keys, count, token, -values[token]);
   return tokens;
 }
 

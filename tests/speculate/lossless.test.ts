@@ -44,6 +44,9 @@ function draftersOf(
     'tree [3, 2, 1]': () => draftModel(draft.model, { branching: [3, 2, 1] }),
     'tree [2, 2, 2] of the target itself': () => draftModel(target.model, { branching: [2, 2, 2] }),
     'layers of the target': () => layerSkip(target.model, { layers: [1] }),
+    'the best tree': () => draftModel(draft.model, { best: { ladder: target.model.ladder } }),
+    'the best tree of the target itself': () =>
+      draftModel(target.model, { best: { ladder: target.model.ladder, width: 2 } }),
     'random trees': () => randomDrafter(3, VOCAB, pointDraw),
     'an oracle': () => oracleDrafter(text, 99, VOCAB, pointDraw),
     'an oracle wrong at once': () => oracleDrafter(text, 0, VOCAB, pointDraw),

@@ -122,6 +122,20 @@ describe('mostProbable', () => {
   });
 });
 
+describe('mostProbable of a point', () => {
+  const scores = Float64Array.of(0.5, 2, Number.NEGATIVE_INFINITY, 2, 1);
+  it('ranks the others by its scores, without what is forbidden', () => {
+    expect(mostProbable({ point: 1, scores }, 3)).toEqual([1, 3, 4]);
+    expect(mostProbable({ point: 1, scores }, 9)).toEqual([1, 3, 4, 0]);
+    expect(mostProbable({ point: 1, scores }, 1)).toEqual([1]);
+  });
+
+  it('is the point where it has none', () => {
+    expect(mostProbable({ point: 4 }, 3)).toEqual([4]);
+    expect(mostProbable({ point: 4 }, 0)).toEqual([]);
+  });
+});
+
 describe('massOf', () => {
   it('reads both kinds of laws, and zero outside the vocabulary', () => {
     expect([massOf(point(2), 2), massOf(point(2), 1)]).toEqual([1, 0]);

@@ -1,10 +1,13 @@
 // What a head drafts: a chain, a tree of a fixed shape, or the tree that its own probabilities ask for.
 import { pathTo } from '../../models/tree.ts';
+import type { TreeShape } from '../best-tree.ts';
 import type { Draft, DraftRequest, Drawn } from '../drafter.ts';
 import { pointDraw } from '../drawn.ts';
+import type { RankedDraft } from '../rank-memory.ts';
 import { argmax, logSoftmaxAt, mostProbable } from '../sample.ts';
 import type { DecoderHead, Pair } from '../speculators/head.ts';
 import type { PathTree } from './branching.ts';
+import { growChain, growTree, type Level } from './grow.ts';
 
 /** What a pass gives: logits over the target's vocabulary, and the state that goes with the next token. */
 export interface Pass {
@@ -15,12 +18,6 @@ export interface Pass {
 /** A drafted token with the state that goes with it. */
 export interface Node extends Pair {
   readonly parent: number;
-}
-
-/** The last level of a tree: its first node, and how many levels below the text it is. */
-export interface Level {
-  readonly first: number;
-  readonly depth: number;
 }
 
 /** Passes of a head over what has been drafted. */
@@ -50,21 +47,17 @@ export interface TextPasses extends Passes {
 }
 
 /** A chain: every drawn token is fed with the state that the pass before gave. */
-export async function extend(pairs: Passes, request: DraftRequest, root: Pass): Promise<Draft> {
-  const { tokens, maxTokens, maxDepth, signal } = request;
-  const drawn: Drawn[] = [];
-  const text = [...tokens];
-  const most = Math.min(maxTokens, maxDepth);
-  let pass = root;
-  while (true) {
-    const [next] = request.draw(request.law(pass.logits, text), text.length, 1);
-    if (next === undefined) break;
-    drawn.push(next);
-    text.push(next.token);
-    if (drawn.length >= most) break;
-    pass = await pairs.push({ token: next.token, state: pass.state }, drawn.length, signal);
-  }
-  return { tokens: drawn };
+export function extend(
+  pairs: Passes,
+  request: DraftRequest,
+  root: Pass,
+  width = 1,
+): Promise<RankedDraft> {
+  return growChain<Pass>(request, width, async (drawn, depth) =>
+    drawn === undefined
+      ? root
+      : pairs.push({ token: drawn.token, state: drawn.from.state }, depth, request.signal),
+  );
 }
 
 /** A chain from passes that are all there: each token from the law of its own place. */
@@ -111,38 +104,24 @@ export async function drawStepwise(
   return { tokens: drawn };
 }
 
-/** A tree, level by level; every pass computes the nodes so far, whose states come from the levels before. */
-export async function grow(
+/** A tree, whose nodes are fed with the states of the passes that they were drawn from. */
+export function grow(
   pairs: Passes,
-  branching: readonly number[],
+  shape: Pick<TreeShape, 'parents'>,
   request: DraftRequest,
   root: Pass,
-): Promise<Draft> {
-  const { tokens, maxTokens, maxDepth, signal } = request;
-  const drawn: Drawn[] = [];
-  const nodes: Node[] = [];
-  let passes: readonly Pass[] = [];
-  let frontier: readonly number[] = [-1];
-  for (let depth = 0; depth < maxDepth && drawn.length < maxTokens; depth++) {
-    const [first] = frontier;
-    if (first === undefined) break;
-    if (depth > 0) passes = await pairs.feed(nodes, { first, depth }, signal);
-    const next: number[] = [];
-    for (const node of frontier) {
-      const count = Math.min(branching[depth] ?? 1, maxTokens - drawn.length);
-      if (count === 0) break;
-      const { logits, state } = node < 0 ? root : passes[node - first];
-      const path = pathTo(node, (each) => nodes[each].parent).map((each) => nodes[each].token);
-      const law = request.law(logits, [...tokens, ...path]);
-      for (const child of request.draw(law, tokens.length + depth, count)) {
-        next.push(drawn.length);
-        drawn.push(child);
-        nodes.push({ token: child.token, state, parent: node });
-      }
-    }
-    frontier = next;
-  }
-  return { tokens: drawn, parents: nodes.map(({ parent }) => parent) };
+  width = 0,
+): Promise<RankedDraft> {
+  return growTree(request, shape, {
+    root,
+    width,
+    feed: (nodes, last) =>
+      pairs.feed(
+        nodes.map(({ token, parent, from }) => ({ token, parent, state: from.state })),
+        last,
+        request.signal,
+      ),
+  });
 }
 
 /** The shape of a dynamic tree. */

@@ -4,7 +4,9 @@ import { OptionError } from '../../kernels/errors.ts';
 import type { Cache, Sequence } from '../../models/model.ts';
 import type { Draft, Drafter, DraftRequest } from '../drafter.ts';
 import type { DecoderHead, Head } from '../speculators/head.ts';
+import { type BestOptions, createBestShapes } from './best.ts';
 import { checkBranching, checkPaths, nodesOf, type PathTree, pathNodesAt } from './branching.ts';
+import { isChain, shapeOf } from './grow.ts';
 import { createDepths } from './head-depths.ts';
 import {
   type DynamicTree,
@@ -28,6 +30,8 @@ export interface DraftHeadOptions {
   readonly branching?: readonly number[];
   /** Of heads that say how probable it is that a draft is accepted: stops where the product falls below; default 0, never. */
   readonly confidence?: number;
+  /** The shape that is worth most by what was measured and learnt, instead of a fixed one. */
+  readonly best?: BestOptions;
   /** The tree that the head holds most probable, instead of a fixed shape (EAGLE-2). */
   readonly dynamic?: DynamicTree;
   /** The most probable whole paths, instead of a fixed shape (MLP speculators). */
@@ -37,7 +41,7 @@ export interface DraftHeadOptions {
 /** A drafter that runs a head. It gives back its cache on dispose, not the head. */
 export function draftHead(head: Head, options: DraftHeadOptions = {}): Drafter {
   const { name = 'head' } = options;
-  const shape = shapeOf(options);
+  const shape = shapeFrom(options);
   const filled = head.model !== undefined && (head.mask ?? head.block) !== undefined ? head : null;
   if (filled !== null && shape.name !== null)
     throw new OptionError(
@@ -69,14 +73,27 @@ interface Shape {
   nodesAt(levels: number): number;
 }
 
-function shapeOf({ branching, dynamic, paths }: DraftHeadOptions): Shape {
-  const given = Object.entries({ branching, dynamic, paths }).filter(
+function shapeFrom({ branching, best: bestOptions, dynamic, paths }: DraftHeadOptions): Shape {
+  const given = Object.entries({ branching, best: bestOptions, dynamic, paths }).filter(
     ([, value]) => value !== undefined,
   );
   if (given.length > 1)
     throw new OptionError(
       `draftHead: expected one shape, got ${given.map(([key]) => key).join(' and ')}`,
     );
+  if (bestOptions !== undefined) {
+    const best = createBestShapes('draftHead', bestOptions);
+    return {
+      name: 'best tree',
+      draft: (passes, request, root) =>
+        best.draft(request, (shape, asked, width) =>
+          isChain(shape)
+            ? extend(passes, asked, root, width)
+            : grow(passes, shape, asked, root, width),
+        ),
+      nodesAt: best.nodesAt,
+    };
+  }
   if (dynamic !== undefined) {
     checkDynamic(dynamic);
     const { expansion, levels: deepest, tokens } = dynamic;
@@ -103,7 +120,7 @@ function shapeOf({ branching, dynamic, paths }: DraftHeadOptions): Shape {
   return {
     name: wide ? `tree [${counts.join(', ')}]` : null,
     draft: (passes, request, root) =>
-      wide ? grow(passes, counts, request, root) : extend(passes, request, root),
+      wide ? grow(passes, shapeOf(counts, request), request, root) : extend(passes, request, root),
     nodesAt: (levels) => nodesOf(counts, levels),
   };
 }

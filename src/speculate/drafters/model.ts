@@ -3,10 +3,13 @@
 import { OptionError } from '../../kernels/errors.ts';
 import { measureLadder } from '../../models/ladder.ts';
 import type { Model } from '../../models/model.ts';
-import { pathTo } from '../../models/tree.ts';
-import type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from '../drafter.ts';
+import type { TreeShape } from '../best-tree.ts';
+import type { DraftCost, Drafter, DraftRequest } from '../drafter.ts';
+import type { RankedDraft } from '../rank-memory.ts';
 import { Session } from '../session.ts';
+import { type BestOptions, createBestShapes } from './best.ts';
 import { checkBranching, nodesOf } from './branching.ts';
+import { type Grown, growChain, growTree, isChain, type Pass, shapeOf } from './grow.ts';
 import { checkVocabulary, type SharedVocabulary } from './shared-vocabulary.ts';
 import { type Translation, UNTRANSLATED } from './translation.ts';
 
@@ -17,6 +20,8 @@ export interface DraftModelOptions {
    * is fixed before anything is drawn, so drawn tokens never decide where the tree grows.
    */
   readonly branching?: readonly number[];
+  /** Instead of a fixed shape the one that is worth most by what was measured and learnt. */
+  readonly best?: BestOptions;
   /** Of `model`; by default one of its own. In a batch, one of the batch. */
   readonly session?: Session;
   /**
@@ -28,8 +33,11 @@ export interface DraftModelOptions {
 
 /** A drafter that runs `model`. It gives back its session on dispose, not the model. */
 export function draftModel(model: Model, options: DraftModelOptions = {}): Drafter {
-  const { branching = [1], session: given, vocabulary } = options;
+  const { branching = [1], best: bestOptions, session: given, vocabulary } = options;
+  if (options.branching !== undefined && bestOptions !== undefined)
+    throw new OptionError('draftModel: expected branching or best, got both');
   checkBranching('draftModel', branching);
+  const best = bestOptions && createBestShapes('draftModel', bestOptions);
   if (given !== undefined && given.model !== model)
     throw new OptionError(
       'draftModel: expected a session of the draft model, got one of another model',
@@ -38,9 +46,9 @@ export function draftModel(model: Model, options: DraftModelOptions = {}): Draft
   const translation = vocabulary?.translate() ?? UNTRANSLATED;
   const session = given ?? new Session(model);
   const wide = branching.some((count) => count > 1);
-  const nodesAt = (levels: number) => nodesOf(branching, levels);
+  const nodesAt = best?.nodesAt ?? ((levels: number) => nodesOf(branching, levels));
   return {
-    name: wide ? `model tree [${branching.join(', ')}]` : 'model',
+    name: best ? 'model, best tree' : wide ? `model tree [${branching.join(', ')}]` : 'model',
     // Of the target's tokens; what a translated text leaves is seen when it has been read.
     ...(translation === UNTRANSLATED && { contextLength: model.contextLength }),
     async draft(request) {
@@ -48,12 +56,15 @@ export function draftModel(model: Model, options: DraftModelOptions = {}): Draft
       const maxDepth = Math.min(request.maxDepth, model.contextLength - own.length);
       if (own.length === 0 || maxDepth < 1) return { tokens: [] };
       const text = { session, translation, own };
-      return wide
-        ? grow(text, branching, { ...request, maxDepth })
-        : extend(text, { ...request, maxDepth });
+      const within = { ...request, maxDepth };
+      if (best === undefined)
+        return wide ? grow(text, shapeOf(branching, within), within) : extend(text, within);
+      return best.draft(within, (shape, asked, width) =>
+        isChain(shape) ? extend(text, asked, width) : grow(text, shape, asked, width),
+      );
     },
     nodesAt,
-    cost: (signal) => costOf(session, wide ? nodesAt : () => 0, signal),
+    cost: (signal) => costOf(session, wide || best ? nodesAt : () => 0, signal),
     dispose: () => session.dispose(),
   };
 }
@@ -91,49 +102,33 @@ interface OwnText {
 async function extend(
   { session, translation, own: before }: OwnText,
   request: DraftRequest,
-): Promise<Draft> {
-  const { tokens, maxTokens, maxDepth, signal } = request;
-  const drawn: Drawn[] = [];
-  const text = [...tokens];
+  width = 1,
+): Promise<RankedDraft> {
   const own = [...before];
-  while (drawn.length < Math.min(maxTokens, maxDepth)) {
-    const { logits } = await session.feed(own, { tokens: [] }, { signal });
-    const law = request.law(translation.logits(logits[0]), text);
-    const [next] = request.draw(law, text.length, 1);
-    if (next === undefined) break;
-    drawn.push(next);
-    text.push(next.token);
-    own.push(translation.token(next.token));
-  }
-  return { tokens: drawn };
+  return growChain(request, width, async (drawn) => {
+    if (drawn !== undefined) own.push(translation.token(drawn.token));
+    const { logits } = await session.feed(own, { tokens: [] }, { signal: request.signal });
+    return { logits: translation.logits(logits[0]) };
+  });
 }
 
-/** Level by level: one forward of the draft model per level computes every node of the level before. */
+/** A tree: one forward of the draft model per level computes every node so far. */
 async function grow(
   { session, translation, own }: OwnText,
-  branching: readonly number[],
+  shape: Pick<TreeShape, 'parents'>,
   request: DraftRequest,
-): Promise<Draft> {
-  const { tokens, maxTokens, maxDepth, signal } = request;
-  const drawn: Drawn[] = [];
-  const parents: number[] = [];
-  let frontier: readonly number[] = [-1];
-  for (let depth = 0; depth < maxDepth && drawn.length < maxTokens; depth++) {
-    const nodes = drawn.map(({ token }) => ({ token: translation.token(token) }));
-    const { logits } = await session.feed(own, { tokens: nodes, parents }, { signal });
-    const next: number[] = [];
-    for (const node of frontier) {
-      const count = Math.min(branching[depth] ?? 1, maxTokens - drawn.length);
-      if (count === 0) break;
-      const path = pathTo(node, (each) => parents[each]).map((each) => drawn[each].token);
-      const law = request.law(translation.logits(logits[node + 1]), [...tokens, ...path]);
-      for (const child of request.draw(law, tokens.length + depth, count)) {
-        next.push(drawn.length);
-        drawn.push(child);
-        parents.push(node);
-      }
-    }
-    frontier = next;
-  }
-  return { tokens: drawn, parents };
+  width = 0,
+): Promise<RankedDraft> {
+  const passes = async (nodes: readonly Grown<Pass>[], first: number): Promise<Pass[]> => {
+    const tokens = nodes.map(({ token }) => ({ token: translation.token(token) }));
+    const parents = nodes.map(({ parent }) => parent);
+    const { logits } = await session.feed(own, { tokens, parents }, { signal: request.signal });
+    return logits.slice(first).map((row) => ({ logits: translation.logits(row) }));
+  };
+  const [root] = await passes([], 0);
+  return growTree(request, shape, {
+    root,
+    width,
+    feed: (nodes, { first }) => passes(nodes, 1 + first),
+  });
 }

@@ -1,7 +1,7 @@
 // Greedy verification: a draft is right where it is the target's most probable token.
 // Stern et al., "Blockwise parallel decoding", 2018. Needs no noise, and is only lossless for greedy targets.
-import { pointDraw } from '../drawn.ts';
-import { likeliest, mostProbable } from '../sample.ts';
+import { rankedDraws } from '../drawn.ts';
+import { likeliest } from '../sample.ts';
 import type { Verifier } from '../verifier.ts';
 import { acceptEqual, walk } from './walk.ts';
 
@@ -11,7 +11,7 @@ export const greedy: Verifier = {
   guarantee: 'bit-exact',
   atZeroOnly: 'points',
   draw(law, _position, count) {
-    return mostProbable(law, count).map(pointDraw);
+    return rankedDraws(law, count);
   },
   verify(input) {
     return walk(input, (target, _position, children) =>

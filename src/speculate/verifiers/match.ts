@@ -1,7 +1,7 @@
 // Exact match with shared noise: the target draws its token as plain decoding does, and a draft is right where it is that
 // token. Drafting races the draft law on the same noise, which makes both likely to choose the same winner.
 // Daliri, Musco, Suresh, "Coupling without communication and drafter-invariant speculative decoding", 2024.
-import { pointDraw } from '../drawn.ts';
+import { pointDraw, rankedDraws } from '../drawn.ts';
 import type { Verifier } from '../verifier.ts';
 import { acceptEqual, walk } from './walk.ts';
 
@@ -13,6 +13,7 @@ export const match: Verifier = {
   name: 'match',
   guarantee: 'seed-exact',
   draw(law, position, count, noise) {
+    if ('point' in law) return rankedDraws(law, count);
     return noise.race('shared', position, law, count).map(pointDraw);
   },
   verify(input) {

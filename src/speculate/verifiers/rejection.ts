@@ -4,7 +4,7 @@
 // A position uses three independent streams: `draft` to draw, `accept` per token, `recover` for the token instead.
 // Siblings drawn with replacement: Miao et al., "SpecInfer", 2024.
 import type { Draft } from '../drafter.ts';
-import { lawDraw } from '../drawn.ts';
+import { lawDraw, rankedDraws } from '../drawn.ts';
 import type { Law } from '../law.ts';
 import type { Noise } from '../noise.ts';
 import { massOf } from '../sample.ts';
@@ -17,6 +17,7 @@ export const rejection: Verifier = {
   name: 'rejection',
   guarantee: 'same law',
   draw(law, position, count, noise) {
+    if ('point' in law) return rankedDraws(law, count);
     return noise.race('draft', position, law, count).map((token) => lawDraw(token, law));
   },
   verify(input) {
@@ -31,6 +32,7 @@ export const rejectionWithReplacement: Verifier = {
   name: 'rejection with replacement',
   guarantee: 'same law',
   draw(law, position, count, noise) {
+    if ('point' in law) return rankedDraws(law, count);
     return Array.from({ length: count }, (_, index) =>
       lawDraw(noise.pick('draft', position, law, index), law),
     );
