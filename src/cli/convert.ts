@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { type Json, readConfig } from '../speculate/speculators/config.ts';
 import { convertSpeculator } from '../speculate/speculators/convert.ts';
+import { CONVERTED } from '../speculate/speculators/research/layouts.ts';
 import { openFolder, writeFolder } from '../tensor/source.ts';
 import { type CliOptions, oneOf, UsageError } from './options.ts';
 
@@ -23,10 +24,8 @@ export async function convert(paths: readonly string[], options: CliOptions): Pr
   try {
     const made = await convertSpeculator(source, {
       verifier: { config: await configOf(verifier), name: verifier },
-      ...(options.algorithm !== undefined && {
-        algorithm: oneOf('algorithm', options.algorithm, ['eagle', 'eagle3']),
-      }),
-      normBeforeResidual: options['norm-before-residual'],
+      algorithm: options.algorithm && oneOf('algorithm', options.algorithm, CONVERTED),
+      fields: options['norm-before-residual'] ? { norm_before_residual: true } : {},
     });
     const bytes = made.tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
     console.log(`${from}: ${made.algorithm}, ${made.tensors.length} tensors, ${bytes} bytes`);

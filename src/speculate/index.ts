@@ -68,7 +68,6 @@ export {
 } from './speculators/config.ts';
 export {
   type Conversion,
-  type ConvertedAlgorithm,
   type ConvertOptions,
   convertSpeculator,
   exportResearch,

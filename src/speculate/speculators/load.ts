@@ -1,13 +1,8 @@
 // A speculator from its folder: config.json and safetensors as `speculators` writes them, for a target that is loaded.
 import { isBlocked } from '../../kernels/blocks.ts';
-import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
+import { OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
-import {
-  checkTensors,
-  loadTensors,
-  type WeightDType,
-  type WeightOptions,
-} from '../../models/weights.ts';
+import { loadTensors, type WeightDType, type WeightOptions } from '../../models/weights.ts';
 import { openCheckpoint, type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
 import {
   type FolderSource,
@@ -26,15 +21,11 @@ import { type DraftHeadOptions, draftHead } from '../drafters/head.ts';
 import { mtp } from '../drafters/mtp.ts';
 import { peagle } from '../drafters/peagle.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
-import {
-  openSpeculatorConfig,
-  type ProposalMethod,
-  readLayerConfig,
-  type SpeculatorConfig,
-} from './config.ts';
+import { openSpeculatorConfig, type ProposalMethod, type SpeculatorConfig } from './config.ts';
+import { fitHead, place } from './fit.ts';
 import { createHead, type Head } from './head.ts';
 import { notesOn, type Proposal, planOf } from './proposal.ts';
-import { readVocabulary, writeVocabulary } from './vocabulary.ts';
+import { writeVocabulary } from './vocabulary.ts';
 
 /** The algorithms that run, by `speculators_model_type`. A program adds its own by the option `algorithms`. */
 export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
@@ -127,42 +118,21 @@ export const Speculator = {
 
 async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promise<Speculator> {
   const { verifier, dtype = 'auto', algorithms = {}, onProgress, signal } = options;
-  const file = `${source.name}/config.json`;
   const config = await openSpeculatorConfig(source);
-  const known = { ...ALGORITHMS, ...algorithms };
-  const algorithm = Object.hasOwn(known, config.algorithm) ? known[config.algorithm] : undefined;
-  if (algorithm === undefined)
-    throw new UnsupportedError(
-      `${file}: speculators_model_type: expected ${Object.keys(known).join(', ')}, got ${config.algorithm}`,
-    );
-  const layer = readLayerConfig(config, file);
-  const target = verifier.config;
-  if (layer.vocab !== target.vocab)
-    throw new FormatError(
-      `${file}: transformer_layer_config.vocab_size: expected the target's ${target.vocab}, got ${layer.vocab}`,
-    );
-  const fields = algorithm.schema.safeParse(config.raw);
-  if (!fields.success) throw new FormatError(`${file}: ${fields.error.message}`);
-  const headConfig = { fields: fields.data, layer, target };
-
   const checkpoint = await openCheckpoint(source);
-  const specs = algorithm.weights(headConfig, (name) => checkpoint.tensors.has(name));
-  const given = {
+  const fit = await fitHead({
     name: source.name,
+    config,
     checkpoint,
-    place: (name: string) => ({ name }),
-    surplus: (name: string) => SURPLUS[name] ?? null,
-  };
-  const notes = [...config.notes, ...checkTensors(given, specs, config.algorithm)];
-  const targetIds = await readVocabulary(checkpoint, {
-    file: source.name,
-    draftVocab: algorithm.draftVocab(headConfig),
-    vocab: target.vocab,
+    target: verifier.config,
+    algorithms: { ...ALGORITHMS, ...algorithms },
   });
-  // What it says of masks and blocks is looked at before a weight is read.
-  algorithm.mask?.(headConfig);
-  algorithm.block?.(headConfig);
-  const loaded = await loadTensors(given, specs, verifier.backend, { dtype, onProgress, signal });
+  const { algorithm, headConfig, specs, targetIds } = fit;
+  const loaded = await loadTensors({ checkpoint, place }, specs, verifier.backend, {
+    dtype,
+    onProgress,
+    signal,
+  });
   const weights = new Map(specs.map((spec) => [spec.name, loaded.tensors.get(spec)!] as const));
   const head = createHead({
     algorithm,
@@ -170,7 +140,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     weights,
     verifier,
     targetIds,
-    contextLength: Math.min(layer.maxPositions, verifier.contextLength),
+    contextLength: Math.min(headConfig.layer.maxPositions, verifier.contextLength),
     maxRows: verifier.maxRows,
   });
   const dispose = () => head.dispose();
@@ -180,7 +150,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
   return {
     config,
     head,
-    notes: [...notes, ...loaded.notes, ...config.proposals.flatMap(notesOn)],
+    notes: [...config.notes, ...fit.notes, ...loaded.notes, ...config.proposals.flatMap(notesOn)],
     drafter,
     files,
     savePretrained: async (folder) => writeFolder(folder, await files()),
@@ -220,10 +190,3 @@ async function filesOf(
     'model.safetensors': writeSafetensors(tensors),
   };
 }
-
-/** Tensors that are read elsewhere, or that old writers left behind. */
-const SURPLUS: Readonly<Record<string, string>> = {
-  d2t: 'the vocabulary of the head',
-  t2d: 'the vocabulary of the head',
-  'verifier_lm_head.weight': 'the head of the target',
-};

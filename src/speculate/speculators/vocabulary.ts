@@ -6,7 +6,7 @@ import type { TensorData } from '../../tensor/safetensors.ts';
 
 /** The target's token of every drafted one, or null where they are the same. Throws a FormatError where the tensors disagree. */
 export async function readVocabulary(
-  { tensors, readInto }: Checkpoint,
+  { tensors, readInto }: Pick<Checkpoint, 'tensors' | 'readInto'>,
   {
     file,
     draftVocab,

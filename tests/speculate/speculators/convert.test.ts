@@ -92,7 +92,7 @@ describe('a conversion', () => {
     );
   }
   const extra: TensorData = {
-    name: 'fc_norm.0.weight',
+    name: 'extra.weight',
     dtype: 'f32',
     shape: [1],
     data: Float32Array.of(1),
@@ -101,14 +101,14 @@ describe('a conversion', () => {
   it('names what it has no place for, instead of losing it', async () => {
     const source = await changed((tensors) => [...tensors, extra]);
     await expect(convertSpeculator(source, { verifier })).rejects.toThrow(
-      'changed: expected tensors that the format has a place for, got fc_norm.0.weight',
+      'changed: expected tensors that the format has a place for, got extra.weight',
     );
   });
 
   it('refuses tensors of no layout that it knows, and a speculator', async () => {
     const source = await changed(() => [extra]);
     await expect(convertSpeculator(source, { verifier })).rejects.toThrow(
-      'expected the tensors of an EAGLE head',
+      'changed: expected the tensors of peagle, eagle3, eagle, got extra.weight',
     );
     const done = await openFolder(golden('heads/eagle3'));
     await expect(convertSpeculator(done, { verifier })).rejects.toThrow(
@@ -128,7 +128,10 @@ describe('a conversion', () => {
 
   it('says what no file says: the place of the first norm', async () => {
     const source = await openFolder(golden('heads/eagle3-native'));
-    const { config } = await convertSpeculator(source, { verifier, normBeforeResidual: true });
+    const { config } = await convertSpeculator(source, {
+      verifier,
+      fields: { norm_before_residual: true },
+    });
     expect(config).toMatchObject({ norm_before_residual: true });
     await source.close();
   });
