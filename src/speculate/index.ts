@@ -76,6 +76,7 @@ export type { Head } from './speculators/head.ts';
 export { jsonSchemaOf } from './speculators/json-schema.ts';
 export { ALGORITHMS, Speculator, type SpeculatorOptions } from './speculators/load.ts';
 export type { Proposal } from './speculators/proposal.ts';
+export { type Stitch, stitchMtp } from './speculators/stitch.ts';
 export { exportVllm, type VllmExport, type VllmOptions } from './speculators/vllm.ts';
 export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';
 export { greedy } from './verifiers/greedy.ts';

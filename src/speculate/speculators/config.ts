@@ -86,6 +86,12 @@ export async function readConfig(source: FolderSource): Promise<Json> {
   return json as Json;
 }
 
+/** The decoder of a config.json that holds several models. */
+export function decoderOf(config: Json): Json {
+  const inner = config['text_config'];
+  return typeof inner === 'object' && inner !== null ? (inner as Json) : config;
+}
+
 /** Reads the config.json of a speculator's folder; throws as `readSpeculatorConfig`. */
 export async function openSpeculatorConfig(source: FolderSource): Promise<SpeculatorConfig> {
   const file = `${source.name}/config.json`;

@@ -5,8 +5,8 @@ import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors
 import { openCheckpoint, type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
-import { type Json, readConfig } from './config.ts';
-import { checkConverted, decoderOf } from './converted.ts';
+import { decoderOf, type Json, readConfig } from './config.ts';
+import { checkConverted } from './converted.ts';
 import type { ResearchFormat } from './research/format.ts';
 import { CONVERTED, layoutNamed, layoutOf } from './research/layouts.ts';
 import { type Origin, originOf, ownConfigOf } from './research/origin.ts';

@@ -41,12 +41,6 @@ export async function checkConverted(
   }
 }
 
-/** The decoder of a config.json that holds several models. */
-export function decoderOf(config: Json): Json {
-  const inner = config['text_config'];
-  return typeof inner === 'object' && inner !== null ? (inner as Json) : config;
-}
-
 /** Tensors in memory as a checkpoint whose headers and bytes can be asked for. */
 function checkpointIn(tensors: readonly TensorData[]): Pick<Checkpoint, 'tensors' | 'readInto'> {
   const bytes = new Map(

@@ -1,12 +1,20 @@
 // The layouts that are converted, in the order in which they are looked for. A new one is a file and a line here.
 import { OptionError, UnsupportedError } from '../../../kernels/errors.ts';
 import type { Json } from '../config.ts';
+import { deepseekMtp } from './deepseek-mtp.ts';
 import { eagle } from './eagle.ts';
 import { eagle3, peagle } from './eagle3.ts';
 import type { ResearchFormat } from './format.ts';
+import { mtp } from './mtp.ts';
 
 /** Every layout by name; what others contain comes first. */
-export const LAYOUTS: Readonly<Record<string, ResearchFormat>> = { peagle, eagle3, eagle };
+export const LAYOUTS: Readonly<Record<string, ResearchFormat>> = {
+  peagle,
+  eagle3,
+  eagle,
+  mtp,
+  'deepseek-mtp': deepseekMtp,
+};
 
 /** Their algorithms, each once. */
 export const CONVERTED: readonly string[] = [
@@ -20,10 +28,7 @@ const REFUSED: readonly (readonly [RegExp, string])[] = [
     /^model\.mtp_layers\./,
     "MiMo's multi-token prediction, which is not converted: its input_proj takes the state before the token",
   ],
-  [
-    /^model\.layers\.0\./,
-    'a causal language model, which needs no conversion: it is a draft model as it is',
-  ],
+  [/^model\.layers\.0\./, 'a causal language model without one (it is a draft model as it is)'],
 ];
 
 /** A layout and its name. */
@@ -75,6 +80,8 @@ function closest(layouts: readonly Layout[], names: ReadonlySet<string>): string
       );
       return { name, known, unknown };
     })
+    // Of equals the plainer, which comes later.
+    .toReversed()
     .toSorted((a, b) => b.known.length - a.known.length);
   const [{ name, known, unknown }] = ranked;
   if (known.length === 0) return '';
