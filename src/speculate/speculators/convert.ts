@@ -23,7 +23,8 @@ export interface ConvertOptions {
   readonly algorithm?: string | undefined;
   /**
    * What no file says, under the names of the format: of eagle3 `norm_before_residual` (default false) and
-   * `eagle_aux_hidden_state_layer_ids`, of peagle also `mask_token_id`.
+   * `eagle_aux_hidden_state_layer_ids`, of peagle also `mask_token_id`; of dflash
+   * `aux_hidden_state_layer_ids`.
    */
   readonly fields?: Json | undefined;
   /** Tokens of the proposal method; default as the layout says, else 5. */
@@ -73,7 +74,10 @@ export async function convertSpeculator(
   const taken = await take(where, checkpoint, format);
   const target = decoderOf(verifier.config);
   checkVocabulary(where, taken.shapes, target);
-  const { tensors, changes } = format.arrange?.(taken.tensors, chosen) ?? {
+  const { tensors, changes } = format.arrange?.(taken.tensors, {
+    own: chosen,
+    verifier: target,
+  }) ?? {
     tensors: taken.tensors,
     changes: [],
   };

@@ -222,8 +222,8 @@ describe('EAGLE-3', () => {
 describe('a layout', () => {
   it.each([
     [
-      { 'fc.weight': [C, 3 * C], 'norm.weight': [C], 'foo.weight': [C] },
-      'closest is eagle3, which has a place for fc.weight, norm.weight, none for foo.weight',
+      { d2t: [V], 'norm.weight': [C], 'foo.weight': [C] },
+      'closest is eagle3, which has a place for d2t, norm.weight, none for foo.weight',
     ],
     [
       { 'markov_head.markov_w1.weight': [V, 4] },

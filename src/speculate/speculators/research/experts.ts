@@ -3,6 +3,7 @@
 import { FormatError } from '../../../kernels/errors.ts';
 import type { TensorData } from '../../../tensor/safetensors.ts';
 import type { Arranged } from './format.ts';
+import { bytesOf, concatenated } from './rows.ts';
 
 const SEPARATE = /^(.+\.experts)\.(\d+)\.(gate_proj|up_proj|down_proj)\.weight$/;
 const FUSED = /^(.+\.experts)\.(gate_up_proj|down_proj)$/;
@@ -35,8 +36,8 @@ export function fuseExperts(tensors: readonly TensorData[]): Arranged {
     const downs = all.map((index) => need(index, 'down_proj'));
     const [rows, columns] = sameShapes(halves);
     others.push(
-      joined(`${prefix}.gate_up_proj`, halves, [count, 2 * rows, columns]),
-      joined(`${prefix}.down_proj`, downs, [count, ...sameShapes(downs)]),
+      concatenated(`${prefix}.gate_up_proj`, halves, [count, 2 * rows, columns]),
+      concatenated(`${prefix}.down_proj`, downs, [count, ...sameShapes(downs)]),
     );
     changes.push(`joined the ${count} experts of ${prefix} to gate_up_proj and down_proj`);
   }
@@ -90,17 +91,6 @@ function sameShapes(tensors: readonly TensorData[]): readonly number[] {
   return shape;
 }
 
-/** Tensors one after the other. */
-function joined(name: string, parts: readonly TensorData[], shape: readonly number[]): TensorData {
-  const data = new Uint8Array(parts.reduce((sum, each) => sum + each.data.byteLength, 0));
-  let at = 0;
-  for (const each of parts) {
-    data.set(bytesOf(each), at);
-    at += each.data.byteLength;
-  }
-  return { name, dtype: parts[0].dtype, shape, data };
-}
-
 /** One of `count` equal parts of the rows, as a matrix. */
 function part(name: string, whole: TensorData, index: number, count: number): TensorData {
   const [experts, rows, columns] = whole.shape;
@@ -108,6 +98,3 @@ function part(name: string, whole: TensorData, index: number, count: number): Te
   const data = bytesOf(whole).subarray(index * size, (index + 1) * size);
   return { name, dtype: whole.dtype, shape: [(experts * rows) / count, columns], data };
 }
-
-const bytesOf = ({ data }: TensorData) =>
-  new Uint8Array(data.buffer, data.byteOffset, data.byteLength);

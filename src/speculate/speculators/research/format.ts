@@ -50,7 +50,10 @@ export interface Particulars {
   /** Drafted tokens of the proposal method. */
   draftLength(own: Json): number;
   /** Tensors under their names in the format, cut and joined as the format has them. */
-  arrange(tensors: readonly TensorData[], own: Json): Arranged;
+  arrange(
+    tensors: readonly TensorData[],
+    parts: { readonly own: Json; readonly verifier: Json },
+  ): Arranged;
   /** The inverse, for a config.json of the format. */
   restore(tensors: readonly TensorData[], config: Json): Arranged;
   /** Tensors that the format may have and the layout takes from the target. */

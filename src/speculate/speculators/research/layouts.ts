@@ -2,6 +2,7 @@
 import { OptionError, UnsupportedError } from '../../../kernels/errors.ts';
 import type { Json } from '../config.ts';
 import { deepseekMtp } from './deepseek-mtp.ts';
+import { dflash } from './dflash.ts';
 import { eagle } from './eagle.ts';
 import { eagle3, peagle } from './eagle3.ts';
 import type { ResearchFormat } from './format.ts';
@@ -11,6 +12,7 @@ import { mtp } from './mtp.ts';
 export const LAYOUTS: Readonly<Record<string, ResearchFormat>> = {
   peagle,
   eagle3,
+  dflash,
   eagle,
   mtp,
   'deepseek-mtp': deepseekMtp,
