@@ -8,6 +8,7 @@ import { type Json, readSpeculatorConfig } from './config.ts';
 import { fitHead } from './fit.ts';
 import { ALGORITHMS } from './load.ts';
 import type { ResearchFormat } from './research/format.ts';
+import { readUntrained, untrainedNote } from './untrained.ts';
 
 /** Looks at a conversion; returns notes. Throws a FormatError for one that would not load. */
 export async function checkConverted(
@@ -25,6 +26,9 @@ export async function checkConverted(
   const missing = (format.needs?.(config) ?? []).filter((each) => !checkpoint.tensors.has(each));
   if (missing.length > 0)
     throw new FormatError(`${name}: expected ${missing.join(', ')} after conversion, got none`);
+  const untrained = await readUntrained(checkpoint);
+  if (untrained.length > 0)
+    throw new FormatError(`${name}: expected trained weights, got ${untrainedNote(untrained)}`);
   try {
     const file = `${name}: target`;
     await fitHead({

@@ -25,6 +25,7 @@ import { openSpeculatorConfig, type ProposalMethod, type SpeculatorConfig } from
 import { fitHead, place } from './fit.ts';
 import { createHead, type Head } from './head.ts';
 import { notesOn, type Proposal, planOf } from './proposal.ts';
+import { readUntrained, untrainedNote } from './untrained.ts';
 import { writeVocabulary } from './vocabulary.ts';
 
 /** The algorithms that run, by `speculators_model_type`. A program adds its own by the option `algorithms`. */
@@ -128,6 +129,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     algorithms: { ...ALGORITHMS, ...algorithms },
   });
   const { algorithm, headConfig, specs, targetIds } = fit;
+  const untrained = await readUntrained(checkpoint);
   const loaded = await loadTensors({ checkpoint, place }, specs, verifier.backend, {
     dtype,
     onProgress,
@@ -150,7 +152,13 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
   return {
     config,
     head,
-    notes: [...config.notes, ...fit.notes, ...loaded.notes, ...config.proposals.flatMap(notesOn)],
+    notes: [
+      ...config.notes,
+      ...fit.notes,
+      ...(untrained.length > 0 ? [untrainedNote(untrained)] : []),
+      ...loaded.notes,
+      ...config.proposals.flatMap(notesOn),
+    ],
     drafter,
     files,
     savePretrained: async (folder) => writeFolder(folder, await files()),

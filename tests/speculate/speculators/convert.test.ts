@@ -1,6 +1,5 @@
 // Research layouts to the format and back: the same bytes under other names, nothing lost, nothing made up.
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { cpu } from '../../../src/kernels/cpu/index.ts';
 import { loadModel } from '../../../src/models/load.ts';
@@ -12,9 +11,8 @@ import {
   writeSafetensors,
 } from '../../../src/tensor/safetensors.ts';
 import { type FolderSource, memorySource, openFolder } from '../../../src/tensor/source.ts';
-import { contentOf, TARGET, verifier } from './research.ts';
+import { contentOf, golden, TARGET, verifier } from './research.ts';
 
-const golden = (path: string) => fileURLToPath(new URL(`../../golden/${path}`, import.meta.url));
 const json = (path: string) => JSON.parse(readFileSync(golden(path), 'utf8'));
 
 async function tensorOf(source: FolderSource, name: string): Promise<TensorData> {

@@ -18,8 +18,11 @@ import {
 import { type FolderSource, memorySource } from '../../../src/tensor/source.ts';
 import { numbers } from '../../kernels/toy.ts';
 
+/** A path in tests/golden. */
+export const golden = (path: string) =>
+  fileURLToPath(new URL(`../../golden/${path}`, import.meta.url));
 /** Folder of the target of the heads. */
-export const TARGET = fileURLToPath(new URL('../../golden/tiny-random-llama-8l', import.meta.url));
+export const TARGET = golden('tiny-random-llama-8l');
 /** The target, as a conversion is told of it. */
 export const verifier = {
   config: JSON.parse(readFileSync(`${TARGET}/config.json`, 'utf8')),
