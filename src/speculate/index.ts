@@ -75,6 +75,12 @@ export {
 export type { Head } from './speculators/head.ts';
 export { jsonSchemaOf } from './speculators/json-schema.ts';
 export { ALGORITHMS, Speculator, type SpeculatorOptions } from './speculators/load.ts';
+export {
+  type MigratedSpeculator,
+  type Migration,
+  migrate,
+  migrateSpeculator,
+} from './speculators/migrate.ts';
 export type { Proposal } from './speculators/proposal.ts';
 export { type Stitch, stitchMtp } from './speculators/stitch.ts';
 export { exportVllm, type VllmExport, type VllmOptions } from './speculators/vllm.ts';

@@ -2,18 +2,16 @@
 // have in common: reading, the config, the check that the result is one that loads, and a record of what the format has no
 // place for, so that the way back gives the same names and the same config.json.
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
-import { openCheckpoint, type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
+import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
-import { decoderOf, type Json, readConfig } from './config.ts';
+import { decoderOf, FORMAT_VERSION, type Json, readConfig } from './config.ts';
 import { checkConverted } from './converted.ts';
+import { type HeadFiles, headFiles } from './files.ts';
 import type { ResearchFormat } from './research/format.ts';
 import { CONVERTED, layoutNamed, layoutOf } from './research/layouts.ts';
 import { type Origin, originOf, ownConfigOf } from './research/origin.ts';
 import { rename, type Taken, take } from './research/take.ts';
-
-/** The version of the format that is written. */
-export const FORMAT_VERSION = '0.8.0';
 
 /** Options of `convertSpeculator`. */
 export interface ConvertOptions {
@@ -38,6 +36,8 @@ export interface Conversion {
   readonly layout: string;
   readonly config: Json;
   readonly tensors: readonly TensorData[];
+  /** Names that stay. */
+  readonly kept: readonly string[];
   /** Names before and after. */
   readonly renamed: Taken['renamed'];
   /** What is left out, and why. */
@@ -47,7 +47,7 @@ export interface Conversion {
   /** What a user should know. */
   readonly notes: readonly string[];
   /** The files of the folder. */
-  files(): Readonly<Record<'config.json' | 'model.safetensors', string | Uint8Array>>;
+  files(): HeadFiles;
 }
 
 /**
@@ -110,14 +110,17 @@ export async function convertSpeculator(
   };
   const notes = await checkConverted(where, { config, target, tensors, format });
   const { renamed, dropped } = taken;
+  const kept = staying(tensors, taken.names);
+  const arranged = changes;
   return conversion({
     algorithm,
     layout,
     config,
     tensors,
+    kept,
     renamed,
     dropped,
-    arranged: changes,
+    arranged,
     notes,
   });
 }
@@ -154,6 +157,7 @@ export async function exportResearch(
     layout: found.name,
     config: own,
     tensors: options.embedding ? [...named.tensors, options.embedding] : named.tensors,
+    kept: staying(named.tensors, named.names),
     renamed: named.renamed,
     dropped,
     arranged: changes,
@@ -161,12 +165,13 @@ export async function exportResearch(
   });
 }
 
+/** Names that are the same before. */
+const staying = (tensors: readonly TensorData[], before: ReadonlyMap<string, string>) =>
+  tensors.map(({ name }) => name).filter((name) => before.get(name) === name);
+
 const conversion = (made: Omit<Conversion, 'files'>): Conversion => ({
   ...made,
-  files: () => ({
-    'config.json': `${JSON.stringify(made.config, null, 2)}\n`,
-    'model.safetensors': writeSafetensors(made.tensors),
-  }),
+  files: () => headFiles(made.config, made.tensors),
 });
 
 /** Fields that a caller may choose. */

@@ -22,6 +22,7 @@ import { mtp } from '../drafters/mtp.ts';
 import { peagle } from '../drafters/peagle.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
 import { openSpeculatorConfig, type ProposalMethod, type SpeculatorConfig } from './config.ts';
+import { type HeadFiles, headFiles } from './files.ts';
 import { fitHead, place } from './fit.ts';
 import { createHead, type Head } from './head.ts';
 import { notesOn, type Proposal, planOf } from './proposal.ts';
@@ -65,7 +66,7 @@ export interface Speculator {
    * The files of its folder: the config as it was read, unknown keys included, and the weights as they are kept. Throws an
    * UnsupportedError for weights in blocks, which the format does not have.
    */
-  files(): Promise<Readonly<Record<'config.json' | 'model.safetensors', string | Uint8Array>>>;
+  files(): Promise<HeadFiles>;
   /** Writes `files()` into a folder, made if need be. Throws a FormatError for one that cannot be written. */
   savePretrained(folder: string): Promise<void>;
   dispose(): void;
@@ -193,8 +194,5 @@ async function filesOf(
     tensors.push({ name, dtype, shape, data: await backend.read(buffer) });
   }
   if (targetIds !== null) tensors.push(...writeVocabulary(targetIds, config.vocab));
-  return {
-    'config.json': `${JSON.stringify(raw, null, 2)}\n`,
-    'model.safetensors': writeSafetensors(tensors),
-  };
+  return headFiles(raw, tensors);
 }

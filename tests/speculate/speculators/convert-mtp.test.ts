@@ -76,6 +76,18 @@ const LAYOUTS = [
   ['mtp', { ...QWEN, ...dense('mtp.layers.0') }],
   ['deepseek-mtp', { ...DEEPSEEK, ...dense('model.layers.8') }],
 ] as const;
+/** Tensors of a target and its layer; the layer's embedding and head are copies. */
+function modelOf(shapes: Shapes, seed: number): TensorData[] {
+  const tensors = tensorsOf({ ...OTHERS, ...shapes }, seed);
+  const originals: Readonly<Record<string, string>> = {
+    'model.layers.8.embed_tokens.weight': 'model.embed_tokens.weight',
+    'model.layers.8.shared_head.head.weight': 'lm_head.weight',
+  };
+  return tensors.map((tensor) => {
+    const original = tensors.find(({ name }) => name === originals[tensor.name]);
+    return original === undefined ? tensor : { ...tensor, data: original.data };
+  });
+}
 const isOther = (name: string) =>
   Object.hasOwn(OTHERS, name) || /embed_tokens|shared_head\.head/.test(name);
 
@@ -87,7 +99,7 @@ afterAll(() => target.dispose());
 
 describe.each(LAYOUTS)('multi-token prediction in the layout %s', (layout, shapes) => {
   const source = (seed: number, shards = 1) =>
-    headSource(verifier.config, tensorsOf({ ...OTHERS, ...shapes }, seed), { shards });
+    headSource(verifier.config, modelOf(shapes, seed), { shards });
 
   it.each([1, 3])('comes out of its target in %i files, loads, and goes back', async (shards) => {
     const made = await thereAndBack(source(1, shards), { target, lost: isOther });
@@ -118,7 +130,7 @@ describe.each(LAYOUTS)('multi-token prediction in the layout %s', (layout, shape
   it('is refused without one of its norms, and for a target of another width', async () => {
     const names = Object.keys(shapes).filter((name) => !/pre_fc_norm_hidden|hnorm/.test(name));
     const rest = Object.fromEntries(names.map((name) => [name, (shapes as Shapes)[name]]));
-    const without = headSource(verifier.config, tensorsOf({ ...OTHERS, ...rest }, 2));
+    const without = headSource(verifier.config, modelOf(rest, 2));
     await expect(convertSpeculator(without)).rejects.toThrow(
       'head: expected mtp_layers.0.hidden_layernorm.weight after conversion, got none',
     );
@@ -130,16 +142,16 @@ describe.each(LAYOUTS)('multi-token prediction in the layout %s', (layout, shape
 
   it('is refused with a second layer, and with quantised weights', async () => {
     const at = layout === 'mtp' ? 'mtp.layers.1' : 'model.layers.9';
-    const second = { ...OTHERS, ...shapes, [`${at}.mlp.up_proj.weight`]: [F, C] };
+    const second = { ...shapes, [`${at}.mlp.up_proj.weight`]: [F, C] };
     await expect(
-      convertSpeculator(headSource(verifier.config, tensorsOf(second, 3))),
+      convertSpeculator(headSource(verifier.config, modelOf(second, 3))),
     ).rejects.toThrow(
       `expected tensors that the format has a place for, got ${at}.mlp.up_proj.weight`,
     );
     const scale = `${at.replace('1', '0').replace('9', '8')}.mlp.up_proj.weight_scale_inv`;
-    const scaled = { ...OTHERS, ...shapes, [scale]: [1, 1] };
+    const scaled = { ...shapes, [scale]: [1, 1] };
     await expect(
-      convertSpeculator(headSource(verifier.config, tensorsOf(scaled, 3))),
+      convertSpeculator(headSource(verifier.config, modelOf(scaled, 3))),
     ).rejects.toThrow(`${scale} (a part of quantised weights)`);
   });
 
@@ -168,6 +180,22 @@ describe.each(LAYOUTS)('multi-token prediction in the layout %s', (layout, shape
     const again = await convertSpeculator(after);
     expect(await contentOf(memorySource(again.files(), 'again'))).toEqual(await contentOf(head));
     expect(patched.size).toBe(made.tensors.length);
+  });
+});
+
+describe('the embedding and the head in a layer of DeepSeek', () => {
+  it.each(['embed_tokens', 'shared_head.head'])('have to be copies: %s', async (name) => {
+    const shapes = { ...DEEPSEEK, ...dense('model.layers.8') };
+    const change = (tensor: TensorData) => {
+      if (tensor.name !== `model.layers.8.${name}.weight`) return tensor;
+      const data = Float32Array.from(tensor.data);
+      data[64 * C - 1] += 1;
+      return { ...tensor, data };
+    };
+    const source = headSource(verifier.config, modelOf(shapes, 5).map(change));
+    await expect(convertSpeculator(source)).rejects.toThrow(
+      `head: model.layers.8.${name}.weight: expected a copy of `,
+    );
   });
 });
 

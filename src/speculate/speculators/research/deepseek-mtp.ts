@@ -23,18 +23,22 @@ function after(layers: number): ResearchFormat {
       [`${at}.shared_head.norm.weight`]: `${LAYER}.final_layernorm.weight`,
     },
   );
-  const copies = [`${at}.embed_tokens.weight`, `${at}.shared_head.head.weight`];
+  const copies: Readonly<Record<string, string>> = {
+    [`${at}.embed_tokens.weight`]: 'model.embed_tokens.weight',
+    [`${at}.shared_head.head.weight`]: 'lm_head.weight',
+  };
   return {
     ...mtpCommon,
     matches: deepseekMtp.matches,
     // A further layer has no place in the format, and has to be refused.
     includes: (name) => Number(LAYERS.exec(name)?.[1] ?? -1) >= layers,
     fate(name) {
-      if (copies.includes(name)) return { dropped: 'the target has it' };
+      if (Object.hasOwn(copies, name)) return { dropped: 'the target has it' };
       const to = isPlain(name) ? names.to(name) : undefined;
       return to === undefined ? undefined : { name: to };
     },
     back: names.back,
+    original: (name) => copies[name],
   };
 }
 

@@ -17,7 +17,7 @@ export interface ResearchFormat extends Partial<Particulars> {
   /** The name in the research layout; undefined for a tensor that is not of it. */
   back(name: string): string | undefined;
   /**
-   * The fields of config.json beside those that every speculator has. `own` is the research project's config.json, with what the
+   * The fields of config.json beside those that every speculator has, `architectures` among them. `own` is the research project's config.json, with what the
    * caller chose in it; `shapes` has the tensors by their research names; `verifier` is the target's decoder.
    */
   fields(parts: {
@@ -41,6 +41,8 @@ export interface Particulars {
   within(own: Json): ResearchFormat;
   /** Which tensors are of the head, where it lies in the checkpoint of its target. */
   includes(name: string): boolean;
+  /** The tensor of the target that one of the head repeats; where both are there they have to be equal. */
+  original(name: string): string | undefined;
   /** Why a tensor without a fate has none. */
   reason(name: string): string | undefined;
   /** Names in the format without which there is no head. */

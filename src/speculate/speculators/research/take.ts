@@ -1,7 +1,7 @@
 // The tensors of a head with their bytes, under other names. Every one has a fate, and no two have the same name afterwards; all
 // faults are in one error.
 import { FormatError } from '../../../kernels/errors.ts';
-import type { Checkpoint } from '../../../tensor/checkpoint.ts';
+import { type Checkpoint, PIECE_BYTES } from '../../../tensor/checkpoint.ts';
 import type { TensorData } from '../../../tensor/safetensors.ts';
 import type { ResearchFormat } from './format.ts';
 
@@ -23,7 +23,7 @@ export interface Taken {
 export async function take(
   where: string,
   checkpoint: Checkpoint,
-  layout: Pick<ResearchFormat, 'fate' | 'includes' | 'reason'>,
+  layout: Pick<ResearchFormat, 'fate' | 'includes' | 'original' | 'reason'>,
 ): Promise<Taken> {
   const dropped: [string, string][] = [];
   const shapes = new Map<string, readonly number[]>();
@@ -39,6 +39,7 @@ export async function take(
   }
   refuse(where, unknown);
   const names = inverse(where, fates);
+  for (const [name] of dropped) await checkCopy(where, checkpoint, name, layout.original?.(name));
   const tensors: TensorData[] = [];
   for (const [name, to] of fates)
     tensors.push({ ...(await readTensor(checkpoint, name)), name: to });
@@ -58,18 +59,41 @@ export function rename(
   where: string,
   tensors: readonly TensorData[],
   nameOf: (name: string) => string | undefined,
-): Pick<Taken, 'tensors' | 'renamed'> {
+): Pick<Taken, 'tensors' | 'renamed' | 'names'> {
   const names = new Map(tensors.map(({ name }) => [name, nameOf(name)]));
   refuse(
     where,
     [...names].filter(([, to]) => to === undefined).map(([name]) => name),
   );
   const found = names as ReadonlyMap<string, string>;
-  inverse(where, found);
   return {
     tensors: tensors.map((tensor) => ({ ...tensor, name: found.get(tensor.name)! })),
     renamed: changed(found),
+    names: inverse(where, found),
   };
+}
+
+/** A tensor that is left out because another is the same has to be the same. */
+async function checkCopy(
+  where: string,
+  { tensors, readInto }: Checkpoint,
+  name: string,
+  original: string | undefined,
+): Promise<void> {
+  const [copy, other] = [tensors.get(name)!, tensors.get(original ?? '')];
+  if (other === undefined) return;
+  const size = copy.to - copy.from;
+  let isSame = copy.type === other.type && copy.shape.join() === other.shape.join();
+  for (let at = 0; isSame && at < size; at += PIECE_BYTES) {
+    const pieces = [name, other.name].map(() => new Uint8Array(Math.min(PIECE_BYTES, size - at)));
+    await readInto(name, at, pieces[0]);
+    await readInto(other.name, at, pieces[1]);
+    isSame = pieces[0].every((byte, index) => byte === pieces[1][index]);
+  }
+  if (!isSame)
+    throw new FormatError(
+      `${where}: ${name}: expected a copy of ${other.name}, which the format takes from the target, got another`,
+    );
 }
 
 const changed = (names: ReadonlyMap<string, string>): Pairs =>
