@@ -6,7 +6,7 @@ import { type Json, readConfig } from '../speculate/speculators/config.ts';
 import { convertSpeculator } from '../speculate/speculators/convert.ts';
 import { migrateSpeculator } from '../speculate/speculators/migrate.ts';
 import { CONVERTED } from '../speculate/speculators/research/layouts.ts';
-import type { Origin } from '../speculate/speculators/research/origin.ts';
+import { readOrigin } from '../speculate/speculators/research/origin.ts';
 import { stitchMtp } from '../speculate/speculators/stitch.ts';
 import type { TensorData } from '../tensor/safetensors.ts';
 import { type FolderSource, openFolder, writeFolder } from '../tensor/source.ts';
@@ -79,10 +79,8 @@ async function converted(
 }
 
 /** Whether a field is a guess: the research config does not have it. */
-function isOpen(config: Json, key: string): boolean {
-  const { without = [] } = config['converted_from'] as Origin;
-  return without.includes(key);
-}
+const isOpen = (config: Json, key: string) =>
+  Object.hasOwn(readOrigin(config, 'config.json').fields, key);
 
 async function migrated(source: FolderSource, options: CliOptions): Promise<Made> {
   refuse(options, ['verifier', 'algorithm', 'norm-before-residual'], 'a research layout');

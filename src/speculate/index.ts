@@ -83,6 +83,7 @@ export {
 } from './speculators/migrate.ts';
 export type { Proposal } from './speculators/proposal.ts';
 export { type Stitch, stitchMtp } from './speculators/stitch.ts';
+export { findUntrained, type NamedValues } from './speculators/untrained.ts';
 export { exportVllm, type VllmExport, type VllmOptions } from './speculators/vllm.ts';
 export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';
 export { greedy } from './verifiers/greedy.ts';

@@ -95,6 +95,16 @@ export function decoderOf(config: Json): Json {
   return typeof inner === 'object' && inner !== null ? (inner as Json) : config;
 }
 
+/** The object with the configuration of the decoder layers; throws a FormatError where there is none. */
+export function layerJson(config: Json, file = 'config.json'): Json {
+  const layer = config['transformer_layer_config'];
+  if (typeof layer !== 'object' || layer === null)
+    throw new FormatError(
+      `${file}: transformer_layer_config: expected the configuration of the decoder layers, got none`,
+    );
+  return layer as Json;
+}
+
 /** Reads the config.json of a speculator's folder; throws as `readSpeculatorConfig`. */
 export async function openSpeculatorConfig(source: FolderSource): Promise<SpeculatorConfig> {
   const file = `${source.name}/config.json`;
@@ -157,10 +167,7 @@ export function readLayerConfig(
   file: string,
 ): DecoderConfig {
   const where = `${file}: transformer_layer_config`;
-  const given = raw['transformer_layer_config'];
-  if (typeof given !== 'object' || given === null)
-    throw new FormatError(`${where}: expected the configuration of the decoder layers, got none`);
-  const own = given as Json;
+  const own = layerJson(raw, file);
   const type = layerTypeOf(own, { algorithm, version });
   const defaults = typeof type === 'string' ? DEFAULTS[type] : undefined;
   if (defaults === undefined)

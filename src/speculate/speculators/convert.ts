@@ -2,15 +2,24 @@
 // have in common: reading, the config, the check that the result is one that loads, and a record of what the format has no
 // place for, so that the way back gives the same names and the same config.json.
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
+import { parse } from '../../models/schema.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
-import { decoderOf, FORMAT_VERSION, type Json, readConfig } from './config.ts';
+import {
+  decoderOf,
+  FORMAT_VERSION,
+  type Json,
+  readConfig,
+  readSpeculatorConfig,
+} from './config.ts';
 import { checkConverted } from './converted.ts';
 import { type HeadFiles, headFiles } from './files.ts';
-import type { ResearchFormat } from './research/format.ts';
+import { ALGORITHMS } from './load.ts';
+import type { Arranged, ResearchFormat } from './research/format.ts';
 import { CONVERTED, layoutNamed, layoutOf } from './research/layouts.ts';
-import { type Origin, originOf, ownConfigOf } from './research/origin.ts';
+import { located } from './research/located.ts';
+import { originOf, ownConfigOf, readOrigin } from './research/origin.ts';
 import { rename, type Taken, take } from './research/take.ts';
 
 /** Options of `convertSpeculator`. */
@@ -65,7 +74,7 @@ export async function convertSpeculator(
   const checkpoint = await openCheckpoint(source);
   const names = new Set(checkpoint.tensors.keys());
   const { name: layout, format: general } = layoutOf(where, { own, names }, options.algorithm);
-  const format = general.within?.(own) ?? general;
+  const format = located(where, () => general.within?.(own)) ?? general;
   const chosen = { ...own, ...checkFields(options.fields ?? {}, { layout, format }) };
   const verifier = options.verifier ?? (format.includes && { config: own, name: where });
   if (verifier === undefined)
@@ -74,14 +83,10 @@ export async function convertSpeculator(
   const taken = await take(where, checkpoint, format);
   const target = decoderOf(verifier.config);
   checkVocabulary(where, taken.shapes, target);
-  const { tensors, changes } = format.arrange?.(taken.tensors, {
-    own: chosen,
-    verifier: target,
-  }) ?? {
-    tensors: taken.tensors,
-    changes: [],
-  };
+  const parts = { own: chosen, shapes: taken.shapes, verifier: target };
+  const arranged = located(where, () => format.arrange?.(taken.tensors, parts)) ?? unchanged(taken);
   const { algorithm } = format;
+  const draftLength = located(where, () => format.draftLength?.(chosen)) ?? 5;
   const fields: Json = {
     speculators_model_type: algorithm,
     speculators_version: FORMAT_VERSION,
@@ -91,7 +96,7 @@ export async function convertSpeculator(
       proposal_methods: [
         {
           proposal_type: 'greedy',
-          speculative_tokens: options.speculativeTokens ?? format.draftLength?.(chosen) ?? 5,
+          speculative_tokens: options.speculativeTokens ?? draftLength,
           verifier_accept_k: 1,
           accept_tolerance: 0,
         },
@@ -101,27 +106,22 @@ export async function convertSpeculator(
         architectures: verifier.config['architectures'] ?? [],
       },
     },
-    ...format.fields({ own: chosen, shapes: taken.shapes, verifier: target }),
+    ...located(where, () => format.fields(parts)),
     converted_by: `foretoken ${version}`,
   };
-  const config = {
-    ...fields,
-    converted_from: originOf({ layout, format, own, config: fields, names: taken.names }),
-  };
-  const notes = await checkConverted(where, { config, target, tensors, format });
-  const { renamed, dropped } = taken;
-  const kept = staying(tensors, taken.names);
-  const arranged = changes;
+  const origin = originOf({ layout, format, own, config: fields, names: taken.names });
+  const config = { ...fields, converted_from: origin };
+  const { tensors, changes } = arranged;
   return conversion({
     algorithm,
     layout,
     config,
     tensors,
-    kept,
-    renamed,
-    dropped,
-    arranged,
-    notes,
+    kept: staying(tensors, taken.names),
+    renamed: taken.renamed,
+    dropped: taken.dropped,
+    arranged: changes,
+    notes: await checkConverted(where, { config, target, tensors, format }),
   });
 }
 
@@ -134,23 +134,28 @@ export async function exportResearch(
   options: { readonly embedding?: TensorData | undefined } = {},
 ): Promise<Conversion> {
   const where = source.name;
-  const config = await readConfig(source);
-  const algorithm = config['speculators_model_type'];
-  const origin = (config['converted_from'] ?? {}) as Partial<Origin>;
+  const file = `${where}/config.json`;
+  const given = await readConfig(source);
+  const { algorithm } = readSpeculatorConfig(given, file);
+  const origin = readOrigin(given, file);
   const found = layoutNamed(origin.layout, algorithm);
   if (found === undefined)
     throw new UnsupportedError(
-      `${where}: speculators_model_type: expected ${CONVERTED.join(', ')}, got ${JSON.stringify(algorithm)}`,
+      `${file}: expected a speculator of ${CONVERTED.join(', ')}, got one of ${algorithm} from ${origin.layout ?? 'no layout'}`,
     );
-  const own = ownConfigOf(found.format, config);
-  const format = found.format.within?.(own) ?? found.format;
-  const { tensors: whole, dropped } = await take(where, await openCheckpoint(source), {
+  // With the defaults of its fields filled in.
+  const config = Object.hasOwn(ALGORITHMS, algorithm)
+    ? { ...given, ...(parse(ALGORITHMS[algorithm].schema, given, file) as Json) }
+    : given;
+  const own = located(where, () => ownConfigOf(found.format, config, origin));
+  const format = located(where, () => found.format.within?.(own)) ?? found.format;
+  const whole = await take(where, await openCheckpoint(source), {
     fate: (name) => (format.lent?.includes(name) ? { dropped: 'the target has it' } : { name }),
   });
-  const { tensors, changes } = format.restore?.(whole, config) ?? { tensors: whole, changes: [] };
-  const names = origin.names ?? {};
+  const { tensors, changes } =
+    located(where, () => format.restore?.(whole.tensors, config)) ?? unchanged(whole);
   const named = rename(where, tensors, (name) =>
-    Object.hasOwn(names, name) ? names[name] : format.back(name),
+    Object.hasOwn(origin.names, name) ? origin.names[name] : format.back(name),
   );
   return conversion({
     algorithm: format.algorithm,
@@ -159,11 +164,13 @@ export async function exportResearch(
     tensors: options.embedding ? [...named.tensors, options.embedding] : named.tensors,
     kept: staying(named.tensors, named.names),
     renamed: named.renamed,
-    dropped,
+    dropped: whole.dropped,
     arranged: changes,
     notes: [],
   });
 }
+
+const unchanged = ({ tensors }: Taken): Arranged => ({ tensors, changes: [] });
 
 /** Names that are the same before. */
 const staying = (tensors: readonly TensorData[], before: ReadonlyMap<string, string>) =>
@@ -191,10 +198,12 @@ function checkFields(
 /** What a head says of the target's vocabulary has to be true of the target. */
 function checkVocabulary(where: string, shapes: Taken['shapes'], target: Json): void {
   const vocab = target['vocab_size'];
+  if (typeof vocab !== 'number')
+    throw new FormatError(`${where}: verifier: vocab_size: expected a number, got ${vocab}`);
   const witness = ['t2d', 'embed_tokens.weight'].find((name) => shapes.has(name));
   const known = witness === undefined ? vocab : shapes.get(witness)![0];
-  if (typeof vocab !== 'number' || known !== vocab)
+  if (known !== vocab)
     throw new FormatError(
-      `${where}: expected a target with the vocabulary of ${witness ?? 'a number of tokens'}, ${known}, got ${vocab}`,
+      `${where}: expected a target with the vocabulary of ${witness}, ${known}, got ${vocab}`,
     );
 }

@@ -75,7 +75,9 @@ export function migrate(config: Json, file = 'config.json'): Migration {
     next['transformer_layer_config'] = layerOf(layer as Json, { algorithm, version, file });
   const own = Object.hasOwn(CURRENT, algorithm) ? CURRENT[algorithm] : undefined;
   if (own === undefined)
-    notes.push(`the current version of the format has no ${algorithm}; it stays at ${version}`);
+    notes.push(
+      `the current version of the format has no ${algorithm}; it stays at ${version ?? 'none'}`,
+    );
   else {
     rename(next, 'torch_dtype', 'dtype', file);
     if (isBefore(version, major, minor)) next['speculators_version'] = FORMAT_VERSION;

@@ -7,6 +7,7 @@ import type { FolderSource } from '../../tensor/source.ts';
 import { readConfig } from './config.ts';
 import type { ResearchFormat } from './research/format.ts';
 import { layoutOf } from './research/layouts.ts';
+import { located } from './research/located.ts';
 import { rename, take } from './research/take.ts';
 
 /** A target with another layer, before it is written. */
@@ -41,17 +42,17 @@ export async function stitchMtp(head: FolderSource, target: FolderSource): Promi
   const own = await readConfig(target);
   const { tensors: entries } = await openCheckpoint(target);
   const { format: general } = layoutOf(target.name, { own, names: new Set(entries.keys()) }, 'mtp');
-  const format = general.within?.(own) ?? general;
+  const format = located(target.name, () => general.within?.(own)) ?? general;
 
   const { tensors, dropped } = await take(head.name, await openCheckpoint(head), {
     fate: (name) => (format.lent?.includes(name) ? { dropped: 'the target has it' } : { name }),
   });
   // Experts lie in the target one by one, or as in the format.
   const isThere = ({ name }: TensorData) => entries.has(format.back(name) ?? '');
-  const { tensors: parts, changes } =
-    format.restore === undefined || tensors.every(isThere)
-      ? { tensors, changes: [] }
-      : format.restore(tensors, {});
+  const restored = tensors.every(isThere)
+    ? undefined
+    : located(head.name, () => format.restore?.(tensors, {}));
+  const { tensors: parts, changes } = restored ?? { tensors, changes: [] };
   const named = rename(head.name, parts, format.back).tensors;
   const patches = named.map((tensor) => patchOf(target.name, entries.get(tensor.name), tensor));
   checkAll(target.name, [...entries.keys()], { format, named });

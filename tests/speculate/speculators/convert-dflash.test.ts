@@ -126,15 +126,24 @@ describe('a DFlash head of z-lab', () => {
   });
 
   it.each([
-    [{ hidden_size: 64 }, 'hidden_size: expected a target with 64, got one with 32'],
+    [{ hidden_size: 64 }, 'head: hidden_size: expected a target with 64, got one with 32'],
     [{ vocab_size: 65 }, 'vocab_size: expected a target with 65, got one with 64'],
     [{ num_target_layers: 9 }, 'num_hidden_layers: expected a target with 9, got one with 8'],
-    [{ block_size: null }, 'block_size: expected the places of a block, got undefined'],
+    [{ block_size: null }, 'head: block_size: expected the places of a block, got undefined'],
     [
       { dflash_config: { mask_token_id: 3, target_layer_ids: [0, 3, 7] } },
       'dflash_config.target_layer_ids: expected layers before the last, got 7',
     ],
-    [{ num_hidden_layers: 3 }, 'expected layers.2.input_layernorm.weight, '],
+    [
+      { dflash_config: { mask_token_id: 3, target_layer_ids: [7, 3, 5] } },
+      'head: dflash_config.target_layer_ids: expected the last layer at the end, got 7,3,5',
+    ],
+    [{ num_hidden_layers: 3 }, 'missing layers.2.input_layernorm.weight [32]'],
+    // Where it is not run, so that shapes are not known.
+    [
+      { num_hidden_layers: 3, sliding_window: 8, use_sliding_window: true, max_window_layers: 0 },
+      'head: expected layers.2.input_layernorm.weight, layers.2.post_attention_layernorm.weight, ',
+    ],
   ])('is refused with %o', async (change, message) => {
     await expect(convertSpeculator(source(change), { verifier })).rejects.toThrow(message);
   });

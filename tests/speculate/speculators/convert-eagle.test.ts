@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cpu } from '../../../src/kernels/cpu/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
-import { convertSpeculator } from '../../../src/speculate/speculators/convert.ts';
+import { convertSpeculator, exportResearch } from '../../../src/speculate/speculators/convert.ts';
 import type { TensorData } from '../../../src/tensor/safetensors.ts';
 import { everyOther, headSource, TARGET, tensorsOf, thereAndBack, verifier } from './research.ts';
 
@@ -203,6 +203,16 @@ describe('EAGLE-3', () => {
     );
   });
 
+  it.each(['midlayer.self_attn.sinks', 'layers.1.hidden.weight', 'foo'])(
+    'is refused with %s, which its layers do not have',
+    async (name) => {
+      const source = made({ ...eagle3('midlayer'), [name]: [1] }, smaller);
+      await expect(convertSpeculator(source, { verifier })).rejects.toThrow(
+        `head: expected tensors that the format has a place for, got ${name}`,
+      );
+    },
+  );
+
   it('takes only what its layout leaves open', async () => {
     const source = made(eagle3('midlayer'), smaller);
     await expect(
@@ -215,6 +225,46 @@ describe('EAGLE-3', () => {
     );
     await expect(convertSpeculator(source, { verifier, algorithm: 'hydra' })).rejects.toThrow(
       'algorithm: expected one of peagle, eagle3, ',
+    );
+  });
+});
+
+describe('the way back', () => {
+  const tensors = [...tensorsOf(eagle3('layers.0'), 8), ...everyOther(V)];
+  const back = async (change: object, { more = [] as TensorData[] } = {}) => {
+    const { config } = await convertSpeculator(
+      headSource(smaller, [...tensorsOf(eagle3('midlayer'), 8), ...everyOther(V)]),
+      { verifier },
+    );
+    return exportResearch(headSource({ ...config, ...change }, [...tensors, ...more]));
+  };
+
+  it('follows what has changed in the config since', async () => {
+    const { config } = await back({ norm_output: true });
+    expect(config).toEqual({ ...smaller, norm_output: true });
+    const { config: known } = await back({ norm_output: true, converted_from: undefined });
+    expect(known).toMatchObject({ norm_output: true, draft_vocab_size: V / 2, hidden_size: C });
+  });
+
+  it('is refused for what is no speculator with a layout', async () => {
+    await expect(back({ converted_from: { layout: 'hydra' } })).rejects.toThrow(
+      'head/config.json: expected a speculator of peagle, eagle3, ',
+    );
+    await expect(back({ converted_from: { names: [] } })).rejects.toThrow('converted_from');
+    await expect(back({ speculators_model_type: 'dspark' })).rejects.toThrow(
+      'got one of dspark from eagle3',
+    );
+    await expect(
+      back({ speculators_model_type: 'dflash', converted_from: undefined }),
+    ).rejects.toThrow('aux_hidden_state_layer_ids');
+    await expect(back({ transformer_layer_config: undefined })).rejects.toThrow(
+      'transformer_layer_config: expected the configuration of the decoder layers, got none',
+    );
+  });
+
+  it('is refused with a tensor that is not of the layout', async () => {
+    await expect(back({}, { more: tensorsOf({ mask_hidden: [1] }, 1) })).rejects.toThrow(
+      'head: expected tensors that the format has a place for, got mask_hidden',
     );
   });
 });

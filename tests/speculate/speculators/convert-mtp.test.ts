@@ -4,9 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cpu } from '../../../src/kernels/cpu/index.ts';
+import { convert } from '../../../src/kernels/dtype.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
 import { convertSpeculator, exportResearch } from '../../../src/speculate/speculators/convert.ts';
+import {
+  fuseExperts,
+  separateExperts,
+} from '../../../src/speculate/speculators/research/experts.ts';
 import { stitchMtp } from '../../../src/speculate/speculators/stitch.ts';
 import {
   openCheckpoint,
@@ -19,6 +24,7 @@ import {
   openFolder,
   writeFolder,
 } from '../../../src/tensor/source.ts';
+import { numbers } from '../../kernels/toy.ts';
 import { contentOf, headSource, TARGET, tensorsOf, thereAndBack, verifier } from './research.ts';
 
 const [C, F, E, I] = [32, 56, 3, 8];
@@ -132,11 +138,11 @@ describe.each(LAYOUTS)('multi-token prediction in the layout %s', (layout, shape
     const rest = Object.fromEntries(names.map((name) => [name, (shapes as Shapes)[name]]));
     const without = headSource(verifier.config, modelOf(rest, 2));
     await expect(convertSpeculator(without)).rejects.toThrow(
-      'head: expected mtp_layers.0.hidden_layernorm.weight after conversion, got none',
+      'missing mtp_layers.0.hidden_layernorm.weight [32]',
     );
     const wide = { config: { ...verifier.config, hidden_size: 64 }, name: null };
     await expect(convertSpeculator(source(2), { verifier: wide })).rejects.toThrow(
-      "hidden_size: expected the target's 64, got 32",
+      "head: hidden_size: expected the target's 64, got 32",
     );
   });
 
@@ -272,6 +278,50 @@ describe('a mixture of experts', () => {
     const tensors = tensorsOf(shapes, 6).filter((each) => each.name !== name);
     await expect(convertSpeculator(headSource(config, tensors))).rejects.toThrow(message);
   });
+
+  it('is refused without one of its norms, although no shape is known', async () => {
+    const tensors = tensorsOf(shapes, 6).filter(({ name }) => !name.includes('pre_fc_norm_hidden'));
+    await expect(convertSpeculator(headSource(config, tensors))).rejects.toThrow(
+      'head: expected mtp_layers.0.hidden_layernorm.weight after conversion, got none',
+    );
+  });
+
+  it.each(Array.from({ length: 20 }, (_, seed) => seed))(
+    'of any size and type is joined and taken apart again, seed %i',
+    (seed) => {
+      const [experts, width, inner] = [...numbers(seed, 3)].map((u) => 1 + Math.floor(3 * (u + 1)));
+      const dtype = (['f32', 'bf16', 'i8'] as const)[seed % 3];
+      const sizes: Shapes = {
+        up_proj: [inner, width],
+        down_proj: [width, inner],
+        gate_proj: [inner, width],
+      };
+      const tensors = Array.from({ length: experts }, (_, e) =>
+        Object.entries(sizes).map(([name, shape], index): TensorData => {
+          const values = numbers(100 * seed + 10 * e + index, inner * width);
+          const data = convert(
+            values.map((value) => value * 100),
+            'f32',
+            dtype,
+          );
+          return { name: `a.experts.${e}.${name}.weight`, dtype, shape, data };
+        }),
+      ).flat();
+      const bytes = (list: readonly TensorData[]) =>
+        list
+          .map(({ data, ...rest }) => ({
+            ...rest,
+            data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('hex'),
+          }))
+          .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+      const joined = fuseExperts(tensors).tensors;
+      expect(joined.map(({ shape }) => shape)).toEqual([
+        [experts, 2 * inner, width],
+        [experts, width, inner],
+      ]);
+      expect(bytes(separateExperts(joined).tensors)).toEqual(bytes(tensors));
+    },
+  );
 
   it('is refused with experts of two shapes, and on the way back with half of them', async () => {
     const odd = { ...shapes, 'mtp.layers.0.mlp.experts.1.up_proj.weight': [I + 1, C] };

@@ -1,12 +1,17 @@
 // Configs of every version of the format, as one of the current: what was taken for granted is written out, nothing is lost, and
 // a second time changes nothing.
 import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cpu } from '../../../src/kernels/cpu/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
-import type { Json } from '../../../src/speculate/speculators/config.ts';
-import { Speculator } from '../../../src/speculate/speculators/load.ts';
+import {
+  type Json,
+  readLayerConfig,
+  readSpeculatorConfig,
+} from '../../../src/speculate/speculators/config.ts';
+import { ALGORITHMS, Speculator } from '../../../src/speculate/speculators/load.ts';
 import { migrate, migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
 import { openCheckpoint } from '../../../src/tensor/safetensors.ts';
 import { memorySource, openFolder } from '../../../src/tensor/source.ts';
@@ -297,6 +302,73 @@ describe('rotary positions', () => {
     ],
   ])('that disagree are refused: %o', (given, message) => {
     expect(() => ropes(given)).toThrow(message);
+  });
+});
+
+describe('any config', () => {
+  const parts = {
+    ...{ norm_before_residual: true, norm_before_fc: true, norm_output: true, draft_vocab_size: 7 },
+    ...{ eagle_aux_hidden_state_layer_ids: [1], mask_token_id: 3, block_size: 4 },
+    ...{ sample_from_anchor: true, markov_rank: 2, layernorms: true, fusion_bias: true },
+    ...{ torch_dtype: 'float16', auto_map: {}, tie_word_embeddings: false, converted_by: 'x' },
+  };
+  const inLayer = {
+    ...{ model_type: 'llama', vocab_size: 64, hidden_size: 32, num_attention_heads: 4 },
+    ...{ head_dim: 8, rope_theta: 5e5, rope_scaling: { type: 'linear', factor: 2 } },
+    ...{ max_position_embeddings: 64, sliding_window: 8, attention_bias: true, mine: [1] },
+  };
+  const someOf = <Whole extends object>(whole: Whole) =>
+    fc.subarray(Object.entries(whole)).map((entries): Json => Object.fromEntries(entries));
+  const configs = fc.record({
+    type: fc.constantFrom('eagle', 'eagle3', 'peagle', 'dflash', 'dspark', 'mtp'),
+    version: fc.constantFrom('0.1.0', '0.2.0', '0.6.0.1', '0.7.0', '0.8.0', undefined),
+    fields: someOf(parts),
+    layer: someOf(inLayer),
+    unknown: fc.dictionary(
+      fc.string().map((key) => `my ${key}`),
+      fc.jsonValue(),
+    ),
+  });
+
+  it('means the same afterwards, loses no key that is not known, and is current', () => {
+    fc.assert(
+      fc.property(
+        configs,
+        ({ type, version, fields, layer: transformer_layer_config, unknown }) => {
+          const before: Json = {
+            ...unknown,
+            speculators_model_type: type,
+            ...(version !== undefined && { speculators_version: version }),
+            speculators_config: configOf('')['speculators_config'],
+            transformer_layer_config,
+            ...(type.startsWith('d') && { aux_hidden_state_layer_ids: [1] }),
+            ...fields,
+          };
+          const { config, changes } = current(before);
+          expect(config).toMatchObject(unknown);
+          expect(changes.length > 0).toBe(JSON.stringify(config) !== JSON.stringify(before));
+          const meaning = (each: Json) => {
+            const read = readSpeculatorConfig(each, 'config');
+            const own = ALGORITHMS[type].schema.parse(each) as Json;
+            const known = Object.keys(parts).filter((key) => !/dtype|auto_map|tie/.test(key));
+            const layerOf = () => {
+              try {
+                return without({ ...readLayerConfig(read, 'config') }, 'raw');
+              } catch (error) {
+                return (error as Error).message;
+              }
+            };
+            return {
+              proposals: read.proposals,
+              fields: known.map((key) => own[key] ?? null),
+              layer: layerOf(),
+            };
+          };
+          expect(meaning(config)).toEqual(meaning(before));
+        },
+      ),
+      { seed: 1, numRuns: 500 },
+    );
   });
 });
 

@@ -2,9 +2,10 @@
 // does not have, and states that it does not read. Layer ids are one less than in the format; embedding and head are the target's.
 import { FormatError, UnsupportedError } from '../../../kernels/errors.ts';
 import type { TensorData } from '../../../tensor/safetensors.ts';
-import type { Json } from '../config.ts';
+import { type Json, layerJson } from '../config.ts';
 import { flatRope } from '../rope.ts';
 import type { ResearchFormat } from './format.ts';
+import { isInLayer, layerNames } from './names.ts';
 import { columns, rowsJoined, rowsSplit } from './rows.ts';
 
 const IDS = 'aux_hidden_state_layer_ids';
@@ -20,23 +21,13 @@ const OUTSIDE = [
   FUSED,
 ];
 const HEAD = ['fc.weight', 'hidden_norm.weight', 'norm.weight'];
-const LAYER = [
-  'input_layernorm',
-  'post_attention_layernorm',
-  'self_attn.q_proj',
-  'self_attn.k_proj',
-  'self_attn.v_proj',
-  'self_attn.o_proj',
-  'self_attn.q_norm',
-  'self_attn.k_norm',
-  'mlp.gate_proj',
-  'mlp.up_proj',
-  'mlp.down_proj',
-];
-const IN_LAYER = new RegExp(`^layers\\.\\d+\\.(${LAYER.join('|')})\\.(weight|bias)$`);
+const LAYER = /^layers\.\d+\.(.+)$/;
 const QKV = /^(layers\.\d+\.self_attn)\.qkv_proj\.(weight|bias)$/;
 const PARTS = ['q_proj', 'k_proj', 'v_proj'];
 const LENT = ['embed_tokens.weight', 'lm_head.weight'];
+
+const isKnown = (name: string) =>
+  HEAD.includes(name) || QKV.test(name) || isInLayer(LAYER.exec(name)?.[1] ?? '');
 
 /** DFlash. */
 export const dflash: ResearchFormat = {
@@ -49,7 +40,7 @@ export const dflash: ResearchFormat = {
   choices: [IDS],
   lent: LENT,
   fate(name) {
-    if (HEAD.includes(name) || IN_LAYER.test(name) || QKV.test(name)) return { name };
+    if (isKnown(name)) return { name };
     if (/\.g_proj\./.test(name))
       return { dropped: 'a gate of attention; the format has none, so the head will agree less' };
     if (name.startsWith('aux_hidden_norms.'))
@@ -59,13 +50,10 @@ export const dflash: ResearchFormat = {
     return undefined;
   },
   reason: (name) => (LENT.includes(name) ? 'the layout takes it from the target' : undefined),
-  back: (name) => (HEAD.includes(name) || IN_LAYER.test(name) || QKV.test(name) ? name : undefined),
+  back: (name) => (isKnown(name) ? name : undefined),
   needs(config) {
-    const { num_hidden_layers: count, model_type: type } = layerOf(config);
-    const names = type === 'qwen3' ? LAYER : LAYER.filter((name) => !/[qk]_norm/.test(name));
-    const layers = Array.from({ length: Number(count) }, (_, l) =>
-      names.map((name) => `layers.${l}.${name}.weight`),
-    );
+    const { num_hidden_layers: count, model_type: type } = layerJson(config);
+    const layers = Array.from({ length: Number(count) }, (_, l) => layerNames(`layers.${l}`, type));
     return [...HEAD, ...layers.flat()];
   },
   draftLength: (own) => blockOf(own) - 1,
@@ -93,7 +81,7 @@ export const dflash: ResearchFormat = {
   },
   ownConfig: (config) => ({
     architectures: ['DFlashDraftModel'],
-    ...layerOf(config),
+    ...layerJson(config),
     block_size: config['block_size'],
     dflash_config: {
       mask_token_id: config['mask_token_id'],
@@ -153,7 +141,6 @@ function checkShared(key: string, got: unknown, expected: unknown): void {
     throw new FormatError(`${key}: expected a target with ${got}, got one with ${expected}`);
 }
 
-const layerOf = (config: Json) => config['transformer_layer_config'] as Json;
 const inner = (own: Json) => (own['dflash_config'] ?? {}) as Json;
 
 function blockOf(own: Json): number {
@@ -172,10 +159,15 @@ function layerIds(own: Json, verifier: Json): { readonly kept: number[]; readonl
       `dflash_config.target_layer_ids: expected layers of the target, or ${IDS} from the caller, got ${ids}`,
     );
   const isLast = (id: number) => id + 1 === verifier['num_hidden_layers'];
-  return {
-    kept: ids.filter((id) => !isLast(id)).map((id) => id + 1),
-    left: ids.filter(isLast),
-  };
+  const first = ids.findIndex(isLast);
+  const count = first === -1 ? ids.length : first;
+  // Columns can only be left out behind those that are kept.
+  const left = ids.slice(count);
+  if (!left.every(isLast))
+    throw new UnsupportedError(
+      `dflash_config.target_layer_ids: expected the last layer at the end, got ${ids.join()}`,
+    );
+  return { kept: ids.slice(0, count).map((id) => id + 1), left };
 }
 
 /** Queries, keys and values of one matrix. */

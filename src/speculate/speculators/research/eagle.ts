@@ -1,12 +1,13 @@
 // SafeAILab's EAGLE-1 and EAGLE-2, and HASS: one decoder layer after a projection. Heads with norms of the embedding and before the
 // target's head have a place in the format; HASS's norm of the state has none, because the format's third norm comes after
 // the projection, not before it.
-import type { Json } from '../config.ts';
+import { layerJson } from '../config.ts';
 import type { ResearchFormat } from './format.ts';
-import { renames } from './names.ts';
+import { isInLayer, layerNames, renames } from './names.ts';
 
+const LAYER = 'layers.0.';
 const NAMES = renames(
-  { 'layers.0.': 'transformer.' },
+  { [LAYER]: 'transformer.' },
   {
     'fc.weight': 'fusion_fc.weight',
     'fc.bias': 'fusion_fc.bias',
@@ -14,7 +15,7 @@ const NAMES = renames(
     'lm_head_layernorm.weight': 'pre_lm_head_layernorm.weight',
   },
 );
-const INPUT_NORM = 'layers.0.input_layernorm.weight';
+const INPUT_NORM = `${LAYER}input_layernorm.weight`;
 /** The same norm under another name. */
 const POST_EMBEDDING = 'post_embedding_layernorm.weight';
 const NORMS = ['embed_layernorm.weight', POST_EMBEDDING, 'lm_head_layernorm.weight'];
@@ -24,11 +25,12 @@ export const eagle: ResearchFormat = {
   algorithm: 'eagle',
   matches: (_, names) =>
     names.has('fc.weight') &&
-    [...names].some((name) => name.startsWith('layers.0.')) &&
+    [...names].some((name) => name.startsWith(LAYER)) &&
     (!names.has(INPUT_NORM) || NORMS.some((name) => names.has(name))),
   fate(name) {
     if (name === 'embed_tokens.weight' || name === 'lm_head.weight')
       return { dropped: 'the target has it' };
+    if (name.startsWith(LAYER) && !isInLayer(name.slice(LAYER.length))) return undefined;
     const to = NAMES.to(name === POST_EMBEDDING ? 'embed_layernorm.weight' : name);
     return to === undefined ? undefined : { name: to };
   },
@@ -37,6 +39,12 @@ export const eagle: ResearchFormat = {
       ? 'a norm of the state before fc; the input_layernorm of the format comes after it'
       : undefined,
   back: NAMES.back,
+  needs: ({ layernorms }) => [
+    'fusion_fc.weight',
+    ...layerNames('transformer', 'llama').filter(
+      (name) => layernorms === true || name !== 'transformer.input_layernorm.weight',
+    ),
+  ],
   fields({ own, shapes, verifier }) {
     const { bias: _, ...layer } = own;
     return {
@@ -56,7 +64,7 @@ export const eagle: ResearchFormat = {
     };
   },
   ownConfig: (config) => ({
-    ...(config['transformer_layer_config'] as Json),
+    ...layerJson(config),
     bias: config['fusion_bias'] === true,
   }),
 };

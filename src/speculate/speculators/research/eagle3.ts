@@ -1,8 +1,8 @@
 // SafeAILab's EAGLE-3 and what others made of it: several layers, norms of queries and keys, norms before the fusion (EAGLE-3.1);
 // with a mask of its own a P-EAGLE head. The tensors say what is there; what no tensor shows is taken from the config.json.
-import type { Json } from '../config.ts';
+import { type Json, layerJson } from '../config.ts';
 import type { ResearchFormat } from './format.ts';
-import { kept, renames } from './names.ts';
+import { isInLayer, kept, layerNames, renames } from './names.ts';
 
 const NAMES = renames(
   { 'midlayer.': 'layers.0.' },
@@ -16,8 +16,9 @@ const NAMES = renames(
     't2d',
   ]),
 );
-/** Names that are the same on both sides, beside those above. */
-const SAME = /^(layers\.\d+\..+|fc_norm\.\d+\.weight)$/;
+const FC_NORM = /^fc_norm\.\d+\.weight$/;
+const LAYER = /^(?:midlayer|layers\.\d+)\.(.+)$/;
+const HIDDEN_NORM = 'hidden_norm.weight';
 const MASK = 'mask_hidden';
 const LAYER_IDS = 'eagle_aux_hidden_state_layer_ids';
 
@@ -33,6 +34,13 @@ const HEAD_KEYS = [
 ] as const;
 const MASK_TOKEN = 'mask_token_id';
 
+/** Whether a name is of the layout, here or there. */
+function isKnown(name: string): boolean {
+  const inLayer = LAYER.exec(name)?.[1];
+  if (inLayer !== undefined) return inLayer === HIDDEN_NORM || isInLayer(inLayer);
+  return FC_NORM.test(name) || NAMES.to(name) !== undefined;
+}
+
 type Shapes = ReadonlyMap<string, readonly number[]>;
 
 /** EAGLE-3. */
@@ -42,11 +50,14 @@ export const eagle3: ResearchFormat = {
     [...names].some((name) => name.startsWith('midlayer.')) ||
     names.has('layers.0.hidden_norm.weight'),
   choices: ['norm_before_residual', LAYER_IDS],
-  fate(name) {
-    const to = NAMES.to(name) ?? (SAME.test(name) ? name : undefined);
-    return to === undefined ? undefined : { name: to };
+  fate: (name) => (isKnown(name) ? { name: NAMES.to(name) ?? name } : undefined),
+  back: (name) => (isKnown(name) ? (NAMES.back(name) ?? name) : undefined),
+  needs(config) {
+    const { num_hidden_layers: count, model_type: type } = layerJson(config);
+    const layers = Array.from({ length: Number(count) }, (_, l) => layerNames(`layers.${l}`, type));
+    const others = ['fc.weight', `layers.0.${HIDDEN_NORM}`, 'norm.weight', 'lm_head.weight'];
+    return [...others, ...layers.flat()];
   },
-  back: (name) => NAMES.back(name) ?? (SAME.test(name) ? name : undefined),
   fields: ({ own, shapes, verifier }) => ({
     draft_vocab_size: own['draft_vocab_size'] ?? shapes.get('d2t')?.[0] ?? verifier['vocab_size'],
     norm_before_residual: own['norm_before_residual'] ?? false,
@@ -59,7 +70,7 @@ export const eagle3: ResearchFormat = {
     transformer_layer_config: layerOf(own, shapes, verifier['vocab_size']),
   }),
   ownConfig: (config) => ({
-    ...(config['transformer_layer_config'] as Json),
+    ...layerJson(config),
     ...Object.fromEntries(HEAD_KEYS.map((key) => [key, config[key]])),
   }),
 };

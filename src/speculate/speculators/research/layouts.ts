@@ -68,9 +68,9 @@ export function layoutOf(
 }
 
 /** The layout that a speculator goes back to: by name, or the first of its algorithm. */
-export function layoutNamed(name: unknown, algorithm: unknown): Layout | undefined {
+export function layoutNamed(name: string | undefined, algorithm: string): Layout | undefined {
   const ofAlgorithm = entries.filter(({ format }) => format.algorithm === algorithm);
-  return ofAlgorithm.find((layout) => layout.name === name) ?? ofAlgorithm[0];
+  return name === undefined ? ofAlgorithm[0] : ofAlgorithm.find((each) => each.name === name);
 }
 
 /** The layout that knows most of the names, and what speaks for and against it. */

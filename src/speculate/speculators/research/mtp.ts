@@ -1,7 +1,7 @@
 // The layer for multi-token prediction that comes in the checkpoint of a model (Qwen3-Next, Qwen3.5, Qwen3): `mtp.*` beside the
 // tensors of the target. Only those are read. The columns of its projection are the token's, then the state's, as in the format.
 import { FormatError } from '../../../kernels/errors.ts';
-import { decoderOf, type Json } from '../config.ts';
+import { decoderOf, layerJson } from '../config.ts';
 import { fuseExperts, separateExperts } from './experts.ts';
 import type { ResearchFormat } from './format.ts';
 import { renames } from './names.ts';
@@ -55,7 +55,7 @@ export const mtpCommon = {
       ...(fused && { [FUSED]: true }),
     };
   },
-  ownConfig: (config) => config['transformer_layer_config'] as Json,
+  ownConfig: (config) => layerJson(config),
   arrange: fuseExperts,
   restore: (tensors, config) =>
     config[FUSED] === true ? { tensors, changes: [] } : separateExperts(tensors),
