@@ -90,6 +90,20 @@ describe('a config of an older version', () => {
     expect(changes).toContain(`transformer_layer_config.model_type: "${type}" written out`);
   });
 
+  it('of multi-token prediction has the class of Qwen2, which is said and not run', () => {
+    const config = configOf(
+      '0.7.0',
+      { transformer_layer_config: without(layer, 'model_type') },
+      'mtp',
+    );
+    expect(current(config).config).toMatchObject({
+      transformer_layer_config: { model_type: 'qwen2' },
+    });
+    expect(() => readLayerConfig(readSpeculatorConfig(config, 'head'), 'head')).toThrow(
+      'head: transformer_layer_config.model_type: expected llama or qwen3, got "qwen2"',
+    );
+  });
+
   it('has what its algorithm takes for granted written out, norm_before_residual above all', () => {
     const { config, changes } = current(
       without(

@@ -58,6 +58,17 @@ describe('a layer that nobody trained', () => {
     expect(findUntrained([...others, ...layerOf(seed, fresh)])).toEqual(['layers.0']);
   });
 
+  it.each(['transformer', 'midlayer', 'mtp_layers.0', 'model.layers.12'])(
+    'is found under the name %s',
+    (prefix) => {
+      const layer = layerOf(1, fresh).map(({ name, ...rest }) => ({
+        ...rest,
+        name: name.replace('layers.0', prefix),
+      }));
+      expect(findUntrained(layer)).toEqual([prefix]);
+    },
+  );
+
   it.each([
     ['norms that are not all 1', layerOf(1, fresh, 1.0001)],
     ['another deviation', layerOf(2, (seed, length) => normal(seed, length, 0.025))],
