@@ -1,55 +1,132 @@
-// `foretoken convert`: a draft head of a research project as a folder in the format of speculators. Nothing is written before all
-// of it is known to fit.
+// `foretoken convert`: a draft head of a research project as a folder in the format of speculators, a folder of an older version of
+// the format as one of the current, or (--stitch) a tuned layer back into a copy of its target. Nothing is written before
+// all of it is known to fit.
 import { existsSync } from 'node:fs';
 import { type Json, readConfig } from '../speculate/speculators/config.ts';
 import { convertSpeculator } from '../speculate/speculators/convert.ts';
-import { openFolder, writeFolder } from '../tensor/source.ts';
+import { migrateSpeculator } from '../speculate/speculators/migrate.ts';
+import { CONVERTED } from '../speculate/speculators/research/layouts.ts';
+import { readOrigin } from '../speculate/speculators/research/origin.ts';
+import { stitchMtp } from '../speculate/speculators/stitch.ts';
+import type { TensorData } from '../tensor/safetensors.ts';
+import { type FolderSource, openFolder, writeFolder } from '../tensor/source.ts';
 import { type CliOptions, oneOf, UsageError } from './options.ts';
+
+/** What would be written, and what is said of it. */
+interface Made {
+  readonly lines: readonly string[];
+  files(): Parameters<typeof writeFolder>[1];
+}
 
 /** Runs the command; returns the exit status. */
 export async function convert(paths: readonly string[], options: CliOptions): Promise<number> {
   const [from] = paths;
-  const { verifier, output } = options;
+  const { verifier, output, stitch } = options;
   if (paths.length !== 1)
     throw new UsageError(`convert: expected MODEL, got ${JSON.stringify(paths.join(' '))}`);
-  if (verifier === undefined)
-    throw new UsageError('--verifier: expected the folder of the target, got none');
   if (output === undefined && !options['dry-run'])
     throw new UsageError('--output: expected a folder to write, got none; or --dry-run');
   if (output !== undefined && existsSync(output) && !options.force && !options['dry-run'])
     throw new UsageError(`convert: ${output} exists; --force writes into it`);
 
   const source = await openFolder(from);
+  const target = verifier === undefined ? undefined : await openFolder(verifier);
   try {
-    const made = await convertSpeculator(source, {
-      verifier: { config: await configOf(verifier), name: verifier },
-      ...(options.algorithm !== undefined && {
-        algorithm: oneOf('algorithm', options.algorithm, ['eagle', 'eagle3']),
-      }),
-      normBeforeResidual: options['norm-before-residual'],
-    });
-    const bytes = made.tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
-    console.log(`${from}: ${made.algorithm}, ${made.tensors.length} tensors, ${bytes} bytes`);
-    for (const [name, to] of made.renamed) console.log(`renamed ${name} to ${to}`);
-    for (const [name, why] of made.dropped) console.log(`left out ${name}: ${why}`);
-    if (made.algorithm === 'eagle3' && !options['norm-before-residual'])
-      console.log(
-        'norm_before_residual is false: no file says which it is; --norm-before-residual if acceptance is poor',
-      );
+    const { lines, files } = stitch
+      ? await stitched(source, target, options)
+      : 'speculators_model_type' in (await readConfig(source))
+        ? await migrated(source, options)
+        : await converted(source, target, options);
+    for (const line of lines) console.log(line);
     if (options['dry-run'] || output === undefined) return 0;
-    await writeFolder(output, made.files());
+    await writeFolder(output, files());
     console.log(`written to ${output}`);
     return 0;
   } finally {
     await source.close();
+    await target?.close();
   }
 }
 
-async function configOf(folder: string): Promise<Json> {
-  const source = await openFolder(folder);
-  try {
-    return await readConfig(source);
-  } finally {
-    await source.close();
-  }
+async function converted(
+  source: FolderSource,
+  target: FolderSource | undefined,
+  options: CliOptions,
+): Promise<Made> {
+  const verifier = target && { config: await readConfig(target), name: target.name };
+  const made = await convertSpeculator(source, {
+    verifier,
+    algorithm: options.algorithm && oneOf('algorithm', options.algorithm, CONVERTED),
+    fields: options['norm-before-residual'] ? { norm_before_residual: true } : {},
+  });
+  const { algorithm, config, tensors, kept, renamed, dropped, arranged, notes } = made;
+  return {
+    lines: [
+      `${source.name}: ${algorithm}, ${sizeOf(tensors)}`,
+      ...(options['dry-run'] ? kept.map((name) => `kept ${name}`) : []),
+      ...renamed.map(([name, to]) => `renamed ${name} to ${to}`),
+      ...arranged,
+      ...leftOut(dropped),
+      ...notes.map((note) => `note: ${note}`),
+      ...(isOpen(config, 'norm_before_residual') && !options['norm-before-residual']
+        ? [
+            'norm_before_residual is false: no file says which it is; --norm-before-residual if acceptance is poor',
+          ]
+        : []),
+    ],
+    files: made.files,
+  };
+}
+
+/** Whether a field is a guess: the research config does not have it. */
+const isOpen = (config: Json, key: string) =>
+  Object.hasOwn(readOrigin(config, 'config.json').fields, key);
+
+async function migrated(source: FolderSource, options: CliOptions): Promise<Made> {
+  refuse(options, ['verifier', 'algorithm', 'norm-before-residual'], 'a research layout');
+  const { algorithm, tensors, dropped, changes, notes, files } = await migrateSpeculator(source);
+  return {
+    lines: [
+      `${source.name}: ${algorithm}, ${sizeOf(tensors)}, in the format of speculators`,
+      ...(options['dry-run'] ? tensors.map(({ name }) => `kept ${name}`) : []),
+      ...leftOut(dropped),
+      ...(changes.length > 0 ? changes : ['config.json is current']),
+      ...notes.map((note) => `note: ${note}`),
+    ],
+    files,
+  };
+}
+
+async function stitched(
+  source: FolderSource,
+  target: FolderSource | undefined,
+  options: CliOptions,
+): Promise<Made> {
+  refuse(options, ['algorithm', 'norm-before-residual'], 'a research layout');
+  if (target === undefined)
+    throw new UsageError('--verifier: expected the folder of the target, got none');
+  const { replaced, dropped, arranged, files } = await stitchMtp(source, target);
+  return {
+    lines: [
+      `${target.name}: ${replaced.length} tensors from ${source.name}`,
+      ...arranged,
+      ...replaced.map(([name, file]) => `replaced ${name} in ${file}`),
+      ...leftOut(dropped),
+    ],
+    files,
+  };
+}
+
+const leftOut = (dropped: readonly (readonly [string, string])[]) =>
+  dropped.map(([name, why]) => `left out ${name}: ${why}`);
+
+function sizeOf(tensors: readonly TensorData[]): string {
+  const bytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
+  return `${tensors.length} tensors, ${bytes} bytes`;
+}
+
+/** Refuses options that would have no effect. */
+function refuse(options: CliOptions, names: readonly (keyof CliOptions)[], what: string): void {
+  const given = names.find((name) => options[name]);
+  if (given !== undefined) throw new UsageError(`--${given}: expected with ${what}`);
 }

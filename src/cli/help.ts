@@ -8,7 +8,11 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
   foretoken explain     print the plan of a forward: op, shapes, bytes, FLOPs, time, share
   foretoken quantize IN OUT --type TYPE    write a model (folder or .gguf) to a GGUF file OUT
   foretoken convert HEAD --verifier TARGET --output OUT    write a draft head of a research project
-                        (EAGLE-1, -2, -3, HASS) in the format of speculators
+                        (EAGLE-1, -2, -3, HASS, P-EAGLE, DFlash) in the format of speculators
+  foretoken convert MODEL --output OUT     the same for the multi-token prediction inside a model
+                        (Qwen, DeepSeek), or for a head of an older version of the format
+  foretoken convert HEAD --stitch --verifier TARGET --output OUT    write TARGET with the tuned
+                        multi-token prediction HEAD in it
   foretoken inspect PATH                   say what a folder or a .gguf file holds
   foretoken export-vllm HEAD               say how vLLM serves a speculator (--verifier, --draft-length)
 
@@ -49,9 +53,11 @@ Output
   --stats               generate: the numbers of the run, on standard error
   --rows N              explain: rows of the forward                                        (1)
   --type TYPE           quantize: q8_0, q4_0, f16, bf16 or f32
-  --algorithm NAME      convert: eagle or eagle3           (what the names of the tensors say)
+  --algorithm NAME      convert: eagle, eagle3, peagle, dflash or mtp
+                                                           (what the names of the tensors say)
   --norm-before-residual  convert: of eagle3, which no file says
-  --dry-run             convert: say what would be written
+  --dry-run             convert: say what would be written, tensor by tensor
+  --stitch              convert: put a head back into a copy of its target
   --force               quantize, convert: overwrite OUT
   --steps               explain: every step, not one line per kind
   --json                compare, explain, inspect, export-vllm: one line of JSON instead of tables

@@ -55,6 +55,7 @@ const OPTIONS = {
   algorithm: text,
   output: text,
   'norm-before-residual': flag,
+  stitch: flag,
   'dry-run': flag,
   force: flag,
   steps: flag,
@@ -102,6 +103,7 @@ const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMAND
   algorithm: ['convert'],
   output: ['convert'],
   'norm-before-residual': ['convert'],
+  stitch: ['convert'],
   'dry-run': ['convert'],
   force: ['quantize', 'convert'],
 };

@@ -151,7 +151,9 @@ export function checkWeights(files: ModelFiles, map: WeightMap): string[] {
 
 /** The same for any list of weights; `what` names their model. */
 export function checkTensors(
-  files: Pick<ModelFiles, 'checkpoint' | 'place' | 'surplus' | 'name'>,
+  files: Pick<ModelFiles, 'place' | 'surplus' | 'name'> & {
+    readonly checkpoint: Pick<Checkpoint, 'tensors'>;
+  },
   specs: readonly WeightSpec[],
   what: string,
 ): string[] {

@@ -91,7 +91,6 @@ export {
 } from './speculators/config.ts';
 export {
   type Conversion,
-  type ConvertedAlgorithm,
   type ConvertOptions,
   convertSpeculator,
   exportResearch,
@@ -104,7 +103,15 @@ export {
   type SpeculatorFiles,
   type SpeculatorOptions,
 } from './speculators/load.ts';
+export {
+  type MigratedSpeculator,
+  type Migration,
+  migrate,
+  migrateSpeculator,
+} from './speculators/migrate.ts';
 export type { Proposal, ProposalName } from './speculators/proposal.ts';
+export { type Stitch, stitchMtp } from './speculators/stitch.ts';
+export { findUntrained, type NamedValues } from './speculators/untrained.ts';
 export { exportVllm, type VllmExport, type VllmOptions } from './speculators/vllm.ts';
 export type { Guarantee, Verdict, Verifier, VerifyInput } from './verifier.ts';
 export { greedy } from './verifiers/greedy.ts';

@@ -118,12 +118,12 @@ export async function createFile(path: string): Promise<ByteSink & { close(): Pr
 }
 
 /**
- * Writes files into a folder, which is made if need be; text is UTF-8. None is replaced before all are on disk; other files
- * stay. Throws a FormatError for a path that cannot be written.
+ * Writes files, whole or in pieces, into a folder, which is made if need be; text is UTF-8. None is replaced before all are on
+ * disk; other files stay. Throws a FormatError for a path that cannot be written.
  */
 export async function writeFolder(
   path: string,
-  files: Readonly<Record<string, Uint8Array | string>>,
+  files: Readonly<Record<string, Uint8Array | string | AsyncIterable<Uint8Array>>>,
 ): Promise<void> {
   const fs = fileSystem();
   const names = Object.keys(files).map((name) => `${path}/${checkPath(path, name)}`);

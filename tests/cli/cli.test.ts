@@ -1,12 +1,22 @@
 // The built command line, as a user starts it.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { writeSafetensors } from '../../src/tensor/safetensors.ts';
 import { byteLevelFiles } from '../models/tokenizers.ts';
 import { IBM, makeHead } from '../speculate/speculators/mlp-head.ts';
+import { tensorsOf } from '../speculate/speculators/research.ts';
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const target = fileURLToPath(new URL('../../models/target', import.meta.url));
@@ -284,8 +294,71 @@ describe('foretoken', () => {
       expect(foretoken([...from, '--output', out, '--force']).status).toBe(0);
     });
 
+    it('needs a target, unless the head lies in it', () => {
+      expect(foretoken(['convert', join(heads, 'eagle1-native'), '--dry-run'])).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining('verifier: expected the target of'),
+      });
+    });
+
+    it('says of every tensor what becomes of it, and of a guess that it is one', () => {
+      const dry = foretoken([
+        ...['convert', join(heads, 'eagle3-native'), '--verifier', verifier, '--dry-run'],
+      ]);
+      expect(dry.stdout).toContain('kept fc.weight\n');
+      expect(dry.stdout).toContain('renamed midlayer.mlp.up_proj.weight to layers.0.mlp.up_proj');
+      expect(dry.stdout).toContain('norm_before_residual is false: no file says which it is');
+    });
+
+    it('migrates a folder that is in the format already', () => {
+      const old = join(heads, 'eagle3');
+      const current = join(folder, 'current');
+      const { status, stdout } = foretoken(['convert', old, '--output', current]);
+      expect(status).toBe(0);
+      expect(stdout).toContain('dtype: "float32" written out');
+      const again = foretoken(['convert', current, '--dry-run']);
+      expect(again.stdout).toContain('config.json is current');
+      expect(foretoken(['convert', old, '--verifier', verifier, '--dry-run'])).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining('--verifier: expected with a research layout'),
+      });
+    });
+
+    it('puts a layer for multi-token prediction back into its target', () => {
+      const shapes = {
+        'mtp.fc.weight': [32, 64],
+        'mtp.norm.weight': [32],
+        'mtp.pre_fc_norm_embedding.weight': [32],
+        'mtp.pre_fc_norm_hidden.weight': [32],
+        'mtp.layers.0.input_layernorm.weight': [32],
+        'mtp.layers.0.post_attention_layernorm.weight': [32],
+        'mtp.layers.0.self_attn.q_proj.weight': [32, 32],
+        'mtp.layers.0.self_attn.k_proj.weight': [16, 32],
+        'mtp.layers.0.self_attn.v_proj.weight': [16, 32],
+        'mtp.layers.0.self_attn.o_proj.weight': [32, 32],
+        'mtp.layers.0.mlp.gate_proj.weight': [56, 32],
+        'mtp.layers.0.mlp.up_proj.weight': [56, 32],
+        'mtp.layers.0.mlp.down_proj.weight': [32, 56],
+      };
+      const model = join(folder, 'model');
+      mkdirSync(model);
+      writeFileSync(join(model, 'config.json'), readFileSync(join(verifier, 'config.json')));
+      const bytes = writeSafetensors(tensorsOf({ 'model.norm.weight': [32], ...shapes }, 1));
+      writeFileSync(join(model, 'model.safetensors'), bytes);
+      const head = join(folder, 'mtp');
+      const made = foretoken(['convert', model, '--output', head]);
+      expect(made).toMatchObject({ status: 0, stderr: '' });
+      expect(made.stdout).toContain('renamed mtp.fc.weight to mtp_layers.0.input_proj.weight');
+      const stitch = ['convert', head, '--stitch', '--output', join(folder, 'tuned')];
+      expect(foretoken(stitch).stderr).toContain('--verifier: expected the folder of the target');
+      const done = foretoken([...stitch, '--verifier', model]);
+      expect(done).toMatchObject({ status: 0, stderr: '' });
+      expect(done.stdout).toContain('replaced mtp.fc.weight in model.safetensors');
+      expect(readFileSync(join(folder, 'tuned', 'model.safetensors')).equals(bytes)).toBe(true);
+    });
+
     it('fails with the names of tensors that have no place', () => {
-      const forced = foretoken([...from, '--dry-run', '--algorithm', 'eagle3']);
+      const forced = foretoken([...from, '--dry-run', '--algorithm', 'dflash']);
       expect(forced.status).toBe(1);
       expect(forced.stderr).toContain('expected tensors that the format has a place for, got');
     });
@@ -356,8 +429,9 @@ describe('foretoken', () => {
     ],
     [['quantize', 'a'], 2, 'quantize: expected IN and OUT, got "a"'],
     [['convert'], 2, 'convert: expected MODEL, got ""'],
-    [['convert', 'a'], 2, '--verifier: expected the folder of the target, got none'],
-    [['convert', 'a', '--verifier', 'b'], 2, '--output: expected a folder to write, got none'],
+    [['convert', 'a'], 2, '--output: expected a folder to write, got none'],
+    [['convert', 'a', '--dry-run'], 1, 'a: expected a folder, got nothing'],
+    [['inspect', 'a', '--stitch'], 2, '--stitch: expected with convert, got it with inspect'],
     [['convert', 'a', '--seed', '1'], 2, '--seed: expected with compare or generate'],
     [
       ['quantize', 'a', 'b.gguf'],

@@ -10,6 +10,9 @@ import { type FolderSource, parseJson } from '../../tensor/source.ts';
 /** An object of a file. */
 export type Json = Readonly<Record<string, unknown>>;
 
+/** The version of the format that is written. */
+export const FORMAT_VERSION = '0.8.0';
+
 const count = z.int().min(1);
 
 /** How drafts are proposed, as the file says; every field of every version. */
@@ -86,6 +89,22 @@ export async function readConfig(source: FolderSource): Promise<Json> {
   return json as Json;
 }
 
+/** The decoder of a config.json that holds several models. */
+export function decoderOf(config: Json): Json {
+  const inner = config['text_config'];
+  return typeof inner === 'object' && inner !== null ? (inner as Json) : config;
+}
+
+/** The object with the configuration of the decoder layers; throws a FormatError where there is none. */
+export function layerJson(config: Json, file = 'config.json'): Json {
+  const layer = config['transformer_layer_config'];
+  if (typeof layer !== 'object' || layer === null)
+    throw new FormatError(
+      `${file}: transformer_layer_config: expected the configuration of the decoder layers, got none`,
+    );
+  return layer as Json;
+}
+
 /** Reads the config.json of a speculator's folder; throws as `readSpeculatorConfig`. */
 export async function openSpeculatorConfig(source: FolderSource): Promise<SpeculatorConfig> {
   const file = `${source.name}/config.json`;
@@ -143,20 +162,17 @@ const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 };
 
 /**
- * The configuration of what drafts: of the head's decoder layers, which without a `model_type` are Llama's, or Qwen3's since 0.7; of
- * an independent draft model, whose keys are those of the file.
+ * The configuration of what drafts: of the head's decoder layers; of an independent draft model, whose keys are those of the
+ * file.
  */
 export function readDraftConfig(
-  { algorithm, raw, version }: SpeculatorConfig,
+  { raw, algorithm, version }: SpeculatorConfig,
   file: string,
 ): DecoderConfig {
   if (algorithm === 'independent') return architectureOf(raw, file).readConfig(raw, file);
   const where = `${file}: transformer_layer_config`;
-  const given = raw['transformer_layer_config'];
-  if (typeof given !== 'object' || given === null)
-    throw new FormatError(`${where}: expected the configuration of the decoder layers, got none`);
-  const own = given as Readonly<Record<string, unknown>>;
-  const type = own['model_type'] ?? (isBefore(version, 0, 7) ? 'llama' : 'qwen3');
+  const own = layerJson(raw, file);
+  const type = layerTypeOf(own, { algorithm, version });
   const defaults = typeof type === 'string' ? DEFAULTS[type] : undefined;
   if (defaults === undefined)
     throw new UnsupportedError(
@@ -166,9 +182,19 @@ export function readDraftConfig(
   return architectureOf(json, where).readConfig(json, where);
 }
 
-function isBefore(version: string | null, major: number, minor: number): boolean {
+/** The class of the layers. Without a `model_type` Llama's, since 0.7 Qwen3's, of multi-token prediction Qwen2's. */
+export function layerTypeOf(
+  layer: Json,
+  { algorithm, version }: Pick<SpeculatorConfig, 'algorithm' | 'version'>,
+): unknown {
+  if (layer['model_type'] != null) return layer['model_type'];
+  if (algorithm === 'mtp') return 'qwen2';
+  return isBefore(version, 0, 7) ? 'llama' : 'qwen3';
+}
+
+/** Whether a version is before another; a file without one is as old as can be. */
+export function isBefore(version: string | null, major: number, minor: number): boolean {
   const [, a, b] = /^(\d+)\.(\d+)/.exec(version ?? '') ?? [];
-  // A file without a version is as old as can be.
   if (a === undefined) return true;
   return Number(a) < major || (Number(a) === major && Number(b) < minor);
 }

@@ -1,254 +1,210 @@
-// Heads as research projects publish them (SafeAILab's EAGLE, HASS) to the format of speculators and back. Tensors keep their
-// bytes and get other names; every one is renamed, kept or left out by name, and none is made up.
+// Heads as research projects publish them, to the format of speculators and back. The layouts are in research/; this is what all
+// have in common: reading, the config, the check that the result is one that loads, and a record of what the format has no
+// place for, so that the way back gives the same names and the same config.json.
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
-import type { Checkpoint } from '../../tensor/checkpoint.ts';
-import { openCheckpoint, type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
+import { parse } from '../../models/schema.ts';
+import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
-import { type Json, readConfig } from './config.ts';
-
-/** What a source tensor becomes. */
-type Fate = { readonly name: string } | { readonly dropped: string };
-
-/** How the tensors of a research format are named in ours. */
-interface Rules {
-  /** What `architectures` of the format says. */
-  readonly architecture: string;
-  /** What becomes of a tensor; undefined for one that is not of the research format. */
-  fate(name: string): Fate | undefined;
-  /** The name in the research format, or undefined for a tensor that is not of it. */
-  back(name: string): string | undefined;
-  /** Fields of the config from the names of the tensors. */
-  fields(has: (name: string) => boolean): Json;
-}
-
-const PLACED = 'the target has it';
-
-/** A prefix that becomes another, and names that become others. */
-function renames(
-  prefixes: Readonly<Record<string, string>>,
-  names: Readonly<Record<string, string>>,
-) {
-  const rename = (
-    name: string,
-    exact: Readonly<Record<string, string>>,
-    starts: readonly (readonly [string, string])[],
-  ) => {
-    if (Object.hasOwn(exact, name)) return exact[name];
-    const start = starts.find(([from]) => name.startsWith(from));
-    return start && start[1] + name.slice(start[0].length);
-  };
-  const swap = (record: Readonly<Record<string, string>>) =>
-    Object.fromEntries(Object.entries(record).map(([from, to]) => [to, from]));
-  return {
-    to: (name: string) => rename(name, names, Object.entries(prefixes)),
-    back: (name: string) => rename(name, swap(names), Object.entries(swap(prefixes))),
-  };
-}
-
-const EAGLE = renames(
-  { 'layers.0.': 'transformer.' },
-  { 'fc.weight': 'fusion_fc.weight', 'fc.bias': 'fusion_fc.bias' },
-);
-const EAGLE3 = renames(
-  { 'midlayer.': 'layers.0.' },
-  Object.fromEntries(
-    ['fc.weight', 'norm.weight', 'lm_head.weight', 'embed_tokens.weight', 'd2t', 't2d'].map(
-      (name) => [name, name],
-    ),
-  ),
-);
-
-const RULES: Readonly<Record<'eagle' | 'eagle3', Rules>> = {
-  eagle: {
-    architecture: 'EagleSpeculator',
-    fate(name) {
-      if (name === 'embed_tokens.weight' || name === 'lm_head.weight') return { dropped: PLACED };
-      const to = EAGLE.to(name);
-      return to === undefined ? undefined : { name: to };
-    },
-    back: EAGLE.back,
-    fields: (has) => ({
-      transformer_layer_architecture: 'LlamaDecoderLayer',
-      layernorms: false,
-      fusion_bias: has('fc.bias'),
-    }),
-  },
-  eagle3: {
-    architecture: 'Eagle3Speculator',
-    fate(name) {
-      const to = EAGLE3.to(name);
-      return to === undefined ? undefined : { name: to };
-    },
-    back: EAGLE3.back,
-    fields: () => ({}),
-  },
-};
-
-/** Formats that are converted. */
-export type ConvertedAlgorithm = keyof typeof RULES;
+import {
+  decoderOf,
+  FORMAT_VERSION,
+  type Json,
+  readConfig,
+  readSpeculatorConfig,
+} from './config.ts';
+import { checkConverted } from './converted.ts';
+import { type HeadFiles, headFiles } from './files.ts';
+import { ALGORITHMS } from './load.ts';
+import type { Arranged, ResearchFormat } from './research/format.ts';
+import { CONVERTED, layoutNamed, layoutOf } from './research/layouts.ts';
+import { located } from './research/located.ts';
+import { originOf, ownConfigOf, readOrigin } from './research/origin.ts';
+import { rename, type Taken, take } from './research/take.ts';
 
 /** Options of `convertSpeculator`. */
 export interface ConvertOptions {
-  /** The target: what its config.json says, and where it is. */
-  readonly verifier: { readonly config: Json; readonly name: string | null };
-  /** By default what the names of the tensors say. */
-  readonly algorithm?: ConvertedAlgorithm;
-  /** EAGLE-3: whether the residual of the first layer is the normed state. No file says so; default false. */
-  readonly normBeforeResidual?: boolean;
-  /** Tokens of the proposal method; default 5. */
-  readonly speculativeTokens?: number;
+  /** The target: what its config.json says, and where it is. Default: the source itself, for heads that lie in their target. */
+  readonly verifier?: { readonly config: Json; readonly name: string | null } | undefined;
+  /** `speculators_model_type`; by default what config and names of the tensors say. */
+  readonly algorithm?: string | undefined;
+  /**
+   * What no file says, under the names of the format: of eagle3 `norm_before_residual` (default false) and
+   * `eagle_aux_hidden_state_layer_ids`, of peagle also `mask_token_id`; of dflash
+   * `aux_hidden_state_layer_ids`.
+   */
+  readonly fields?: Json | undefined;
+  /** Tokens of the proposal method; default as the layout says, else 5. */
+  readonly speculativeTokens?: number | undefined;
 }
 
 /** A conversion, before it is written. */
 export interface Conversion {
-  readonly algorithm: ConvertedAlgorithm;
+  readonly algorithm: string;
+  /** The name of the research layout. */
+  readonly layout: string;
   readonly config: Json;
   readonly tensors: readonly TensorData[];
+  /** Names that stay. */
+  readonly kept: readonly string[];
   /** Names before and after. */
-  readonly renamed: readonly (readonly [string, string])[];
+  readonly renamed: Taken['renamed'];
   /** What is left out, and why. */
-  readonly dropped: readonly (readonly [string, string])[];
+  readonly dropped: Taken['dropped'];
+  /** What was cut or joined, a line each. */
+  readonly arranged: readonly string[];
+  /** What a user should know. */
+  readonly notes: readonly string[];
   /** The files of the folder. */
-  files(): Readonly<Record<'config.json' | 'model.safetensors', string | Uint8Array>>;
+  files(): HeadFiles;
 }
 
-/** Converts a head of a research project. Throws FormatError for tensors that it does not know, UnsupportedError for layouts. */
+/**
+ * Converts a head of a research project. Throws FormatError for tensors without a place in the format and for heads that do not
+ * fit their target, UnsupportedError for layouts that are not converted.
+ */
 export async function convertSpeculator(
   source: FolderSource,
-  options: ConvertOptions,
+  options: ConvertOptions = {},
 ): Promise<Conversion> {
-  const { verifier, normBeforeResidual = false, speculativeTokens = 5 } = options;
+  const where = source.name;
   const own = await readConfig(source);
   if ('speculators_model_type' in own)
-    throw new FormatError(`${source.name}: expected a research format, got one of speculators`);
+    throw new FormatError(`${where}: expected a research format, got one of speculators`);
   const checkpoint = await openCheckpoint(source);
-  const names = [...checkpoint.tensors.keys()];
-  const has = (name: string) => checkpoint.tensors.has(name);
-  const algorithm = options.algorithm ?? detect(source.name, names);
-  const rules = RULES[algorithm];
-  const found = await take(source.name, checkpoint, rules.fate);
-  const vocab = verifier.config['vocab_size'];
-  const t2d = checkpoint.tensors.get('t2d');
-  const known = t2d?.shape[0] ?? vocab;
-  if (typeof vocab !== 'number' || known !== vocab)
-    throw new FormatError(
-      `${source.name}: expected a target with the vocabulary of t2d, ${known}, got ${vocab}`,
-    );
-  const { draft_vocab_size: draftVocab, bias: _, ...layer } = own;
-  const architectures = verifier.config['architectures'];
-  const config: Json = {
-    architectures:
-      algorithm === 'eagle' ? [rules.architecture, 'LlamaDecoderLayer'] : [rules.architecture],
+  const names = new Set(checkpoint.tensors.keys());
+  const { name: layout, format: general } = layoutOf(where, { own, names }, options.algorithm);
+  const format = located(where, () => general.within?.(own)) ?? general;
+  const chosen = { ...own, ...checkFields(options.fields ?? {}, { layout, format }) };
+  const verifier = options.verifier ?? (format.includes && { config: own, name: where });
+  if (verifier === undefined)
+    throw new OptionError(`verifier: expected the target of ${where}, got none`);
+
+  const taken = await take(where, checkpoint, format);
+  const target = decoderOf(verifier.config);
+  checkVocabulary(where, taken.shapes, target);
+  const parts = { own: chosen, shapes: taken.shapes, verifier: target };
+  const arranged = located(where, () => format.arrange?.(taken.tensors, parts)) ?? unchanged(taken);
+  const { algorithm } = format;
+  const particular = located(where, () => format.fields(parts));
+  const draftLength = format.draftLength?.(particular) ?? 5;
+  const fields: Json = {
     speculators_model_type: algorithm,
-    speculators_version: algorithm === 'eagle' ? '0.1.0' : '0.8.0',
+    speculators_version: FORMAT_VERSION,
     speculators_config: {
       algorithm,
       default_proposal_method: 'greedy',
       proposal_methods: [
         {
           proposal_type: 'greedy',
-          speculative_tokens: speculativeTokens,
+          speculative_tokens: options.speculativeTokens ?? draftLength,
           verifier_accept_k: 1,
           accept_tolerance: 0,
         },
       ],
-      verifier: { name_or_path: verifier.name, architectures: architectures ?? [] },
+      verifier: {
+        name_or_path: verifier.name,
+        architectures: verifier.config['architectures'] ?? [],
+      },
     },
-    ...rules.fields(has),
-    ...(algorithm === 'eagle3' && {
-      draft_vocab_size: draftVocab ?? vocab,
-      norm_before_residual: normBeforeResidual,
-      norm_before_fc: false,
-      fc_norm: false,
-      norm_output: false,
-    }),
-    tie_word_embeddings: false,
-    // Kept whole, so that nothing is lost on the way back.
-    transformer_layer_config: { model_type: 'llama', ...layer, vocab_size: vocab },
+    ...particular,
     converted_by: `foretoken ${version}`,
   };
-  return conversion(algorithm, config, found);
+  const origin = originOf({ layout, format, own, config: fields, names: taken.names });
+  const config = { ...fields, converted_from: origin };
+  const { tensors, changes } = arranged;
+  return conversion({
+    algorithm,
+    layout,
+    config,
+    tensors,
+    kept: staying(tensors, taken.names),
+    renamed: taken.renamed,
+    dropped: taken.dropped,
+    arranged: changes,
+    notes: await checkConverted(where, { config, target, tensors, format }),
+  });
 }
 
-/** A speculator in the layout of its research project; the target's embedding goes with those that have one. */
+/**
+ * A speculator in the layout of its research project: the one that it was converted from, or the usual one of its algorithm. The
+ * target's embedding goes with those that have one.
+ */
 export async function exportResearch(
   source: FolderSource,
-  options: { readonly embedding?: TensorData } = {},
+  options: { readonly embedding?: TensorData | undefined } = {},
 ): Promise<Conversion> {
-  const own = await readConfig(source);
-  const algorithm = own['speculators_model_type'];
-  if (algorithm !== 'eagle' && algorithm !== 'eagle3')
+  const where = source.name;
+  const file = `${where}/config.json`;
+  const given = await readConfig(source);
+  const { algorithm } = readSpeculatorConfig(given, file);
+  const origin = readOrigin(given, file);
+  const found = layoutNamed(origin.layout, algorithm);
+  if (found === undefined)
     throw new UnsupportedError(
-      `${source.name}: speculators_model_type: expected eagle or eagle3, got ${JSON.stringify(algorithm)}`,
+      `${file}: expected a speculator of ${CONVERTED.join(', ')}, got one of ${algorithm} from ${origin.layout ?? 'no layout'}`,
     );
-  const checkpoint = await openCheckpoint(source);
-  const rules = RULES[algorithm];
-  const found = await take(source.name, checkpoint, (name) => {
-    const back = rules.back(name);
-    return back === undefined ? undefined : { name: back };
+  // With the defaults of its fields filled in.
+  const config = Object.hasOwn(ALGORITHMS, algorithm)
+    ? { ...given, ...(parse(ALGORITHMS[algorithm].schema, given, file) as Json) }
+    : given;
+  const own = located(where, () => ownConfigOf(found.format, config, origin));
+  const format = located(where, () => found.format.within?.(own)) ?? found.format;
+  const whole = await take(where, await openCheckpoint(source), {
+    fate: (name) => (format.lent?.includes(name) ? { dropped: 'the target has it' } : { name }),
   });
-  const layer = own['transformer_layer_config'] as Json;
-  const config = {
-    ...layer,
-    ...(algorithm === 'eagle'
-      ? { bias: own['fusion_bias'] === true }
-      : { draft_vocab_size: own['draft_vocab_size'] }),
-  };
-  const tensors = options.embedding ? [...found.tensors, options.embedding] : found.tensors;
-  return conversion(algorithm, config, { ...found, tensors });
-}
-
-type Found = Pick<Conversion, 'tensors' | 'renamed' | 'dropped'>;
-
-function conversion(algorithm: ConvertedAlgorithm, config: Json, found: Found): Conversion {
-  return {
-    algorithm,
-    config,
-    ...found,
-    files: () => ({
-      'config.json': `${JSON.stringify(config, null, 2)}\n`,
-      'model.safetensors': writeSafetensors(found.tensors),
-    }),
-  };
-}
-
-/** What the names of the tensors say. */
-function detect(where: string, names: readonly string[]): ConvertedAlgorithm {
-  const has = (name: string) => names.includes(name);
-  if (names.some((name) => name.startsWith('midlayer.')) || has('layers.0.hidden_norm.weight'))
-    return 'eagle3';
-  if (has('fc.weight') && names.some((name) => name.startsWith('layers.0.'))) return 'eagle';
-  throw new UnsupportedError(
-    `${where}: expected the tensors of an EAGLE head (fc.weight with layers.0 or midlayer), got ${names.slice(0, 5).join(', ')} …`,
+  const { tensors, changes } =
+    located(where, () => format.restore?.(whole.tensors, config)) ?? unchanged(whole);
+  const named = rename(where, tensors, (name) =>
+    Object.hasOwn(origin.names, name) ? origin.names[name] : format.back(name),
   );
+  return conversion({
+    algorithm: format.algorithm,
+    layout: found.name,
+    config: own,
+    tensors: options.embedding ? [...named.tensors, options.embedding] : named.tensors,
+    kept: staying(named.tensors, named.names),
+    renamed: named.renamed,
+    dropped: whole.dropped,
+    arranged: changes,
+    notes: [],
+  });
 }
 
-/** Reads every tensor under its new name; tensors without a fate are all named in one error. */
-async function take(where: string, checkpoint: Checkpoint, fate: Rules['fate']): Promise<Found> {
-  const unknown: string[] = [];
-  const renamed: [string, string][] = [];
-  const dropped: [string, string][] = [];
-  const tensors: TensorData[] = [];
-  for (const [name, { type, shape, from, to }] of checkpoint.tensors) {
-    const what = fate(name);
-    if (what === undefined) unknown.push(name);
-    else if ('dropped' in what) dropped.push([name, what.dropped]);
-    else {
-      const data = new Uint8Array(to - from);
-      await checkpoint.readInto(name, 0, data);
-      tensors.push({ name: what.name, dtype: type as Uppercase<string>, shape, data });
-      if (what.name !== name) renamed.push([name, what.name]);
-    }
-  }
-  if (unknown.length > 0)
-    throw new FormatError(
-      `${where}: expected tensors that the format has a place for, got ${unknown.join(', ')}`,
+const unchanged = ({ tensors }: Taken): Arranged => ({ tensors, changes: [] });
+
+/** Names that are the same before. */
+const staying = (tensors: readonly TensorData[], before: ReadonlyMap<string, string>) =>
+  tensors.map(({ name }) => name).filter((name) => before.get(name) === name);
+
+const conversion = (made: Omit<Conversion, 'files'>): Conversion => ({
+  ...made,
+  files: () => headFiles(made.config, made.tensors),
+});
+
+/** Fields that a caller may choose. */
+function checkFields(
+  fields: Json,
+  { layout, format }: { readonly layout: string; readonly format: ResearchFormat },
+): Json {
+  const { choices = [] } = format;
+  const wrong = Object.keys(fields).find((key) => !choices.includes(key));
+  if (wrong !== undefined)
+    throw new OptionError(
+      `fields: expected ${choices.join(', ') || 'none'} of the layout ${layout}, got ${wrong}`,
     );
-  const twice = tensors.find(
-    ({ name }, at) => tensors.findIndex((each) => each.name === name) < at,
-  );
-  if (twice !== undefined)
-    throw new OptionError(`${where}: expected one tensor for ${twice.name}, got two`);
-  return { tensors, renamed, dropped };
+  return fields;
+}
+
+/** What a head says of the target's vocabulary has to be true of the target. */
+function checkVocabulary(where: string, shapes: Taken['shapes'], target: Json): void {
+  const vocab = target['vocab_size'];
+  if (typeof vocab !== 'number')
+    throw new FormatError(`${where}: verifier: vocab_size: expected a number, got ${vocab}`);
+  const witness = ['t2d', 'embed_tokens.weight'].find((name) => shapes.has(name));
+  const known = witness === undefined ? vocab : shapes.get(witness)![0];
+  if (known !== vocab)
+    throw new FormatError(
+      `${where}: expected a target with the vocabulary of ${witness}, ${known}, got ${vocab}`,
+    );
 }

@@ -22,6 +22,7 @@ import { mtp } from '../drafters/mtp.ts';
 import { peagle } from '../drafters/peagle.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
 import { openSpeculatorConfig, type SpeculatorConfig } from './config.ts';
+import { type HeadFiles, headFiles } from './files.ts';
 import type { Head } from './head.ts';
 import { loadIndependent } from './independent.ts';
 import { headLoader } from './load-head.ts';
@@ -43,11 +44,7 @@ export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
 };
 
 /** The files of a speculator, by name. */
-export interface SpeculatorFiles {
-  readonly 'config.json': string;
-  readonly 'model.safetensors': Uint8Array;
-  readonly [name: string]: string | Uint8Array;
-}
+export type SpeculatorFiles = HeadFiles & Readonly<Record<string, string | Uint8Array>>;
 
 /** A loaded speculator. */
 export interface Speculator {
@@ -181,9 +178,5 @@ async function filesOf(
       );
     tensors.push({ name, dtype, shape, data: await backend.read(buffer) });
   }
-  return {
-    ...texts,
-    'config.json': `${JSON.stringify(raw, null, 2)}\n`,
-    'model.safetensors': writeSafetensors([...tensors, ...vocabulary]),
-  };
+  return { ...texts, ...headFiles(raw, [...tensors, ...vocabulary]) };
 }

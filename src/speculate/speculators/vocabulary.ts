@@ -19,7 +19,7 @@ export const vocabularyNames = (map: string | undefined): readonly string[] =>
 
 /** The target's token of every drafted one, or null where they are the same. Throws a FormatError where the tensors disagree. */
 export async function readVocabulary(
-  checkpoint: Checkpoint,
+  checkpoint: Pick<Checkpoint, 'tensors' | 'readInto'>,
   parts: VocabularyParts,
 ): Promise<Int32Array | null> {
   const { file, draftVocab, vocab, map } = parts;
@@ -54,7 +54,7 @@ export async function readVocabulary(
 
 /** Ids I64 [draftVocab]; null where there are none and none are needed. */
 async function readMap(
-  { tensors, readInto }: Checkpoint,
+  { tensors, readInto }: Pick<Checkpoint, 'tensors' | 'readInto'>,
   { file, draftVocab, vocab, map }: VocabularyParts & { readonly map: string },
 ): Promise<Int32Array | null> {
   const entry = tensors.get(map);

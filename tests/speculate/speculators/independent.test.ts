@@ -98,7 +98,7 @@ describe('an independent draft model', () => {
     using read = await Speculator.fromPretrained(sourceWith({}, texts), { verifier });
     const files = await read.files();
     expect(files).toMatchObject(texts);
-    expect(JSON.parse(files['config.json'])).toEqual(config);
+    expect(JSON.parse(String(files['config.json']))).toEqual(config);
     using again = await Speculator.fromPretrained(memorySource(files, 'again'), { verifier });
     expect(await again.files()).toEqual(files);
     expect(again.config).toEqual(read.config);

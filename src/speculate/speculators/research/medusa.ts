@@ -1,13 +1,13 @@
 // Medusa heads in two layouts. Their authors' (FasterDecoding): head h is the list of its residual blocks `{h}.{l}.linear` and its matrix
 // `{h}.{last}`, possibly behind the prefix `medusa_head.`; what config.json does not say comes from the shapes. vLLM's: names
-// and fields are those of the format. Their config.json is kept whole.
+// and fields are those of the format.
 import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../../kernels/errors.ts';
 import { parse } from '../../../models/schema.ts';
 import { medusa } from '../../drafters/medusa.ts';
 import type { Json } from '../config.ts';
 import type { ResearchFormat } from './format.ts';
-import { checkTarget, sourceConfigOf, withSource } from './source-config.ts';
+import { checkTarget } from './target.ts';
 
 const FILE = 'config.json';
 const ARCHITECTURES = ['MedusaSpeculator'];
@@ -15,6 +15,9 @@ const BLOCK = /^blocks\.(\d+)\.layers\.(\d+)\.(weight|bias)$/;
 const MATRIX = /^lm_heads\.(\d+)\.weight$/;
 const AUTHORS_BLOCK = /^(?:medusa_head\.)?(\d+)\.(\d+)\.linear\.(weight|bias)$/;
 const AUTHORS_MATRIX = /^(?:medusa_head\.)?(\d+)\.\d+\.weight$/;
+
+/** A token for each head. */
+const draftLength = (config: Json) => Number(config['num_heads']);
 
 /** The name in the format of a tensor of the authors. */
 function renamed(name: string): string | undefined {
@@ -63,48 +66,49 @@ function fieldsFrom(shapes: ReadonlyMap<string, readonly number[]>, verifier: Js
 /** The authors' fields of a config of the format. */
 function authorsFields(config: Json): Json {
   const fields = parse(medusa.schema, config, FILE);
-  const { original_lm_head, truncated_vocab_size, num_hidden_layers } = fields;
+  const { original_lm_head, truncated_vocab_size } = fields;
   if (original_lm_head || (truncated_vocab_size ?? fields.vocab_size) !== fields.vocab_size)
     throw new UnsupportedError(
       "medusa: expected a matrix of its own for every head over the whole vocabulary, which is all that its authors' layout has",
     );
-  // The name of a matrix has the number of blocks in it, which a name of the format does not tell.
-  if (num_hidden_layers !== 1)
-    throw new UnsupportedError(
-      `medusa: num_hidden_layers: expected 1 for its authors' layout, got ${num_hidden_layers}`,
-    );
-  return { medusa_num_heads: fields.num_heads, medusa_num_layers: num_hidden_layers };
+  return { medusa_num_heads: fields.num_heads, medusa_num_layers: fields.num_hidden_layers };
 }
 
-/** Medusa heads of their authors. On the way back they have one block each, as all that are published. */
-export const medusaFormat: ResearchFormat = {
-  algorithm: 'medusa',
-  matches: (config, names) =>
-    [...names].some((name) => AUTHORS_BLOCK.test(name)) ||
-    ('medusa_num_heads' in config && [...names].some((name) => AUTHORS_MATRIX.test(name))),
-  fate(name) {
-    const to = renamed(name);
-    return to === undefined ? undefined : { name: to };
-  },
-  back(name) {
-    const block = BLOCK.exec(name);
-    if (block !== null) return `${block[1]}.${block[2]}.linear.${block[3]}`;
-    const matrix = MATRIX.exec(name);
-    return matrix === null ? undefined : `${matrix[1]}.1.weight`;
-  },
-  fields({ own, shapes, verifier }) {
-    const named = new Map([...shapes].map(([name, shape]) => [renamed(name) ?? name, shape]));
-    const fields = fieldsFrom(named, verifier);
-    for (const [key, value] of Object.entries(authorsMeaning(own)))
-      if (fields[key as keyof typeof fields] !== value)
-        throw new FormatError(
-          `medusa: ${key}: expected the ${value} of config.json, got tensors of ${fields[key as keyof typeof fields]}`,
-        );
-    return withSource({ architectures: ARCHITECTURES, ...fields }, own);
-  },
-  ownConfig: (config) =>
-    sourceConfigOf(config, { base: {}, means: authorsMeaning, back: authorsFields }),
-};
+/** With so many blocks a head, which is in the name of its matrix. */
+function authorsFormat(blocks: number): ResearchFormat {
+  return {
+    algorithm: 'medusa',
+    matches: (config, names) =>
+      [...names].some((name) => AUTHORS_BLOCK.test(name)) ||
+      ('medusa_num_heads' in config && [...names].some((name) => AUTHORS_MATRIX.test(name))),
+    within: (own) => authorsFormat(parse(authorsSchema, own, FILE).medusa_num_layers ?? blocks),
+    fate(name) {
+      const to = renamed(name);
+      return to === undefined ? undefined : { name: to };
+    },
+    back(name) {
+      const block = BLOCK.exec(name);
+      if (block !== null) return `${block[1]}.${block[2]}.linear.${block[3]}`;
+      const matrix = MATRIX.exec(name);
+      return matrix === null ? undefined : `${matrix[1]}.${blocks}.weight`;
+    },
+    draftLength,
+    fields({ own, shapes, verifier }) {
+      const named = new Map([...shapes].map(([name, shape]) => [renamed(name) ?? name, shape]));
+      const fields = fieldsFrom(named, verifier);
+      for (const [key, value] of Object.entries(authorsMeaning(own)))
+        if (fields[key as keyof typeof fields] !== value)
+          throw new FormatError(
+            `medusa: ${key}: expected the ${value} of config.json, got tensors of ${fields[key as keyof typeof fields]}`,
+          );
+      return { architectures: ARCHITECTURES, ...fields };
+    },
+    ownConfig: authorsFields,
+  };
+}
+
+/** Medusa heads of their authors, which have one block each where nothing is said. */
+export const medusaFormat = authorsFormat(1);
 
 /** The fields of the format, with its defaults, which are vLLM's. */
 function vllmFields(config: Json): Json {
@@ -129,16 +133,16 @@ export const medusaVllmFormat: ResearchFormat = {
     config['model_type'] === 'medusa' || names.has('blocks.0.layers.0.weight'),
   fate: (name) => (isOurs(name) ? { name } : undefined),
   back: (name) => (isOurs(name) ? name : undefined),
+  draftLength,
   fields({ own, verifier }) {
     const fields = vllmFields(own);
     checkTarget(`${FILE}: hidden_size`, Number(fields['hidden_size']), verifier, 'hidden_size');
     checkTarget(`${FILE}: vocab_size`, Number(fields['vocab_size']), verifier, 'vocab_size');
-    return withSource({ architectures: ARCHITECTURES, ...fields }, own);
+    return { architectures: ARCHITECTURES, ...fields };
   },
-  ownConfig: (config) =>
-    sourceConfigOf(config, {
-      base: { architectures: ['MedusaModel'], model_type: 'medusa' },
-      means: vllmFields,
-      back: vllmFields,
-    }),
+  ownConfig: (config) => ({
+    architectures: ['MedusaModel'],
+    model_type: 'medusa',
+    ...vllmFields(config),
+  }),
 };

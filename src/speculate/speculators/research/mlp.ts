@@ -1,12 +1,12 @@
 // MLP speculators as IBM publishes them (`model_type: mlp_speculator`): the format's tensors behind the prefix `speculator.`, and
-// other names for the fields. Their config.json is kept whole.
+// other names for the fields.
 import * as z from 'zod';
 import { UnsupportedError } from '../../../kernels/errors.ts';
 import { parse, size } from '../../../models/schema.ts';
 import { mlp } from '../../drafters/mlp.ts';
 import type { Json } from '../config.ts';
 import type { ResearchFormat } from './format.ts';
-import { checkTarget, sourceConfigOf, withSource } from './source-config.ts';
+import { checkTarget } from './target.ts';
 
 const PREFIX = 'speculator.';
 const TENSOR = /^(?:(?:emb|proj|head)\.\d+\.weight|ln\.\d+\.(?:weight|bias))$/;
@@ -84,17 +84,23 @@ export const mlpFormat: ResearchFormat = {
   },
   // With the prefix, as IBM writes it, also where a source had none.
   back: (name) => (TENSOR.test(name) ? PREFIX + name : undefined),
+  draftLength: (config) => Number(config['num_layers']),
   fields({ own, verifier }) {
     const fields = means(own);
     checkTarget(`${FILE}: emb_dim`, Number(fields['hidden_size']), verifier, 'hidden_size');
     checkTarget(`${FILE}: vocab_size`, Number(fields['vocab_size']), verifier, 'vocab_size');
     const dtype = typeof own['torch_dtype'] === 'string' ? { torch_dtype: own['torch_dtype'] } : {};
-    return withSource({ architectures: ['MLPSpeculator'], ...dtype, ...fields }, own);
+    // Later versions of the format do not have it.
+    return {
+      architectures: ['MLPSpeculator'],
+      speculators_version: '0.1.0',
+      ...dtype,
+      ...fields,
+    };
   },
-  ownConfig: (config) =>
-    sourceConfigOf(config, {
-      base: { architectures: ['MLPSpeculatorPreTrainedModel'], model_type: 'mlp_speculator' },
-      means,
-      back,
-    }),
+  ownConfig: (config) => ({
+    architectures: ['MLPSpeculatorPreTrainedModel'],
+    model_type: 'mlp_speculator',
+    ...back(config),
+  }),
 };

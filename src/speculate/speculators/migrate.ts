@@ -1,0 +1,179 @@
+// A speculator of an older version of the format (0.1 to 0.7) as one of the current version. What a version took for granted is
+// written out, because defaults changed: the class of the layers was Llama's before 0.7 and is Qwen3's since, a missing
+// norm_before_residual is false here and true in vLLM. Keys that are not known stay. Tensors keep their bytes.
+import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
+import { parse } from '../../models/schema.ts';
+import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
+import type { FolderSource } from '../../tensor/source.ts';
+import {
+  commonSchema,
+  FORMAT_VERSION,
+  isBefore,
+  type Json,
+  layerTypeOf,
+  readConfig,
+} from './config.ts';
+import { type HeadFiles, headFiles } from './files.ts';
+import { ALGORITHMS } from './load.ts';
+import { take } from './research/take.ts';
+import { bothRopes, flatRope } from './rope.ts';
+import { readUntrained, untrainedNote } from './untrained.ts';
+
+/** A config.json of the current version. */
+export interface Migration {
+  readonly config: Json;
+  /** Every difference, a line each; none for a config that is current. */
+  readonly changes: readonly string[];
+  /** What stays as it was although it is old. */
+  readonly notes: readonly string[];
+}
+
+/** A folder of the current version, before it is written. */
+export interface MigratedSpeculator extends Migration {
+  readonly algorithm: string;
+  readonly tensors: readonly TensorData[];
+  /** What is left out, and why. */
+  readonly dropped: readonly (readonly [string, string])[];
+  files(): HeadFiles;
+}
+
+/** Algorithms of the current version, with what it writes beside the fields that are read here. */
+const CURRENT: Readonly<Record<string, Json>> = {
+  eagle3: {
+    architectures: ['Eagle3Speculator'],
+    target_hidden_size: null,
+    eagle_aux_hidden_state_layer_ids: null,
+  },
+  peagle: {
+    architectures: ['PEagleSpeculator'],
+    target_hidden_size: null,
+    eagle_aux_hidden_state_layer_ids: null,
+  },
+  dflash: { architectures: ['DFlashSpeculator'], sliding_window_non_causal: false },
+  dspark: { architectures: ['DSparkSpeculator'], sliding_window_non_causal: false },
+  mtp: { architectures: ['MTPDraftModel'] },
+};
+
+/** Keys that old versions of transformers left behind. */
+const LEFTOVERS = ['auto_map', 'has_no_defaults_at_init'];
+
+/** Migrates a config.json, named `file` in messages. Throws FormatErrors for what is wrong in any version. */
+export function migrate(config: Json, file = 'config.json'): Migration {
+  const fields = parse(commonSchema, config, file);
+  const { speculators_model_type: algorithm, speculators_version: version = null } = fields;
+  const [major, minor] = FORMAT_VERSION.split('.').map(Number);
+  if (version !== null && !isBefore(version, major, minor + 1))
+    throw new UnsupportedError(
+      `${file}: speculators_version: expected at most ${FORMAT_VERSION}, got ${version}`,
+    );
+  const notes: string[] = [];
+  const next: Record<string, unknown> = { ...config };
+  for (const key of LEFTOVERS) delete next[key];
+  next['speculators_config'] = proposalsOf(fields, { file, notes });
+  const layer = config['transformer_layer_config'];
+  if (typeof layer === 'object' && layer !== null)
+    next['transformer_layer_config'] = layerOf(layer as Json, { algorithm, version, file });
+  const own = Object.hasOwn(CURRENT, algorithm) ? CURRENT[algorithm] : undefined;
+  if (own === undefined)
+    notes.push(
+      `the current version of the format has no ${algorithm}; it stays at ${version ?? 'none'}`,
+    );
+  else {
+    rename(next, 'torch_dtype', 'dtype', file);
+    if (isBefore(version, major, minor)) next['speculators_version'] = FORMAT_VERSION;
+    for (const [key, value] of Object.entries({ tie_word_embeddings: false, ...own }))
+      if (next[key] === undefined) next[key] = value;
+  }
+  const written = { ...next, ...defaultsOf(algorithm, next, file) };
+  return { config: written, changes: changesOf(config, written), notes };
+}
+
+/** Migrates a folder; tensors that old writers left behind are left out by name. */
+export async function migrateSpeculator(source: FolderSource): Promise<MigratedSpeculator> {
+  const { config, changes, notes } = migrate(
+    await readConfig(source),
+    `${source.name}/config.json`,
+  );
+  const checkpoint = await openCheckpoint(source);
+  const { tensors, dropped } = await take(source.name, checkpoint, {
+    fate: (name) =>
+      name === 'verifier_lm_head.weight' ? { dropped: 'the target has it' } : { name },
+  });
+  const untrained = await readUntrained(checkpoint);
+  return {
+    algorithm: String(config['speculators_model_type']),
+    config,
+    changes,
+    notes: [...notes, ...(untrained.length > 0 ? [untrainedNote(untrained)] : [])],
+    tensors,
+    dropped,
+    files: () => headFiles(config, tensors),
+  };
+}
+
+/** Proposal methods with their defaults, the default one among them. */
+function proposalsOf(
+  fields: ReturnType<(typeof commonSchema)['parse']>,
+  { file, notes }: { readonly file: string; readonly notes: string[] },
+): Json {
+  const { speculators_config: given, speculators_model_type: algorithm } = fields;
+  const types = given.proposal_methods.map(({ proposal_type }) => proposal_type);
+  if (types.length === 0)
+    throw new FormatError(
+      `${file}: speculators_config.proposal_methods: expected a method, got none`,
+    );
+  const old = types.filter((type) => type !== 'greedy');
+  if (old.length > 0)
+    notes.push(`the format has had no ${old.join(' and ')} since 0.3; it stays, and is run here`);
+  const isListed = types.some((type) => type === given.default_proposal_method);
+  return {
+    ...given,
+    algorithm,
+    default_proposal_method: isListed ? given.default_proposal_method : types[0],
+  };
+}
+
+/** The layers: their class by name, and their positions both ways. */
+function layerOf(
+  layer: Json,
+  parts: { readonly algorithm: string; readonly version: string | null; readonly file: string },
+): Json {
+  const { algorithm, file } = parts;
+  const where = `${file}: transformer_layer_config`;
+  const next: Record<string, unknown> = { ...layer, model_type: layerTypeOf(layer, parts) };
+  // The layer of multi-token prediction is the target's own.
+  return bothRopes(algorithm === 'mtp' ? next : flatRope(next), where);
+}
+
+/** A key under its new name. */
+function rename(json: Record<string, unknown>, from: string, to: string, where: string): void {
+  if (!(from in json)) return;
+  if (to in json && json[to] !== json[from])
+    throw new FormatError(
+      `${where}: expected ${from} and ${to} that say the same, got ${JSON.stringify(json[from])} and ${JSON.stringify(json[to])}`,
+    );
+  json[to] = json[from];
+  delete json[from];
+}
+
+/** Fields that a file leaves to the defaults of its algorithm. */
+function defaultsOf(algorithm: string, config: Json, file: string): Json {
+  if (!Object.hasOwn(ALGORITHMS, algorithm)) return {};
+  const fields = parse(ALGORITHMS[algorithm].schema, config, file) as Json;
+  return Object.fromEntries(Object.entries(fields).filter(([key]) => !(key in config)));
+}
+
+/** Differences by path. */
+function changesOf(before: Json, after: Json, at = ''): string[] {
+  const keys = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  return keys.flatMap((key) => {
+    const path = `${at}${key}`;
+    const [old, fresh] = [before[key], after[key]];
+    if (JSON.stringify(old) === JSON.stringify(fresh)) return [];
+    if (old === undefined) return [`${path}: ${JSON.stringify(fresh)} written out`];
+    if (fresh === undefined) return [`${path}: ${JSON.stringify(old)} removed`];
+    if (typeof old === 'object' && old !== null && typeof fresh === 'object' && fresh !== null)
+      return changesOf(old as Json, fresh as Json, `${path}.`);
+    return [`${path}: ${JSON.stringify(old)} becomes ${JSON.stringify(fresh)}`];
+  });
+}

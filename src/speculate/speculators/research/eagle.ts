@@ -1,0 +1,70 @@
+// SafeAILab's EAGLE-1 and EAGLE-2, and HASS: one decoder layer after a projection. Heads with norms of the embedding and before the
+// target's head have a place in the format; HASS's norm of the state has none, because the format's third norm comes after
+// the projection, not before it.
+import { layerJson } from '../config.ts';
+import type { ResearchFormat } from './format.ts';
+import { isInLayer, layerNames, renames } from './names.ts';
+
+const LAYER = 'layers.0.';
+const NAMES = renames(
+  { [LAYER]: 'transformer.' },
+  {
+    'fc.weight': 'fusion_fc.weight',
+    'fc.bias': 'fusion_fc.bias',
+    'embed_layernorm.weight': 'embedding_layernorm.weight',
+    'lm_head_layernorm.weight': 'pre_lm_head_layernorm.weight',
+  },
+);
+const INPUT_NORM = `${LAYER}input_layernorm.weight`;
+/** The same norm under another name. */
+const POST_EMBEDDING = 'post_embedding_layernorm.weight';
+const NORMS = ['embed_layernorm.weight', POST_EMBEDDING, 'lm_head_layernorm.weight'];
+
+/** EAGLE-1, EAGLE-2 and HASS. */
+export const eagle: ResearchFormat = {
+  algorithm: 'eagle',
+  matches: (_, names) =>
+    names.has('fc.weight') &&
+    [...names].some((name) => name.startsWith(LAYER)) &&
+    (!names.has(INPUT_NORM) || NORMS.some((name) => names.has(name))),
+  fate(name) {
+    if (name === 'embed_tokens.weight' || name === 'lm_head.weight')
+      return { dropped: 'the target has it' };
+    if (name.startsWith(LAYER) && !isInLayer(name.slice(LAYER.length))) return undefined;
+    const to = NAMES.to(name === POST_EMBEDDING ? 'embed_layernorm.weight' : name);
+    return to === undefined ? undefined : { name: to };
+  },
+  reason: (name) =>
+    name === 'hidden_layernorm.weight'
+      ? 'a norm of the state before fc; the input_layernorm of the format comes after it'
+      : undefined,
+  back: NAMES.back,
+  needs: ({ layernorms }) => [
+    'fusion_fc.weight',
+    ...layerNames('transformer', 'llama').filter(
+      (name) => layernorms === true || name !== 'transformer.input_layernorm.weight',
+    ),
+  ],
+  fields({ own, shapes, verifier }) {
+    const { bias: _, ...layer } = own;
+    return {
+      architectures: ['EagleSpeculator', 'LlamaDecoderLayer'],
+      // Later versions of the format do not have it.
+      speculators_version: '0.1.0',
+      transformer_layer_architecture: 'LlamaDecoderLayer',
+      layernorms: [...NORMS, INPUT_NORM].some((name) => shapes.has(name)),
+      fusion_bias: shapes.has('fc.bias'),
+      tie_word_embeddings: false,
+      transformer_layer_config: {
+        model_type: 'llama',
+        num_hidden_layers: 1,
+        ...layer,
+        vocab_size: verifier['vocab_size'],
+      },
+    };
+  },
+  ownConfig: (config) => ({
+    ...layerJson(config),
+    bias: config['fusion_bias'] === true,
+  }),
+};

@@ -1,0 +1,122 @@
+// The tensors of a head with their bytes, under other names. Every one has a fate, and no two have the same name afterwards; all
+// faults are in one error.
+import { FormatError } from '../../../kernels/errors.ts';
+import { type Checkpoint, PIECE_BYTES } from '../../../tensor/checkpoint.ts';
+import type { TensorData } from '../../../tensor/safetensors.ts';
+import type { ResearchFormat } from './format.ts';
+
+/** Names before and after, or names and reasons. */
+type Pairs = readonly (readonly [string, string])[];
+
+/** What was read. */
+export interface Taken {
+  readonly tensors: readonly TensorData[];
+  readonly renamed: Pairs;
+  readonly dropped: Pairs;
+  /** Under their names before. */
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  /** Names before, by names after. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/** Reads the tensors that a layout includes. Throws a FormatError that names all without a place, and names given twice. */
+export async function take(
+  where: string,
+  checkpoint: Checkpoint,
+  layout: Pick<ResearchFormat, 'fate' | 'includes' | 'original' | 'reason'>,
+): Promise<Taken> {
+  const dropped: [string, string][] = [];
+  const shapes = new Map<string, readonly number[]>();
+  const fates = new Map<string, string>();
+  const unknown: string[] = [];
+  for (const [name, { shape }] of checkpoint.tensors) {
+    if (layout.includes?.(name) === false) continue;
+    shapes.set(name, shape);
+    const fate = layout.fate(name);
+    if (fate === undefined) unknown.push(faultOf(name, layout.reason?.(name)));
+    else if ('dropped' in fate) dropped.push([name, fate.dropped]);
+    else fates.set(name, fate.name);
+  }
+  refuse(where, unknown);
+  const names = inverse(where, fates);
+  for (const [name] of dropped) await checkCopy(where, checkpoint, name, layout.original?.(name));
+  const tensors: TensorData[] = [];
+  for (const [name, to] of fates)
+    tensors.push({ ...(await readTensor(checkpoint, name)), name: to });
+  return { tensors, renamed: changed(fates), dropped, shapes, names };
+}
+
+/** A tensor with the bytes of its file. */
+export async function readTensor(checkpoint: Checkpoint, name: string): Promise<TensorData> {
+  const { type, shape, from, to } = checkpoint.tensors.get(name)!;
+  const data = new Uint8Array(to - from);
+  await checkpoint.readInto(name, 0, data);
+  return { name, dtype: type as Uppercase<string>, shape, data };
+}
+
+/** The same tensors under other names; throws as `take`. */
+export function rename(
+  where: string,
+  tensors: readonly TensorData[],
+  nameOf: (name: string) => string | undefined,
+): Pick<Taken, 'tensors' | 'renamed' | 'names'> {
+  const names = new Map(tensors.map(({ name }) => [name, nameOf(name)]));
+  refuse(
+    where,
+    [...names].filter(([, to]) => to === undefined).map(([name]) => name),
+  );
+  const found = names as ReadonlyMap<string, string>;
+  return {
+    tensors: tensors.map((tensor) => ({ ...tensor, name: found.get(tensor.name)! })),
+    renamed: changed(found),
+    names: inverse(where, found),
+  };
+}
+
+/** A tensor that is left out because another is the same has to be the same. */
+async function checkCopy(
+  where: string,
+  { tensors, readInto }: Checkpoint,
+  name: string,
+  original: string | undefined,
+): Promise<void> {
+  const [copy, other] = [tensors.get(name)!, tensors.get(original ?? '')];
+  if (other === undefined) return;
+  const size = copy.to - copy.from;
+  let isSame = copy.type === other.type && copy.shape.join() === other.shape.join();
+  for (let at = 0; isSame && at < size; at += PIECE_BYTES) {
+    const pieces = [name, other.name].map(() => new Uint8Array(Math.min(PIECE_BYTES, size - at)));
+    await readInto(name, at, pieces[0]);
+    await readInto(other.name, at, pieces[1]);
+    isSame = pieces[0].every((byte, index) => byte === pieces[1][index]);
+  }
+  if (!isSame)
+    throw new FormatError(
+      `${where}: ${name}: expected a copy of ${other.name}, which the format takes from the target, got another`,
+    );
+}
+
+const changed = (names: ReadonlyMap<string, string>): Pairs =>
+  [...names].filter(([name, to]) => name !== to);
+
+const faultOf = (name: string, reason: string | undefined) =>
+  reason === undefined ? name : `${name} (${reason})`;
+
+function refuse(where: string, unknown: readonly string[]): void {
+  if (unknown.length > 0)
+    throw new FormatError(
+      `${where}: expected tensors that the format has a place for, got ${unknown.join(', ')}`,
+    );
+}
+
+/** Names before by names after; throws a FormatError for two of the same. */
+function inverse(where: string, names: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const before = new Map<string, string>();
+  for (const [name, to] of names) {
+    const other = before.get(to);
+    if (other !== undefined)
+      throw new FormatError(`${where}: expected one tensor for ${to}, got ${other} and ${name}`);
+    before.set(to, name);
+  }
+  return before;
+}
