@@ -10,6 +10,8 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
   foretoken convert HEAD --verifier TARGET --output OUT    write a draft head of a research project
                         (EAGLE-1, -2, -3, HASS) in the format of speculators
   foretoken inspect PATH                   say what a folder or a .gguf file holds
+  foretoken doctor TARGET DRAFT            examine a draft model or a speculator against a target: its
+                        files, what is accepted of it, and whether it fits better read otherwise
   foretoken export-vllm HEAD               say how vLLM serves a speculator (--verifier, --draft-length)
 
 What runs
@@ -23,7 +25,8 @@ What runs
   --no-inflate          compare: the embedded target as it is
 
 What it writes
-  --prompt TEXT         text to continue, - for standard input             ("Once upon a time")
+  --prompt TEXT         text to continue, - for standard input
+                                            ("Once upon a time"; doctor: a few short texts)
   --chat                treat the prompt as a user's message in the model's chat template
   --max-tokens N        tokens to write at most                                           (160)
   --stop TEXT           text that ends the generation; may be given more than once
@@ -39,7 +42,8 @@ How it speculates
   --draft PATH          the draft model of model and tree, which may have another tokenizer, or a
                         folder in the format of speculators          (the embedded draft model)
   --prediction FILE     what the text is expected to become, for the drafter prediction
-  --draft-length N      drafted tokens per round at most, or auto: as far as it pays     (auto)
+  --draft-length N      drafted tokens per round at most, or auto: as far as it pays
+                                                                          (auto; doctor: 4)
   --branching LIST      children per level of tree                                      (3,2,1)
   --verifier NAME       greedy, match or rejection  (greedy at temperature 0, else match)
 
@@ -52,7 +56,8 @@ Output
   --dry-run             convert: say what would be written
   --force               quantize, convert: overwrite OUT
   --steps               explain: every step, not one line per kind
-  --json                compare, explain, inspect, export-vllm: one line of JSON instead of tables
+  --json                compare, explain, inspect, export-vllm, doctor: one line of JSON instead
+                        of tables
   --no-color            also by the variable NO_COLOR
   --version, --help
 
