@@ -1,7 +1,8 @@
 // `foretoken doctor`: what is wrong with a draft model or a speculator for a target, the gravest first.
+import { WEIGHT_DTYPES } from '../models/weights.ts';
 import { type Diagnosis, diagnose } from '../speculate/doctor/diagnose.ts';
 import { colours, table } from './display.ts';
-import { type CliOptions, numberOf, UsageError } from './options.ts';
+import { type CliOptions, numberOf, oneOf, UsageError } from './options.ts';
 import { loadFolder, openBackend, promptOf } from './parts.ts';
 
 /** Readings that are shown at most. */
@@ -25,7 +26,12 @@ export async function doctor(
     throw new UsageError('--chat: expected --prompt with it, got none');
   const backend = await openBackend(options);
   const target = await loadFolder(targetPath, options, { backend, signal });
-  const diagnosis = await diagnose(target, draftPath, { prompts, draftLength, signal });
+  const diagnosis = await diagnose(target, draftPath, {
+    prompts,
+    draftLength,
+    dtype: oneOf('dtype', options.dtype, ['auto', ...WEIGHT_DTYPES]),
+    signal,
+  });
   const named = { target: targetPath, draft: draftPath, ...diagnosis };
   console.log(options.json ? JSON.stringify(named) : format(named, options));
   target.dispose();

@@ -216,6 +216,15 @@ describe('the files of a head', () => {
     expect(withoutTimes(second)).toEqual(withoutTimes(first));
   });
 
+  it('are measured in the dtype asked for', async () => {
+    const source = sourceOf(files);
+    const prompts = [[1, 5, 9, 5]];
+    const of = async (dtype: 'auto' | 'f32' | 'q4_0') =>
+      (await diagnose(target, source, { prompts, maxTokens: 6, dtype })).fits;
+    expect(await of('f32')).toEqual(await of('auto'));
+    expect(await of('q4_0')).not.toEqual(await of('auto'));
+  });
+
   it('need prompts, and options that are some', async () => {
     await expect(examined({}, [])).rejects.toThrow(/diagnose: [\s\S]*prompts/);
     await expect(diagnose(target, golden)).rejects.toThrow('expected config.json');

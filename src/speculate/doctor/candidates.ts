@@ -4,6 +4,7 @@ import type { Decoder } from '../../models/decoder.ts';
 import { load } from '../../models/load.ts';
 import { withModel } from '../../models/open.ts';
 import { createTokenizer, loadTokenizer, type Tokenizer } from '../../models/tokenizer.ts';
+import type { WeightDType } from '../../models/weights.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
@@ -46,6 +47,13 @@ export interface Examined {
   readonly candidates: readonly Candidate[];
 }
 
+/** How files are read. */
+interface ReadOptions {
+  /** Of the matrices. */
+  readonly dtype: WeightDType;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** initializer_range where a config is silent, as in transformers. */
 const INITIAL_SIZE = 0.02;
 
@@ -53,7 +61,7 @@ const INITIAL_SIZE = 0.02;
 export async function examineModel(
   target: Patient,
   from: string | FolderSource,
-  signal: AbortSignal | undefined,
+  { dtype, signal }: ReadOptions,
 ): Promise<Examined> {
   const { kind, words, weights } = await withModel(from, async (files) => ({
     kind: `draft model of type ${files.architecture.modelType}`,
@@ -62,7 +70,7 @@ export async function examineModel(
   }));
   const { backend } = target.model;
   const open = async () => {
-    const draft = await load(from, { backend, signal });
+    const draft = await load(from, { backend, dtype, signal });
     const drafter = draftModel(draft.model, { vocabulary: sharedVocabulary(draft, target) });
     return opened(drafter, [], draft);
   };
@@ -77,7 +85,7 @@ export async function examineModel(
 export async function examineSpeculator(
   target: Patient,
   source: FolderSource,
-  signal: AbortSignal | undefined,
+  { dtype, signal }: ReadOptions,
 ): Promise<Examined> {
   const config = await openSpeculatorConfig(source);
   const checkpoint = await openCheckpoint(source);
@@ -100,7 +108,7 @@ export async function examineSpeculator(
     ...weights.findings,
   ];
   const { model: verifier, tokenizer } = target;
-  const options = { verifier, tokenizer, signal };
+  const options = { verifier, tokenizer, dtype, signal };
   const readings = readingsOf({ algorithm, raw, layers, vocabularies: vocabulary.readings });
   const candidates = readings.map((reading) => ({
     label: reading.label,

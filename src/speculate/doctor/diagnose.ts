@@ -2,6 +2,7 @@
 // readings of what its files leave open. All but what is said of times depends on files and models alone.
 import * as z from 'zod';
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
+import { WEIGHT_DTYPES } from '../../models/weights.ts';
 import { type FolderSource, inFolder } from '../../tensor/source.ts';
 import type { Prompt } from '../generate.ts';
 import { Speculator } from '../speculators/load.ts';
@@ -42,6 +43,7 @@ const Schema = z.strictObject({
   prompts: z.array(z.custom<Prompt>()).min(1).default(PROMPTS),
   maxTokens: z.int().min(1).default(40),
   draftLength: z.int().min(1).max(64).default(4),
+  dtype: z.enum(['auto', ...WEIGHT_DTYPES]).default('auto'),
   signal: z.custom<AbortSignal>().optional(),
 });
 
@@ -50,6 +52,7 @@ const Schema = z.strictObject({
  * - `prompts`: what is written on, greedily, to count what is accepted; default a few short ones. Give some of the kind of text
  *   that matters.
  * - `maxTokens` (default 40) of each, with drafts of `draftLength` (default 4).
+ * - `dtype`: element type of the draft's matrices; default `auto`, as in the file.
  * - `signal`: aborts.
  */
 export type DiagnoseOptions = z.input<typeof Schema>;
@@ -78,11 +81,12 @@ export async function diagnose(
 ): Promise<Diagnosis> {
   const parsed = Schema.safeParse(options);
   if (!parsed.success) throw new OptionError(`diagnose: ${z.prettifyError(parsed.error)}`);
-  const { data } = parsed;
+  const { dtype, ...measures } = parsed.data;
+  const reading = { dtype, signal: measures.signal };
   if (!(await isSpeculator(from)))
-    return examine(target, await examineModel(target, from, data.signal), data);
+    return examine(target, await examineModel(target, from, reading), measures);
   return inFolder(from, async (source) =>
-    examine(target, await examineSpeculator(target, source, data.signal), data),
+    examine(target, await examineSpeculator(target, source, reading), measures),
   );
 }
 

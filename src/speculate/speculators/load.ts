@@ -28,7 +28,10 @@ import { writeVocabulary } from './vocabulary.ts';
 
 export type { SpeculatorOptions } from './loaded.ts';
 
-/** The heads that run, by `speculators_model_type`; beside them `independent` draft models do. A program adds its own by the option `algorithms`. */
+/**
+ * The heads that run, by `speculators_model_type`; beside them `independent` draft models do. A program adds its own by the option
+ * `algorithms`.
+ */
 export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
   eagle,
   eagle3,
