@@ -216,6 +216,17 @@ describe('the files of a head', () => {
     expect(withoutTimes(second)).toEqual(withoutTimes(first));
   });
 
+  it('say once what the config says twice', async () => {
+    const common = { ...(files.config['speculators_config'] as Json), algorithm: 'eagle' };
+    const config = { ...files.config, speculators_config: common };
+    const notes = linesOf(await examined({ config })).filter((line) =>
+      line.includes('which counts'),
+    );
+    expect(notes).toEqual([
+      'warning config: speculators_config.algorithm is eagle, speculators_model_type is eagle3, which counts',
+    ]);
+  });
+
   it('are measured in the dtype asked for', async () => {
     const source = sourceOf(files);
     const prompts = [[1, 5, 9, 5]];

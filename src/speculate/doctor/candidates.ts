@@ -71,8 +71,13 @@ export async function examineModel(
   const { backend } = target.model;
   const open = async () => {
     const draft = await load(from, { backend, dtype, signal });
-    const drafter = draftModel(draft.model, { vocabulary: sharedVocabulary(draft, target) });
-    return opened(drafter, [], draft);
+    try {
+      const drafter = draftModel(draft.model, { vocabulary: sharedVocabulary(draft, target) });
+      return opened(drafter, [], draft);
+    } catch (error) {
+      draft.dispose();
+      throw error;
+    }
   };
   return {
     kind,

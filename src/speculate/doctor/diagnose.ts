@@ -120,7 +120,10 @@ async function examine(
   if (subject === undefined)
     return { kind, findings: byGravity(found), fits: [], acceptance: null, outlook: null };
   const { notes, acceptance, outlook } = await measured(target, subject.candidate, options);
-  for (const message of notes) found.push({ gravity: 'fine', subject: 'loading', message });
+  // Some notes are of the config, which has been examined.
+  for (const message of notes)
+    if (found.every((finding) => finding.message !== message))
+      found.push({ gravity: 'fine', subject: 'loading', message });
   found.push(judgeAcceptance(subject.candidate, acceptance, options));
   if (candidates.length > 1) found.push(judgeReadings(own, sorted));
   if (outlook !== null) found.push(judgeGain(outlook));
