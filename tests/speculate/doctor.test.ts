@@ -377,7 +377,7 @@ describe.skipIf(!existsSync(shared('stories260K-eagle3')))('a trained head', () 
 
   const readingOf = async (config: Json, tensors = files.tensors) => {
     const source = sourceOf({ config: { ...files.config, ...config }, tensors });
-    const { findings, fits } = await diagnose(target, source, { prompts });
+    const { findings, fits } = await diagnose(target, source, { prompts, maxTokens: 64 });
     const finding = findings.find(({ subject }) => subject === 'reading')!;
     return { gravity: finding.gravity, message: finding.message, best: fits[0].label };
   };
