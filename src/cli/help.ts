@@ -8,12 +8,14 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
   foretoken explain     print the plan of a forward: op, shapes, bytes, FLOPs, time, share
   foretoken quantize IN OUT --type TYPE    write a model (folder or .gguf) to a GGUF file OUT
   foretoken convert HEAD --verifier TARGET --output OUT    write a draft head of a research project
-                        (EAGLE-1, -2, -3, HASS, P-EAGLE, DFlash) in the format of speculators
+                        (EAGLE, HASS, DFlash, Medusa, MLP) in the format of speculators
   foretoken convert MODEL --output OUT     the same for the multi-token prediction inside a model
                         (Qwen, DeepSeek), or for a head of an older version of the format
   foretoken convert HEAD --stitch --verifier TARGET --output OUT    write TARGET with the tuned
                         multi-token prediction HEAD in it
   foretoken inspect PATH                   say what a folder or a .gguf file holds
+  foretoken doctor TARGET DRAFT            examine a draft model or a speculator against a target: its
+                        files, what is accepted of it, and whether it fits better read otherwise
   foretoken export-vllm HEAD               say how vLLM serves a speculator (--verifier, --draft-length)
 
 What runs
@@ -27,7 +29,8 @@ What runs
   --no-inflate          compare: the embedded target as it is
 
 What it writes
-  --prompt TEXT         text to continue, - for standard input             ("Once upon a time")
+  --prompt TEXT         text to continue, - for standard input
+                                            ("Once upon a time"; doctor: a few short texts)
   --chat                treat the prompt as a user's message in the model's chat template
   --max-tokens N        tokens to write at most                                           (160)
   --stop TEXT           text that ends the generation; may be given more than once
@@ -43,24 +46,27 @@ How it speculates
   --draft PATH          the draft model of model and tree, which may have another tokenizer, or a
                         folder in the format of speculators          (the embedded draft model)
   --prediction FILE     what the text is expected to become, for the drafter prediction
-  --draft-layers LIST   layers of the model that draft, for the drafter layer-skip: 4 for the first four,
-                        0,2,5 for these
-  --draft-length N      drafted tokens per round at most, or auto: as far as it pays     (auto)
+  --draft-layers LIST   layers of the model that draft, for the drafter layer-skip: 4 for the
+                        first four, 0,2,5 for these
+  --draft-length N      drafted tokens per round at most, or auto: as far as it pays
+                                                                          (auto; doctor: 4)
   --branching LIST      children per level of tree, or best: the shape worth most       (3,2,1)
-  --verifier NAME       greedy, match, rejection, block, traversal  (greedy at temperature 0, else match)
+  --verifier NAME       greedy, match, rejection, block or traversal
+                                                    (greedy at temperature 0, else match)
 
 Output
   --stats               generate: the numbers of the run, on standard error
   --rows N              explain: rows of the forward                                        (1)
   --type TYPE           quantize: q8_0, q4_0, f16, bf16 or f32
-  --algorithm NAME      convert: eagle, eagle3, peagle, dflash or mtp
+  --algorithm NAME      convert: eagle, eagle3, peagle, dflash, mtp, mlp or medusa
                                                            (what the names of the tensors say)
   --norm-before-residual  convert: of eagle3, which no file says
   --dry-run             convert: say what would be written, tensor by tensor
   --stitch              convert: put a head back into a copy of its target
   --force               quantize, convert: overwrite OUT
   --steps               explain: every step, not one line per kind
-  --json                compare, explain, inspect, export-vllm: one line of JSON instead of tables
+  --json                compare, explain, inspect, export-vllm, doctor: one line of JSON instead
+                        of tables
   --no-color            also by the variable NO_COLOR
   --version, --help
 

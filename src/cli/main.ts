@@ -39,6 +39,10 @@ async function runner(command: Command) {
       const { exportToVllm } = await import('./export-vllm.ts');
       return (options: CliOptions) => exportToVllm(command.paths, options);
     }
+    case 'doctor': {
+      const { doctor } = await import('./doctor.ts');
+      return (options: CliOptions, signal: AbortSignal) => doctor(command.paths, options, signal);
+    }
     case 'convert': {
       const { convert } = await import('./convert.ts');
       return (options: CliOptions) => convert(command.paths, options);

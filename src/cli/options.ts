@@ -15,9 +15,10 @@ const COMMANDS = [
   'convert',
   'inspect',
   'export-vllm',
+  'doctor',
 ] as const;
 /** Those that take files. */
-const WITH_PATHS: readonly string[] = ['quantize', 'convert', 'inspect', 'export-vllm'];
+const WITH_PATHS: readonly string[] = ['quantize', 'convert', 'inspect', 'export-vllm', 'doctor'];
 
 const text = { type: 'string' } as const;
 const flag = { type: 'boolean', default: false } as const;
@@ -29,7 +30,7 @@ const OPTIONS = {
   'context-length': text,
   inflate: text,
   'no-inflate': flag,
-  prompt: { ...text, default: 'Once upon a time' },
+  prompt: text,
   chat: flag,
   'max-tokens': { ...text, default: '160' },
   stop: { ...text, multiple: true, default: [] as string[] },
@@ -67,14 +68,15 @@ const OPTIONS = {
 
 const WRITING = ['compare', 'generate'] as const;
 const RUNNING = [...WRITING, 'explain'] as const;
+const LOADING = [...RUNNING, 'doctor'] as const;
 /** Options that only some commands have; the others are of all. */
 const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMANDS)[number][] } = {
   model: RUNNING,
-  backend: RUNNING,
-  dtype: RUNNING,
-  'context-length': RUNNING,
-  prompt: RUNNING,
-  chat: RUNNING,
+  backend: LOADING,
+  dtype: LOADING,
+  'context-length': LOADING,
+  prompt: LOADING,
+  chat: LOADING,
   inflate: RUNNING,
   'max-tokens': WRITING,
   stop: WRITING,
@@ -91,14 +93,14 @@ const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMAND
   draft: WRITING,
   prediction: WRITING,
   'draft-layers': WRITING,
-  'draft-length': [...WRITING, 'export-vllm'],
+  'draft-length': [...WRITING, 'export-vllm', 'doctor'],
   branching: WRITING,
   verifier: [...WRITING, 'convert', 'export-vllm'],
   stats: ['generate'],
   rows: ['explain'],
   steps: ['explain'],
   'no-inflate': ['compare'],
-  json: ['compare', 'explain', 'inspect', 'export-vllm'],
+  json: ['compare', 'explain', 'inspect', 'export-vllm', 'doctor'],
   type: ['quantize'],
   algorithm: ['convert'],
   output: ['convert'],

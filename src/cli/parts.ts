@@ -70,7 +70,8 @@ export function loadTarget(
   });
 }
 
-async function loadFolder(
+/** A model with a progress bar. */
+export async function loadFolder(
   folder: string,
   options: CliOptions,
   { backend, signal, parameters }: LoadParts,
@@ -234,6 +235,7 @@ export function settingsOf(options: CliOptions): GenerateOptions {
 
 /** The prompt of `--prompt`, `-` for standard input, as a chat message with `--chat`. */
 export async function promptOf(options: CliOptions): Promise<Prompt> {
-  const text = options.prompt === '-' ? await readAll(process.stdin) : options.prompt;
+  const { prompt = 'Once upon a time' } = options;
+  const text = prompt === '-' ? await readAll(process.stdin) : prompt;
   return options.chat ? { messages: [{ role: 'user', content: text }] } : text;
 }

@@ -13,6 +13,11 @@ export {
   type Knowledge,
   type Outcome,
 } from './controller.ts';
+export type { Patient } from './doctor/candidates.ts';
+export { type DiagnoseOptions, type Diagnosis, diagnose } from './doctor/diagnose.ts';
+export type { Finding, Gravity } from './doctor/finding.ts';
+export type { Acceptance, Outlook } from './doctor/measure.ts';
+export type { Fit } from './doctor/verdicts.ts';
 export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './drafter.ts';
 export { type DraftHeadOptions, draftHead } from './drafters/head.ts';
 export type { DynamicTree } from './drafters/head-shapes.ts';

@@ -109,7 +109,7 @@ export interface RowPiece {
  * works on one, and no more than two are held. A vector comes in one piece.
  */
 export async function* readRows(
-  checkpoint: Checkpoint,
+  checkpoint: Pick<Checkpoint, 'tensors' | 'readInto'>,
   name: string,
   { dtype, rowOrder, pieceBytes = PIECE_BYTES, signal }: RowOptions,
 ): AsyncGenerator<RowPiece> {

@@ -86,6 +86,20 @@ export async function openFolder(path: string): Promise<FolderSource> {
   };
 }
 
+/** What `body` makes of a folder; one that was opened for a path is closed after it. */
+export async function inFolder<Result>(
+  from: string | FolderSource,
+  body: (source: FolderSource) => Promise<Result>,
+): Promise<Result> {
+  if (typeof from !== 'string') return body(from);
+  const source = await openFolder(from);
+  try {
+    return await body(source);
+  } finally {
+    await source.close();
+  }
+}
+
 /** The file system of Node, asked for by name, so that the module loads and bundles where there is none. */
 function fileSystem() {
   const fs = globalThis.process?.getBuiltinModule?.('node:fs/promises');

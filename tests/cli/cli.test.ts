@@ -364,6 +364,33 @@ describe('foretoken', () => {
     });
   });
 
+  it('examines a draft model, and says by its status whether there is an error', () => {
+    const draft = fileURLToPath(new URL('../../models/draft', import.meta.url));
+    const args = ['doctor', target, draft, '--prompt', 'Once upon a time'];
+    const fine = foretoken(args);
+    expect(fine).toMatchObject({ status: 0, stderr: '' });
+    expect(fine.stdout).toContain(`${draft}, a draft model of type llama, for ${target}\n`);
+    expect(fine.stdout).toContain('fine     vocabulary: all 2048 ids are the same token in both\n');
+    expect(fine.stdout).toMatch(
+      /fine {5}acceptance: \d+ % of the first drafted tokens, \d\.\d+ of 4/,
+    );
+    const json = JSON.parse(foretoken([...args, '--json', '--draft-length', '2']).stdout);
+    expect(json).toMatchObject({ target, draft, kind: 'draft model of type llama', fits: [] });
+    expect(json.acceptance.draftedByPosition).toHaveLength(2);
+
+    const folder = mkdtempSync(join(tmpdir(), 'foretoken-doctor-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    cpSync(tinyFolder, folder, { recursive: true });
+    const { tokenizerJson } = byteLevelFiles(['Ġno-such-word']);
+    writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizerJson));
+    const broken = foretoken(['doctor', target, folder]);
+    expect(broken.status).toBe(1);
+    expect(broken.stdout).toMatch(
+      /\n\nerror {4}vocabulary: .* no token of text is in both\nerror {4}loading: /,
+    );
+    expect(foretoken(['doctor', target]).stderr).toContain('doctor: expected TARGET and DRAFT');
+  });
+
   it('says what a folder holds: a model, a GGUF file, a speculator', async () => {
     const model = foretoken(['inspect', target]);
     expect(model).toMatchObject({ status: 0, stderr: '' });
@@ -420,12 +447,12 @@ describe('foretoken', () => {
     [
       ['tell'],
       2,
-      'expected one of compare, generate, explain, quantize, convert, inspect, export-vllm, got "tell"',
+      'expected one of compare, generate, explain, quantize, convert, inspect, export-vllm, doctor, got "tell"',
     ],
     [
       ['generate', 'a'],
       2,
-      'expected one of compare, generate, explain, quantize, convert, inspect, export-vllm, got "generate a"',
+      'expected one of compare, generate, explain, quantize, convert, inspect, export-vllm, doctor, got "generate a"',
     ],
     [['quantize', 'a'], 2, 'quantize: expected IN and OUT, got "a"'],
     [['convert'], 2, 'convert: expected MODEL, got ""'],
@@ -450,7 +477,7 @@ describe('foretoken', () => {
     [
       ['generate', '--json'],
       2,
-      '--json: expected with compare or explain or inspect or export-vllm, got it with generate',
+      '--json: expected with compare or explain or inspect or export-vllm or doctor, got it with generate',
     ],
     [['--rows', '3'], 2, '--rows: expected with explain, got it with compare'],
     [['--branching', '2'], 2, '--branching: expected --drafter tree with it, got model'],

@@ -26,10 +26,16 @@ export const eagle3Schema = z
 export type Eagle3Fields = z.output<typeof eagle3Schema>;
 type Fields = Eagle3Fields;
 
-/** Layers whose input is fused: as the file says, else an early, a middle and a late one. */
+/** Of a target of so many layers, an early, a middle and a late one. */
+export const usualLayerIds = (layers: number): readonly number[] => [
+  2,
+  Math.floor(layers / 2),
+  layers - 3,
+];
+
+/** Layers whose input is fused: as the file says, else the usual ones. */
 function tapsOf({ fields, target }: HeadConfig<Fields>): readonly number[] {
-  const { layers } = target;
-  const ids = fields.eagle_aux_hidden_state_layer_ids ?? [2, Math.floor(layers / 2), layers - 3];
+  const ids = fields.eagle_aux_hidden_state_layer_ids ?? usualLayerIds(target.layers);
   return checkLayerIds('eagle3: eagle_aux_hidden_state_layer_ids', ids, target);
 }
 

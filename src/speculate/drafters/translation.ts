@@ -36,21 +36,18 @@ export interface Vocabularies {
   readonly vocab: number;
 }
 
-/**
- * Tokens that both have are taken as they are; runs of others are encoded again through their text, in whole characters. A run
- * may be cut differently when the text goes on, so it is done anew until a token that both have follows.
- */
+/** Follows a text from call to call: what is the same as in the call before is not translated again. */
 export function createTranslation({ draft, target, targetIds, vocab }: Vocabularies): Translation {
   const draftIds = new Int32Array(vocab).fill(-1);
   for (const [id, targetId] of targetIds.entries()) if (targetId >= 0) draftIds[targetId] = id;
-  const isShared = (token: number) => draftIds[token] >= 0;
+  const spell = createSpeller({ draft, target, draftIds });
   const opens = addsBos(draft) && !addsBos(target);
   const seen: number[] = [];
   const own: number[] = [];
   /** [seen.length + 1] draft tokens before each of the target's, where what follows does not change them; else -1. */
   const cuts: number[] = [0];
 
-  const add = (tokens: readonly number[], ids: readonly number[], isFinal: boolean) => {
+  const add = ({ tokens, ids, isFinal }: Piece) => {
     for (const token of tokens) {
       seen.push(token);
       cuts.push(-1);
@@ -59,10 +56,10 @@ export function createTranslation({ draft, target, targetIds, vocab }: Vocabular
     if (isFinal) cuts[seen.length] = own.length;
   };
   const begin = (token: number) => {
-    const isBos = token === target.bosToken;
-    const first = draft.bosToken ?? (isShared(token) ? draftIds[token] : null);
-    if (isBos) add([token], first === null ? [] : [first], true);
-    else if (opens) add([], [draft.bosToken!], false);
+    const first = draft.bosToken ?? draftIds[token];
+    if (token === target.bosToken)
+      add({ tokens: [token], ids: first < 0 ? [] : [first], isFinal: true });
+    else if (opens) add({ tokens: [], ids: [first], isFinal: false });
   };
   const forgetFrom = (length: number) => {
     let cut = length;
@@ -77,30 +74,48 @@ export function createTranslation({ draft, target, targetIds, vocab }: Vocabular
       while (common < seen.length && seen[common] === tokens[common]) common++;
       forgetFrom(common);
       if (seen.length === 0 && tokens.length > 0) begin(tokens[0]);
-      while (seen.length < tokens.length) {
-        const [character, whole] = nextCharacters(target, tokens, seen.length);
-        if (character.every(isShared)) {
-          add(
-            character,
-            character.map((token) => draftIds[token]),
-            whole,
-          );
-          continue;
-        }
-        const run = [...character];
-        let isWhole = whole;
-        while (isWhole && seen.length + run.length < tokens.length && run.length < LONGEST_RUN) {
-          const [next, nextWhole] = nextCharacters(target, tokens, seen.length + run.length);
-          if (next.every(isShared)) break;
-          run.push(...next);
-          isWhole = nextWhole;
-        }
-        add(run, encodeWithin(draft, textOf(target, run)), isWhole && run.length >= LONGEST_RUN);
-      }
+      while (seen.length < tokens.length) add(spell(tokens, seen.length));
       return [...own];
     },
     token: (drawn) => draftIds[drawn],
     logits: (logits) => widened(logits, targetIds, vocab),
+  };
+}
+
+/** Some of the target's tokens in the draft's. */
+interface Piece {
+  readonly tokens: readonly number[];
+  readonly ids: readonly number[];
+  /** Whether it stays as it is when the text goes on. */
+  readonly isFinal: boolean;
+}
+
+/**
+ * The next piece of a text. Tokens that both have are taken as they are; runs of others are encoded again through their text, in
+ * whole characters. A run may be cut differently when the text goes on, so it is done anew until a token that both have follows.
+ */
+function createSpeller({
+  draft,
+  target,
+  draftIds,
+}: Pick<Vocabularies, 'draft' | 'target'> & { readonly draftIds: Int32Array }) {
+  const isShared = (token: number) => draftIds[token] >= 0;
+  return (tokens: readonly number[], from: number): Piece => {
+    const first = nextCharacters(target, tokens, from);
+    if (first.tokens.every(isShared)) {
+      const ids = first.tokens.map((token) => draftIds[token]);
+      return { tokens: first.tokens, ids, isFinal: first.isWhole };
+    }
+    const run = [...first.tokens];
+    let { isWhole } = first;
+    while (isWhole && from + run.length < tokens.length && run.length < LONGEST_RUN) {
+      const next = nextCharacters(target, tokens, from + run.length);
+      if (next.tokens.every(isShared)) break;
+      run.push(...next.tokens);
+      isWhole = next.isWhole;
+    }
+    const ids = encodeWithin(draft, textOf(target, run));
+    return { tokens: run, ids, isFinal: isWhole && run.length >= LONGEST_RUN };
   };
 }
 
@@ -109,7 +124,7 @@ function nextCharacters(
   target: Tokenizer,
   tokens: readonly number[],
   from: number,
-): readonly [readonly number[], boolean] {
+): { readonly tokens: readonly number[]; readonly isWhole: boolean } {
   let missing = 0;
   let end = from;
   do {
@@ -121,7 +136,7 @@ function nextCharacters(
     }
     end += 1;
   } while (missing > 0 && end < tokens.length);
-  return [tokens.slice(from, end), missing === 0];
+  return { tokens: tokens.slice(from, end), isWhole: missing === 0 };
 }
 
 /** The text of tokens in the middle of one; a character that is not finished is left out. */

@@ -6,8 +6,8 @@ import type { Decoder } from '../../models/decoder.ts';
 import { type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
 import {
   type FolderSource,
+  inFolder,
   memorySource,
-  openFolder,
   parseJson,
   writeFolder,
 } from '../../tensor/source.ts';
@@ -31,7 +31,10 @@ import { notesOn, type Proposal, type ProposalName, planFor } from './proposal.t
 
 export type { SpeculatorOptions } from './loaded.ts';
 
-/** The heads that run, by `speculators_model_type`; beside them `independent` draft models do. A program adds its own by the option `algorithms`. */
+/**
+ * The heads that run, by `speculators_model_type`; beside them `independent` draft models do. A program adds its own by the option
+ * `algorithms`.
+ */
 export const ALGORITHMS: Readonly<Record<string, HeadAlgorithm<unknown>>> = {
   eagle,
   eagle3,
@@ -76,16 +79,12 @@ export interface Speculator {
 /** Loads speculators. */
 export const Speculator = {
   /** Whether a folder holds a speculator: a config.json that says so. */
-  async isIn(from: string): Promise<boolean> {
-    const source = await openFolder(from);
-    try {
+  isIn: (from: string | FolderSource): Promise<boolean> =>
+    inFolder(from, async (source) => {
       if (!(await source.has('config.json'))) return false;
-      const json = parseJson(await source.text('config.json'), `${from}/config.json`);
+      const json = parseJson(await source.text('config.json'), `${source.name}/config.json`);
       return typeof json === 'object' && json !== null && 'speculators_model_type' in json;
-    } finally {
-      await source.close();
-    }
-  },
+    }),
 
   /** Makes one of a config and weights in memory; as `fromPretrained` of a folder with them. */
   async fromConfig(
@@ -104,18 +103,8 @@ export const Speculator = {
    * Loads a folder in the format of `speculators`. Throws FormatError for broken files and for heads of another target,
    * UnsupportedError for what this version does not run.
    */
-  async fromPretrained(
-    from: string | FolderSource,
-    options: SpeculatorOptions,
-  ): Promise<Speculator> {
-    if (typeof from !== 'string') return loadFrom(from, options);
-    const source = await openFolder(from);
-    try {
-      return await loadFrom(source, options);
-    } finally {
-      await source.close();
-    }
-  },
+  fromPretrained: (from: string | FolderSource, options: SpeculatorOptions): Promise<Speculator> =>
+    inFolder(from, (source) => loadFrom(source, options)),
 };
 
 /** What is known, by `speculators_model_type`; a program's own algorithms replace those of the same name. */

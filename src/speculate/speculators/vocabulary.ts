@@ -43,13 +43,23 @@ export async function readVocabulary(
     );
   if (t2d.type !== 'BOOL' || t2d.shape.join() !== String(vocab))
     throw new FormatError(`${file}: t2d: expected BOOL [${vocab}], got ${t2d.type} [${t2d.shape}]`);
+  const { offsets, mask } = await readTensors(readInto, draftVocab, vocab);
+  const ids = Int32Array.from(offsets, (offset, token) => token + Number(offset));
+  checkIds(ids, mask, { file, offsets });
+  return ids;
+}
+
+/** What d2t and t2d hold; their types and shapes have been looked at. */
+export async function readTensors(
+  readInto: Checkpoint['readInto'],
+  draftVocab: number,
+  vocab: number,
+): Promise<{ readonly offsets: BigInt64Array; readonly mask: Uint8Array }> {
   const offsets = new BigInt64Array(draftVocab);
   const mask = new Uint8Array(vocab);
   await readInto('d2t', 0, new Uint8Array(offsets.buffer));
   await readInto('t2d', 0, mask);
-  const ids = Int32Array.from(offsets, (offset, token) => token + Number(offset));
-  checkIds(ids, mask, { file, offsets });
-  return ids;
+  return { offsets, mask };
 }
 
 /** Ids I64 [draftVocab]; null where there are none and none are needed. */
@@ -105,14 +115,17 @@ function checkIds(
   mask: Uint8Array,
   { file, offsets }: { readonly file: string; readonly offsets: BigInt64Array },
 ): void {
-  const marked = mask.reduce((sum, value) => sum + (value === 0 ? 0 : 1), 0);
-  const named = (tokens: ArrayLike<number>) => {
-    const set = new Set(Array.from(tokens));
-    return set.size === marked && [...set].every((token) => mask[token] === 1);
-  };
-  if (marked === ids.length && named(ids)) return;
-  const absolute = named(Array.from(offsets, Number));
+  if (isNamedBy(mask, ids)) return;
+  const absolute = isNamedBy(mask, Int32Array.from(offsets, Number));
   throw new FormatError(
-    `${file}: expected d2t to name the ${marked} tokens of t2d by offsets, got ${absolute ? 'their ids themselves' : 'others'}`,
+    `${file}: expected d2t to name the ${countOf(mask)} tokens of t2d by offsets, got ${absolute ? 'their ids themselves' : 'others'}`,
   );
 }
+
+/** Whether these are the tokens that a mask marks, each once. */
+export function isNamedBy(mask: Uint8Array, ids: Int32Array): boolean {
+  const marked = countOf(mask);
+  return ids.length === marked && new Set(ids).size === marked && ids.every((id) => mask[id] === 1);
+}
+
+const countOf = (mask: Uint8Array) => mask.reduce((sum, value) => sum + (value === 0 ? 0 : 1), 0);

@@ -53,19 +53,19 @@ function layerOf(
 const fresh = (seed: number, length: number) => normal(seed, length, 0.02);
 
 describe('a layer that nobody trained', () => {
-  it.each(Array.from({ length: 20 }, (_, seed) => seed))('is found, seed %i', (seed) => {
+  it.each(Array.from({ length: 20 }, (_, seed) => seed))('is found, seed %i', async (seed) => {
     const others = [{ name: 'fc.weight', shape: [4, 4], values: normal(seed, 16, 1) }];
-    expect(findUntrained([...others, ...layerOf(seed, fresh)])).toEqual(['layers.0']);
+    expect(await findUntrained([...others, ...layerOf(seed, fresh)])).toEqual(['layers.0']);
   });
 
   it.each(['transformer', 'midlayer', 'mtp_layers.0', 'model.layers.12'])(
     'is found under the name %s',
-    (prefix) => {
+    async (prefix) => {
       const layer = layerOf(1, fresh).map(({ name, ...rest }) => ({
         ...rest,
         name: name.replace('layers.0', prefix),
       }));
-      expect(findUntrained(layer)).toEqual([prefix]);
+      expect(await findUntrained(layer)).toEqual([prefix]);
     },
   );
 
@@ -85,8 +85,8 @@ describe('a layer that nobody trained', () => {
       'one matrix of another kind',
       layerOf(7, (seed, length) => normal(seed, length, seed % 2 === 0 ? 0.02 : 0.03)),
     ],
-  ])('is not one with %s', (_, tensors) => {
-    expect(findUntrained(tensors)).toEqual([]);
+  ])('is not one with %s', async (_, tensors) => {
+    expect(await findUntrained(tensors)).toEqual([]);
   });
 });
 
