@@ -19,13 +19,18 @@ export type { Finding, Gravity } from './doctor/finding.ts';
 export type { Acceptance, Outlook } from './doctor/measure.ts';
 export type { Fit } from './doctor/verdicts.ts';
 export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './drafter.ts';
+export type { BestOptions } from './drafters/best.ts';
+export type { PathTree } from './drafters/branching.ts';
+export type { DynamicTree } from './drafters/explore.ts';
 export { type DraftHeadOptions, draftHead } from './drafters/head.ts';
-export type { DynamicTree } from './drafters/head-shapes.ts';
+
 export { type LayerSkipOptions, layerSkip } from './drafters/layer-skip.ts';
 export { type DraftModelOptions, draftModel } from './drafters/model.ts';
 export { type NgramOptions, ngram } from './drafters/ngram.ts';
 export { none } from './drafters/none.ts';
+export type { Begun, Level, Node, Pair, Pass, Passes } from './drafters/passes.ts';
 export { type PredictionOptions, prediction } from './drafters/prediction.ts';
+export type { ShapeOptions } from './drafters/shapes.ts';
 export {
   type SharedVocabulary,
   sharedVocabulary,
@@ -33,7 +38,7 @@ export {
 } from './drafters/shared-vocabulary.ts';
 export { type SuffixOptions, suffix } from './drafters/suffix.ts';
 export type { Translation } from './drafters/translation.ts';
-export { lawDraw, pointDraw } from './drawn.ts';
+export { lawDraw, pointDraw, rankedDraws } from './drawn.ts';
 export type { DraftingStats, GenerateStats } from './figures.ts';
 export {
   type FinishReason,
@@ -100,7 +105,7 @@ export {
   convertSpeculator,
   exportResearch,
 } from './speculators/convert.ts';
-export type { DecoderHead, DepthHead, Head, Pair } from './speculators/head.ts';
+export type { DecoderHead, DepthHead, Head } from './speculators/head.ts';
 export { jsonSchemaOf } from './speculators/json-schema.ts';
 export {
   ALGORITHMS,

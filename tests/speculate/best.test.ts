@@ -5,6 +5,7 @@ import type { Draft } from '../../src/speculate/drafter.ts';
 import { type BestShapes, createBestShapes } from '../../src/speculate/drafters/best.ts';
 import { growChain, growTree, isChain, shapeOf } from '../../src/speculate/drafters/grow.ts';
 import { draftModel } from '../../src/speculate/drafters/model.ts';
+import type { Passes } from '../../src/speculate/drafters/passes.ts';
 import { rankedDraws } from '../../src/speculate/drawn.ts';
 import { generate } from '../../src/speculate/generate.ts';
 import { request, tinyTarget } from './fixtures.ts';
@@ -20,7 +21,13 @@ const ladderOf = (perRow: number): Ladder => ({
 
 /** A drafter that ranks the same tokens 0, 1, 2 … everywhere. */
 const scores = Float64Array.from({ length: VOCAB }, (_, token) => -token);
-const pass = { logits: Float32Array.from(scores) };
+const pass = { logits: Float32Array.from(scores), state: new Float32Array(0) };
+const passesWith = (feed?: Passes['feed']): Passes => ({
+  begin: async () => null,
+  push: async () => pass,
+  feed: feed ?? (async (nodes, { first }) => nodes.slice(first).map(() => pass)),
+  dispose() {},
+});
 
 function draft(best: BestShapes, text: readonly number[], nodes = 15, levels = 5) {
   const asked = {
@@ -30,11 +37,7 @@ function draft(best: BestShapes, text: readonly number[], nodes = 15, levels = 5
       rankedDraws(law, count),
   };
   return best.draft(asked, (shape, within, width) =>
-    growTree(within, shape, {
-      root: pass,
-      width,
-      feed: async (all, { first }) => all.slice(first).map(() => pass),
-    }),
+    growTree(passesWith(), shape, within, pass, width),
   );
 }
 
@@ -105,18 +108,12 @@ describe('growing', () => {
 
   it('leaves out what a law has too few tokens for, and what would be below it', async () => {
     const seen: (readonly number[])[] = [];
-    const { tokens, parents, candidates } = await growTree(
-      asked,
-      { parents: [-1, -1, -1, 0, 2, 3] },
-      {
-        root: pass,
-        width: 2,
-        async feed(nodes, { first, depth }) {
-          seen.push([first, depth, ...nodes.map(({ parent }) => parent)]);
-          return nodes.slice(first).map(() => pass);
-        },
-      },
-    );
+    const passes = passesWith(async (nodes, { first, depth }) => {
+      seen.push([first, depth, ...nodes.map(({ parent }) => parent)]);
+      return nodes.slice(first).map(() => pass);
+    });
+    const shape = { parents: [-1, -1, -1, 0, 2, 3] };
+    const { tokens, parents, candidates } = await growTree(passes, shape, asked, pass, 2);
     expect(tokens.map(({ token }) => token)).toEqual([0, 1, 0, 0]);
     expect(parents).toEqual([-1, -1, 0, 2]);
     expect(candidates).toEqual([[0, 1], [0, 1], undefined, [0, 1], undefined]);
@@ -137,8 +134,8 @@ describe('growing', () => {
 
   it('ranks along a chain, and ends where no token is left', async () => {
     const none = { ...asked, draw: () => [] };
-    expect(await growChain(none, 2, async () => pass)).toEqual({ tokens: [], candidates: [[]] });
-    const { tokens, candidates } = await growChain(asked, 2, async () => pass);
+    expect(await growChain(passesWith(), none, pass, 2)).toEqual({ tokens: [], candidates: [[]] });
+    const { tokens, candidates } = await growChain(passesWith(), asked, pass, 2);
     expect(tokens).toHaveLength(3);
     expect(candidates).toEqual([
       [0, 1],

@@ -1,71 +1,74 @@
-// A tree of drawn tokens in a shape that is fixed before anything is drawn, level by level: one pass of the drafter computes every node of
-// a level that has children.
+// Drafts in a shape that is fixed before anything is drawn. A chain takes a pass for every token; a tree one for every level, which computes
+// its nodes that have children.
 import { depthsOf } from '../../models/tree.ts';
 import type { TreeShape } from '../best-tree.ts';
 import type { DraftRequest, Drawn } from '../drafter.ts';
 import type { RankedDraft } from '../rank-memory.ts';
+import type { Node, Pass, Passes } from './passes.ts';
 
-/** What a pass gives at the least: logits over the target's vocabulary. */
-export interface Pass {
-  readonly logits: Float32Array;
-}
-
-/** A drafted token whose children are wanted. */
-export interface Grown<From extends Pass> {
-  readonly token: number;
-  /** Index among the grown ones, -1 for the text. */
-  readonly parent: number;
-  /** The pass that it was drawn from. */
-  readonly from: From;
-}
-
-/** The last level of a tree: its first node, and how many levels below the text it is. */
-export interface Level {
-  readonly first: number;
-  readonly depth: number;
-}
-
-/** The passes of a drafter. */
-export interface Growth<From extends Pass> {
-  /** After the text. */
-  readonly root: From;
-  /** After the nodes of the last level; `nodes` are all whose children are wanted so far, parents first. */
-  feed(nodes: readonly Grown<From>[], last: Level): Promise<readonly From[]>;
-  /** Candidates that are ranked at every node, for the memory of ranks; default those that are drafted. */
-  readonly width?: number;
+/** A chain. At every place `width` candidates are ranked. */
+export async function growChain(
+  passes: Passes,
+  request: DraftRequest,
+  root: Pass,
+  width = 1,
+): Promise<RankedDraft> {
+  const { maxTokens, maxDepth, signal } = request;
+  const text = [...request.tokens];
+  const tokens: Drawn[] = [];
+  const candidates: (readonly number[])[] = [];
+  const most = Math.min(maxTokens, maxDepth);
+  let pass: Pass | null = root;
+  while (pass !== null) {
+    const drawn: readonly Drawn[] = request.draw(
+      request.law(pass.logits, text),
+      text.length,
+      width,
+    );
+    candidates.push(drawn.map(({ token }) => token));
+    const [first] = drawn;
+    if (first === undefined) break;
+    tokens.push(first);
+    text.push(first.token);
+    if (tokens.length >= most) break;
+    pass = await passes.push({ token: first.token, state: pass.state }, tokens.length, signal);
+  }
+  return { tokens, candidates };
 }
 
 /** A node of the shape whose children are wanted, and where its token went. */
-interface Place<From extends Pass> {
+interface Place {
   /** Index in the shape and in the draft; -1 for the text. */
   readonly shape: number;
   readonly draft: number;
-  /** Index among the grown ones. */
-  readonly grown: number;
-  readonly pass: From;
+  /** Index among the nodes that are fed. */
+  readonly fed: number;
   readonly path: readonly number[];
 }
 
-/** Draws a tree. What a law has too few tokens for is left out, with what would be below it. */
-export async function growTree<From extends Pass>(
-  request: DraftRequest,
+/** A tree. What a law has too few tokens for is left out, with what would be below it. */
+export async function growTree(
+  passes: Passes,
   { parents: shape }: Pick<TreeShape, 'parents'>,
-  { root, feed, width = 0 }: Growth<From>,
+  request: DraftRequest,
+  root: Pass,
+  width = 0,
 ): Promise<RankedDraft> {
-  const { tokens: text } = request;
-  const children: number[][] = [[], ...shape.map(() => [])];
-  for (const [node, parent] of shape.entries()) children[parent + 1].push(node);
+  const { tokens: text, signal } = request;
+  const children = childrenOf(shape);
   const tokens: Drawn[] = [];
   const parents: number[] = [];
-  const candidates: (readonly number[])[] = [];
-  const grown: Grown<From>[] = [];
-  let level: readonly Place<From>[] = [{ shape: -1, draft: -1, grown: -1, pass: root, path: [] }];
+  const candidates: (readonly number[] | undefined)[] = [];
+  const fed: Node[] = [];
+  let level: readonly Place[] = [{ shape: -1, draft: -1, fed: -1, path: [] }];
+  let found: readonly Pass[] = [root];
   for (let depth = 1; level.length > 0; depth++) {
-    const first = grown.length;
-    const next: Omit<Place<From>, 'pass'>[] = [];
-    for (const { shape: node, draft, grown: parent, pass, path } of level) {
+    const first = fed.length;
+    const next: Place[] = [];
+    for (const [at, { shape: node, draft, fed: parent, path }] of level.entries()) {
+      const { logits, state } = found[at];
       const wanted = children[node + 1];
-      const law = request.law(pass.logits, path.length === 0 ? text : [...text, ...path]);
+      const law = request.law(logits, [...text, ...path]);
       const drawn = request.draw(law, text.length + path.length, Math.max(wanted.length, width));
       candidates[draft + 1] = drawn.map(({ token }) => token);
       for (const [rank, child] of wanted.slice(0, drawn.length).entries()) {
@@ -74,52 +77,27 @@ export async function growTree<From extends Pass>(
           next.push({
             shape: child,
             draft: tokens.length,
-            grown: grown.length,
+            fed: fed.length,
             path: [...path, token],
           });
-          grown.push({ token, parent, from: pass });
+          fed.push({ token, state, parent });
         }
         tokens.push(drawn[rank]);
         parents.push(draft);
+        candidates.push(undefined);
       }
     }
-    if (next.length === 0) break;
-    const passes = await feed(grown, { first, depth });
-    level = next.map((place, at) => ({ ...place, pass: passes[at] }));
+    level = next;
+    if (level.length > 0) found = await passes.feed(fed, { first, depth }, signal);
   }
-  return {
-    tokens,
-    parents,
-    candidates: Array.from({ length: tokens.length + 1 }, (_, at) => candidates[at]),
-  };
+  return { tokens, parents, candidates };
 }
 
-/** A chain: a pass for each token, after the text and then after every one that was drawn; `width` candidates are ranked. */
-export async function growChain<From extends Pass>(
-  request: DraftRequest,
-  width: number,
-  next: (
-    drawn: { readonly token: number; readonly from: From } | undefined,
-    depth: number,
-  ) => Promise<From>,
-): Promise<RankedDraft> {
-  const { maxTokens, maxDepth } = request;
-  const text = [...request.tokens];
-  const tokens: Drawn[] = [];
-  const candidates: (readonly number[])[] = [];
-  const most = Math.min(maxTokens, maxDepth);
-  let pass = await next(undefined, 0);
-  for (;;) {
-    const drawn = request.draw(request.law(pass.logits, text), text.length, width);
-    candidates.push(drawn.map(({ token }) => token));
-    const [first] = drawn;
-    if (first === undefined) break;
-    tokens.push(first);
-    text.push(first.token);
-    if (tokens.length >= most) break;
-    pass = await next({ token: first.token, from: pass }, tokens.length);
-  }
-  return { tokens, candidates };
+/** Children of the text (0) and of every node i (1 + i), in order. */
+function childrenOf(parents: readonly number[]): readonly (readonly number[])[] {
+  const children: number[][] = [[], ...parents.map(() => [])];
+  for (const [node, parent] of parents.entries()) children[parent + 1].push(node);
+  return children;
 }
 
 /** Whether every node has one child at most. */

@@ -6,6 +6,7 @@ import type { Decoder } from '../../models/decoder.ts';
 import { shorten } from '../../models/shorten.ts';
 import type { Drafter } from '../drafter.ts';
 import { draftModel } from './model.ts';
+import type { ShapeOptions } from './shapes.ts';
 
 const LayerSkipSchema = z.strictObject({
   layers: z.union(
@@ -19,14 +20,15 @@ const LayerSkipSchema = z.strictObject({
  * - `layers`: the layers that draft: a number for the first so many, or a list of them in their order. Fewer draft faster and are
  *   accepted less often; the first ones suit models trained for early exit, for others a list with some of the last does.
  */
-export type LayerSkipOptions = z.input<typeof LayerSkipSchema>;
+export type LayerSkipOptions = z.input<typeof LayerSkipSchema> & ShapeOptions;
 
 /**
  * A drafter that runs some layers of `model`, its norm and its head, on its weights and with a cache of its own. Dispose it
  * before the model. Throws an OptionError for layers that the model does not have.
  */
 export function layerSkip(model: Decoder, options: LayerSkipOptions): Drafter {
-  const parsed = LayerSkipSchema.safeParse(options);
+  const { branching, best, dynamic, paths, ...own } = options;
+  const parsed = LayerSkipSchema.safeParse(own);
   if (!parsed.success) throw new OptionError(`layerSkip: ${z.prettifyError(parsed.error)}`);
   const { layers } = parsed.data;
   const all = model.config.layers;
@@ -34,10 +36,10 @@ export function layerSkip(model: Decoder, options: LayerSkipOptions): Drafter {
     throw new OptionError(`layerSkip: layers: expected at most ${all}, got ${layers}`);
   const kept = typeof layers === 'number' ? Array.from({ length: layers }, (_, l) => l) : layers;
   const short = shorten(model, kept);
-  const drafter = draftModel(short);
+  const drafter = draftModel(short, { branching, best, dynamic, paths });
   return {
     ...drafter,
-    name: 'layer-skip',
+    name: drafter.name.replace('model', 'layer-skip'),
     dispose() {
       drafter.dispose?.();
       short.dispose();

@@ -2,9 +2,10 @@
 import type { Backend, Program } from '../../kernels/backend.ts';
 import { record } from '../../tensor/record.ts';
 import { Tensor } from '../../tensor/tensor.ts';
+import type { Pair } from '../drafters/passes.ts';
 import type { DepthAlgorithm, DepthShape, DraftConfig, HeadParts } from './algorithm.ts';
 import { createFusion } from './fuse.ts';
-import type { DepthHead, HeadOptions, Pair } from './head.ts';
+import type { DepthHead, HeadOptions } from './head.ts';
 
 /** Prepares a head; its weights are freed with it. */
 export function createDepthHead<Fields>(

@@ -7,6 +7,7 @@ import { record } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { PathTree } from '../drafters/branching.ts';
 import { need } from '../drafters/head-layer.ts';
+import type { Pair } from '../drafters/passes.ts';
 import type { BlockShape, DecoderAlgorithm, HeadConfig } from './algorithm.ts';
 import { createFusion } from './fuse.ts';
 
@@ -42,12 +43,6 @@ export interface DecoderHead extends HeadBase {
     | undefined;
   /** Of heads that draft a chain in one pass: token and state of the places after the first. */
   readonly mask?: { readonly token: number; state(): Promise<Float32Array> } | undefined;
-}
-
-/** A token with the state that goes with it. */
-export interface Pair {
-  readonly token: number;
-  readonly state: Float32Array;
 }
 
 /** A head without attention, which steps by depth. */

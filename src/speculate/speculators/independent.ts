@@ -50,13 +50,12 @@ export const loadIndependent: Loader = async (source, _config, options) => {
     weights: new Map([...loaded.tensors].map(([{ name }, tensor]) => [name, tensor])),
     vocabulary: [],
     texts,
-    drafter({ branching, ...others } = {}) {
-      const other = Object.entries(others).find(([, value]) => value !== undefined);
-      if (other !== undefined)
+    drafter({ confidence, ...shape } = {}) {
+      if (confidence !== undefined)
         throw new UnsupportedError(
-          `${source.name}: expected a chain or a tree of a fixed shape from an independent draft model, got ${other[0]}`,
+          `${source.name}: expected a shape of an independent draft model, which says nothing of its acceptance, got confidence`,
         );
-      return draftModel(model, { vocabulary, ...(branching && { branching }) });
+      return draftModel(model, { vocabulary, ...shape });
     },
     dispose: () => model.dispose(),
   };

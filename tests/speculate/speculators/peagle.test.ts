@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { wasm } from '../../../src/kernels/wasm/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
+import type { Draft, Drafter } from '../../../src/speculate/drafter.ts';
 import { none } from '../../../src/speculate/drafters/none.ts';
 import { generate } from '../../../src/speculate/generate.ts';
 import { argmax } from '../../../src/speculate/sample.ts';
@@ -126,12 +127,35 @@ describe('P-EAGLE', () => {
       }
   });
 
-  it('needs a token for its mask, and drafts no trees', async () => {
+  it('needs a token for its mask', async () => {
     const without = await makeHead(({ mask_token_id: _, ...rest }) => rest);
     await expect(Speculator.fromPretrained(without, { verifier })).rejects.toThrow(
       'peagle: mask_token_id: expected a token below 64, got undefined',
     );
+  });
+
+  it('ranks the same tokens below every node of a level, since no place sees what was drawn', async () => {
     using speculator = await Speculator.fromPretrained(await makeHead(), { verifier });
-    expect(() => speculator.drafter({ branching: [2] })).toThrow('expected a chain from peagle');
+    const roundsOf = async (drafter: Drafter) => {
+      const drafts: Draft[] = [];
+      await generate({ model: verifier, tokenizer: spelled }, [1, 5, 9], {
+        drafter,
+        draftLength: 6,
+        maxTokens: 8,
+        ignoreEos: true,
+        onRound: ({ draft }) => drafts.push(draft),
+      });
+      drafter.dispose?.();
+      return drafts.find(({ tokens }) => tokens.length > 0)!;
+    };
+    const chain = await roundsOf(speculator.drafter());
+    const { tokens, parents } = await roundsOf(speculator.drafter({ branching: [2, 2] }));
+    expect(parents).toEqual([-1, -1, 0, 0, 1, 1]);
+    const ids = tokens.map(({ token }) => token);
+    expect(ids.slice(2, 4)).toEqual(ids.slice(4, 6));
+    expect([ids[0], ids[2]]).toEqual(chain.tokens.slice(0, 2).map(({ token }) => token));
+    expect(() => speculator.drafter({ confidence: 0.5 })).toThrow(
+      'confidence: expected a chain of a head that says how probable its drafts are, got peagle',
+    );
   });
 });

@@ -1,128 +1,11 @@
-// What a head drafts: a chain, a tree of a fixed shape, or the tree that its own probabilities ask for.
+// Trees that the drafter's own probabilities ask for. Their tokens are chosen, not drawn, and stated as points, so every verifier keeps
+// its promise.
 import { pathTo } from '../../models/tree.ts';
-import type { TreeShape } from '../best-tree.ts';
-import type { Draft, DraftRequest, Drawn } from '../drafter.ts';
+import type { Draft, DraftRequest } from '../drafter.ts';
 import { pointDraw } from '../drawn.ts';
-import type { RankedDraft } from '../rank-memory.ts';
 import { argmax, logSoftmaxAt, mostProbable } from '../sample.ts';
-import type { DecoderHead, Pair } from '../speculators/head.ts';
 import type { PathTree } from './branching.ts';
-import { growChain, growTree, type Level } from './grow.ts';
-
-/** What a pass gives: logits over the target's vocabulary, and the state that goes with the next token. */
-export interface Pass {
-  readonly logits: Float32Array;
-  readonly state: Float32Array;
-}
-
-/** A drafted token with the state that goes with it. */
-export interface Node extends Pair {
-  readonly parent: number;
-}
-
-/** Passes of a head over what has been drafted. */
-export interface Passes {
-  /** Feeds one more pair after those so far, `depth` levels below the text. */
-  push(pair: Pair, depth: number, signal: DraftRequest['signal']): Promise<Pass>;
-  /** Feeds drafted pairs after the text, of which each sees the path before it; what those of the last level give. */
-  feed(
-    nodes: readonly Node[],
-    last: Level,
-    signal: DraftRequest['signal'],
-  ): Promise<readonly Pass[]>;
-}
-
-/** Passes of a head over the text as well. */
-export interface TextPasses extends Passes {
-  /**
-   * Feeds the pairs of the text that are new, and nodes after them; what the last pair gives and what they give, or nothing where
-   * states are missing.
-   */
-  catchUp(
-    request: DraftRequest,
-    nodes: readonly Node[],
-    mutual?: boolean,
-  ): Promise<readonly Pass[]>;
-  dispose(): void;
-}
-
-/** A chain: every drawn token is fed with the state that the pass before gave. */
-export function extend(
-  pairs: Passes,
-  request: DraftRequest,
-  root: Pass,
-  width = 1,
-): Promise<RankedDraft> {
-  return growChain<Pass>(request, width, async (drawn, depth) =>
-    drawn === undefined
-      ? root
-      : pairs.push({ token: drawn.token, state: drawn.from.state }, depth, request.signal),
-  );
-}
-
-/** A chain from passes that are all there: each token from the law of its own place. */
-export function drawEach(passes: readonly Pass[], request: DraftRequest): Draft {
-  const drawn: Drawn[] = [];
-  const text = [...request.tokens];
-  for (const { logits } of passes) {
-    const [next] = request.draw(request.law(logits, text), text.length, 1);
-    if (next === undefined) break;
-    drawn.push(next);
-    text.push(next.token);
-  }
-  return { tokens: drawn };
-}
-
-/**
- * A chain from passes that are all there, whose logits also depend on the token before. The first `silent` ones take their step and
- * draft nothing. Whether to go on is decided before a token is drawn, by tokens that have been.
- */
-export async function drawStepwise(
-  { step, targetIds }: Pick<DecoderHead, 'step' | 'targetIds'>,
-  passes: readonly Pass[],
-  request: DraftRequest,
-  { silent, confidence: least }: { readonly silent: number; readonly confidence: number },
-): Promise<Draft> {
-  const drawn: Drawn[] = [];
-  const text = [...request.tokens];
-  let memory: Float32Array | null = null;
-  let likely = 1;
-  for (const [place, { logits, state }] of passes.entries()) {
-    const taken = await step!(text[text.length - 1], state, memory);
-    memory = taken.memory;
-    if (place < silent) continue;
-    likely *= taken.confidence ?? 1;
-    if (likely < least) break;
-    const biased = logits.slice();
-    for (let token = 0; token < taken.bias.length; token++)
-      biased[targetIds?.[token] ?? token] += taken.bias[token];
-    const [next] = request.draw(request.law(biased, text), text.length, 1);
-    if (next === undefined) break;
-    drawn.push(next);
-    text.push(next.token);
-  }
-  return { tokens: drawn };
-}
-
-/** A tree, whose nodes are fed with the states of the passes that they were drawn from. */
-export function grow(
-  pairs: Passes,
-  shape: Pick<TreeShape, 'parents'>,
-  request: DraftRequest,
-  root: Pass,
-  width = 0,
-): Promise<RankedDraft> {
-  return growTree(request, shape, {
-    root,
-    width,
-    feed: (nodes, last) =>
-      pairs.feed(
-        nodes.map(({ token, parent, from }) => ({ token, parent, state: from.state })),
-        last,
-        request.signal,
-      ),
-  });
-}
+import type { Node, Pass, Passes } from './passes.ts';
 
 /** The shape of a dynamic tree. */
 export interface DynamicTree {
@@ -147,13 +30,13 @@ interface Candidate extends Node {
  * what is kept is a tree. Candidates are chosen, not drawn, and stated as points.
  */
 export async function growDynamic(
-  pairs: Passes,
+  passes: Passes,
   { expansion, levels, tokens }: DynamicTree,
   { maxTokens, maxDepth, signal }: DraftRequest,
   root: Pass,
 ): Promise<Draft> {
   const widths = Array.from({ length: Math.min(levels, maxDepth) }, () => expansion);
-  const { candidates } = await explore(pairs, widths, expansion, { root, signal });
+  const { candidates } = await explore(passes, widths, expansion, { root, signal });
   return kept(candidates, mostProbableOf(candidates).slice(0, Math.min(tokens, maxTokens)));
 }
 
@@ -162,13 +45,13 @@ export async function growDynamic(
  * what they share only once; as many as there is room for. Stated as points, too.
  */
 export async function growPaths(
-  pairs: Passes,
+  passes: Passes,
   { expansion, kept: most }: PathTree,
   { maxTokens, maxDepth, signal }: DraftRequest,
   root: Pass,
 ): Promise<Draft> {
   const widths = expansion.slice(0, Math.min(maxDepth, maxTokens));
-  const { candidates, last } = await explore(pairs, widths, Number.POSITIVE_INFINITY, {
+  const { candidates, last } = await explore(passes, widths, Number.POSITIVE_INFINITY, {
     root,
     signal,
   });
@@ -183,7 +66,7 @@ export async function growPaths(
 
 /** Candidates level by level, `widths[level]` children of each of the `followed` most probable nodes; and the first of the last level. */
 async function explore(
-  pairs: Passes,
+  passes: Passes,
   widths: readonly number[],
   followed: number,
   { root, signal }: { readonly root: Pass; readonly signal: DraftRequest['signal'] },
@@ -207,9 +90,9 @@ async function explore(
     const best = mostProbableOf(candidates, last).slice(0, followed);
     const first = fed.length;
     fed.push(...best.map((index) => candidates[index]));
-    const passes = await pairs.feed(fed, { first, depth }, signal);
+    const found = await passes.feed(fed, { first, depth }, signal);
     level = best.flatMap((from, rank) =>
-      expand(passes[rank], widths[depth], {
+      expand(found[rank], widths[depth], {
         from,
         parent: first + rank,
         score: candidates[from].score,

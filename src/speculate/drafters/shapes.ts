@@ -1,0 +1,99 @@
+// Shapes of drafts, for every drafter that has passes: chains and trees that are fixed, learnt, or asked for by the drafter's own
+// probabilities.
+import { OptionError } from '../../kernels/errors.ts';
+import type { Draft, DraftRequest } from '../drafter.ts';
+import { type BestOptions, createBestShapes } from './best.ts';
+import { checkBranching, checkPaths, nodesOf, type PathTree, pathNodesAt } from './branching.ts';
+import { type DynamicTree, growDynamic, growPaths } from './explore.ts';
+import { growChain, growTree, isChain, shapeOf } from './grow.ts';
+import type { Pass, Passes } from './passes.ts';
+
+/** One shape; a chain by default. */
+export interface ShapeOptions {
+  /**
+   * Children of every node per level, e.g. [3, 2, 1]; levels beyond the list get one. Default [1]: a chain. The shape
+   * is fixed before anything is drawn, so drawn tokens never decide where the tree grows.
+   */
+  readonly branching?: readonly number[] | undefined;
+  /** The shape that is worth most by what was measured and learnt. */
+  readonly best?: BestOptions | undefined;
+  /** The tree that the drafter holds most probable (EAGLE-2). */
+  readonly dynamic?: DynamicTree | undefined;
+  /** The whole paths that the drafter holds most probable (MLP speculators). */
+  readonly paths?: PathTree | undefined;
+}
+
+/** A shape of drafts. */
+export interface Shape {
+  /** Null for a chain. */
+  readonly name: string | null;
+  draft(passes: Passes, request: DraftRequest, root: Pass): Promise<Draft>;
+  /** Nodes of a full draft of so many levels. */
+  nodesAt(levels: number): number;
+}
+
+/** Throws an OptionError for more than one shape, and for one that is none; `where` names the drafter. */
+export function shapeFrom(where: string, options: ShapeOptions): Shape {
+  const { branching, best, dynamic, paths } = options;
+  const given = Object.entries({ branching, best, dynamic, paths }).filter(
+    ([, value]) => value !== undefined,
+  );
+  if (given.length > 1)
+    throw new OptionError(
+      `${where}: expected one shape, got ${given.map(([key]) => key).join(' and ')}`,
+    );
+  if (best !== undefined) return learnt(where, best);
+  if (dynamic !== undefined) return expanded(where, dynamic);
+  if (paths !== undefined) {
+    checkPaths(where, paths);
+    return {
+      name: `${paths.kept} paths of [${paths.expansion.join(', ')}]`,
+      draft: (passes, request, root) => growPaths(passes, paths, request, root),
+      nodesAt: (levels) => pathNodesAt(paths, levels),
+    };
+  }
+  return fixed(where, branching ?? [1]);
+}
+
+function fixed(where: string, branching: readonly number[]): Shape {
+  checkBranching(where, branching);
+  const nodesAt = (levels: number) => nodesOf(branching, levels);
+  if (branching.every((count) => count === 1))
+    return { name: null, draft: (passes, ...rest) => growChain(passes, ...rest), nodesAt };
+  return {
+    name: `tree [${branching.join(', ')}]`,
+    draft: (passes, request, root) => growTree(passes, shapeOf(branching, request), request, root),
+    nodesAt,
+  };
+}
+
+function learnt(where: string, options: BestOptions): Shape {
+  const best = createBestShapes(where, options);
+  return {
+    name: 'best tree',
+    draft: (passes, request, root) =>
+      best.draft(request, (shape, asked, width) =>
+        isChain(shape)
+          ? growChain(passes, asked, root, width)
+          : growTree(passes, shape, asked, root, width),
+      ),
+    nodesAt: best.nodesAt,
+  };
+}
+
+function expanded(where: string, dynamic: DynamicTree): Shape {
+  for (const [key, value] of Object.entries(dynamic))
+    if (!Number.isInteger(value) || value < 1)
+      throw new OptionError(
+        `${where}: dynamic.${key}: expected a whole number from 1, got ${value}`,
+      );
+  const { expansion, levels: deepest, tokens } = dynamic;
+  return {
+    name: `tree of ${tokens}, ${expansion} wide`,
+    draft: (passes, request, root) => growDynamic(passes, dynamic, request, root),
+    nodesAt: (levels) =>
+      levels < 1
+        ? 0
+        : Math.min(tokens, expansion + (Math.min(levels, deepest) - 1) * expansion ** 2),
+  };
+}
