@@ -9,7 +9,7 @@ import { CONVERTED } from '../speculate/speculators/research/layouts.ts';
 import { readOrigin } from '../speculate/speculators/research/origin.ts';
 import { stitchMtp } from '../speculate/speculators/stitch.ts';
 import type { TensorData } from '../tensor/safetensors.ts';
-import { type FolderSource, openFolder, writeFolder } from '../tensor/source.ts';
+import { type FolderSource, inFolder, writeFolder } from '../tensor/source.ts';
 import { type CliOptions, oneOf, UsageError } from './options.ts';
 
 /** What would be written, and what is said of it. */
@@ -29,9 +29,7 @@ export async function convert(paths: readonly string[], options: CliOptions): Pr
   if (output !== undefined && existsSync(output) && !options.force && !options['dry-run'])
     throw new UsageError(`convert: ${output} exists; --force writes into it`);
 
-  const source = await openFolder(from);
-  const target = verifier === undefined ? undefined : await openFolder(verifier);
-  try {
+  const run = async (source: FolderSource, target?: FolderSource) => {
     const { lines, files } = stitch
       ? await stitched(source, target, options)
       : 'speculators_model_type' in (await readConfig(source))
@@ -42,10 +40,10 @@ export async function convert(paths: readonly string[], options: CliOptions): Pr
     await writeFolder(output, files());
     console.log(`written to ${output}`);
     return 0;
-  } finally {
-    await source.close();
-    await target?.close();
-  }
+  };
+  return inFolder(from, (source) =>
+    verifier === undefined ? run(source) : inFolder(verifier, (target) => run(source, target)),
+  );
 }
 
 async function converted(

@@ -1,7 +1,7 @@
 // `foretoken export-vllm`: the command that serves a target with a speculator in vLLM, the road past one machine.
 import { openSpeculatorConfig } from '../speculate/speculators/config.ts';
 import { exportVllm } from '../speculate/speculators/vllm.ts';
-import { openFolder } from '../tensor/source.ts';
+import { inFolder } from '../tensor/source.ts';
 import { type CliOptions, numberOf, UsageError } from './options.ts';
 
 /** Runs the command; returns the exit status. */
@@ -11,8 +11,7 @@ export async function exportToVllm(paths: readonly string[], options: CliOptions
     throw new UsageError(`export-vllm: expected HEAD, got ${JSON.stringify(paths.join(' '))}`);
   const draftLength =
     options['draft-length'] === 'auto' ? undefined : numberOf(options, 'draft-length');
-  const source = await openFolder(speculator);
-  try {
+  return inFolder(speculator, async (source) => {
     const config = await openSpeculatorConfig(source);
     const { verifier } = options;
     const found = exportVllm(config, { speculator, verifier, draftLength });
@@ -28,7 +27,5 @@ export async function exportToVllm(paths: readonly string[], options: CliOptions
         ].join('\n'),
       );
     return 0;
-  } finally {
-    await source.close();
-  }
+  });
 }

@@ -8,7 +8,7 @@ import {
 import { ALGORITHMS, Speculator } from '../speculate/speculators/load.ts';
 import type { Checkpoint } from '../tensor/checkpoint.ts';
 import { openCheckpoint } from '../tensor/safetensors.ts';
-import { openFolder } from '../tensor/source.ts';
+import { inFolder } from '../tensor/source.ts';
 import { type CliOptions, UsageError } from './options.ts';
 
 /** What is said of a path. */
@@ -57,8 +57,7 @@ async function inspectModel(path: string): Promise<Findings> {
 }
 
 async function inspectSpeculator(path: string): Promise<Findings> {
-  const source = await openFolder(path);
-  try {
+  return inFolder(path, async (source) => {
     const file = `${path}/config.json`;
     const config = await openSpeculatorConfig(source);
     return {
@@ -80,9 +79,7 @@ async function inspectSpeculator(path: string): Promise<Findings> {
       tensors: listOf(await openCheckpoint(source)),
       notes: config.notes,
     };
-  } finally {
-    await source.close();
-  }
+  });
 }
 
 /** What a file says of its decoder layers itself, and what their class says where it is silent; nothing where there are none. */

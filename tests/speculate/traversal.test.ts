@@ -130,22 +130,6 @@ describe('traversal', () => {
     }
   });
 
-  it('keeps the law when children of a node come from different laws', () => {
-    const draft = (history: readonly number[]) =>
-      history.length === 1 ? [pointDraw(2), pointDraw(2), pointDraw(1)] : [];
-    const mixed: Verifier = {
-      ...traversal,
-      draw: (law, position, count, noise) => [
-        pointDraw(1),
-        ...rejection.draw(law, position, count, noise),
-        pointDraw(1),
-      ],
-    };
-    const options = { ...chain, branching: [2, 1] };
-    expect(prove({ ...options, verifier: mixed }).maxError).toBeLessThan(1e-12);
-    expect(prove({ ...options, draft, verifier: traversal }).maxError).toBeLessThan(1e-12);
-  });
-
   it('asks for no law below a token that the target excludes', () => {
     const asked: number[] = [];
     const draft = { tokens: [lawDraw(0, probs([0.5, 0.5])), pointDraw(1), pointDraw(1)] };

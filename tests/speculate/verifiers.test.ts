@@ -10,6 +10,7 @@ import { lenient } from '../../src/speculate/verifiers/lenient.ts';
 import { match } from '../../src/speculate/verifiers/match.ts';
 import { rejection } from '../../src/speculate/verifiers/rejection.ts';
 import { tolerant } from '../../src/speculate/verifiers/tolerant.ts';
+import { traversal } from '../../src/speculate/verifiers/traversal.ts';
 import { typical } from '../../src/speculate/verifiers/typical.ts';
 import { asRow, chain, constant, probs, rounded, totalVariation, vectors } from './laws.ts';
 import { rowOf, scripted } from './scripted.ts';
@@ -165,22 +166,6 @@ describe('rejection', () => {
     expect(proof.maxError).toBeLessThan(1e-12);
   });
 
-  it('keeps the law when children of a node come from different laws', () => {
-    const draft = (history: readonly number[]) =>
-      history.length === 1 ? [pointDraw(2), pointDraw(2), pointDraw(1)] : [];
-    const mixed: Verifier = {
-      ...rejection,
-      draw: (law, position, count, noise) => [
-        pointDraw(1),
-        ...rejection.draw(law, position, count, noise),
-        pointDraw(1),
-      ],
-    };
-    const options = { ...chain, branching: [2, 1] };
-    expect(prove({ ...options, verifier: mixed }).maxError).toBeLessThan(1e-12);
-    expect(prove({ ...options, draft, verifier: rejection }).maxError).toBeLessThan(1e-12);
-  });
-
   it('falls back to what is owed when rounding leaves no residual', () => {
     const law = probs([0.5, 0.5]);
     const { noise, picks } = scripted([2], 0.2);
@@ -196,6 +181,24 @@ describe('rejection', () => {
     const law = () => probs([0.9, 0.1]);
     const { path } = rejection.verify({ draft, law, position: 0, noise: createNoise(1).round(0) });
     expect(path).toEqual([]);
+  });
+});
+
+describe('children of a node from different laws', () => {
+  it.each([rejection, traversal])('keep the law with $name', (verifier) => {
+    const draft = (history: readonly number[]) =>
+      history.length === 1 ? [pointDraw(2), pointDraw(2), pointDraw(1)] : [];
+    const mixed: Verifier = {
+      ...verifier,
+      draw: (law, position, count, noise) => [
+        pointDraw(1),
+        ...rejection.draw(law, position, count, noise),
+        pointDraw(1),
+      ],
+    };
+    const options = { ...chain, branching: [2, 1] };
+    expect(prove({ ...options, verifier: mixed }).maxError).toBeLessThan(1e-12);
+    expect(prove({ ...options, draft, verifier }).maxError).toBeLessThan(1e-12);
   });
 });
 

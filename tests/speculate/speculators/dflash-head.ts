@@ -1,5 +1,6 @@
 // Folders of DFlash and DSpark heads with random weights, for the eight-layer random Llama.
 import { fileURLToPath } from 'node:url';
+import type { Decoder } from '../../../src/models/decoder.ts';
 import { writeSafetensors } from '../../../src/tensor/safetensors.ts';
 import { type FolderSource, memorySource } from '../../../src/tensor/source.ts';
 import { numbers } from '../../kernels/toy.ts';
@@ -118,4 +119,17 @@ export function makeHead(
     { 'config.json': JSON.stringify(config), 'model.safetensors': writeSafetensors(tensors) },
     'dflash',
   );
+}
+
+/** States of a target over a text, at the layers that the heads read. */
+export async function statesOf(
+  verifier: Decoder,
+  text: readonly number[],
+): Promise<readonly Float32Array[]> {
+  const cache = verifier.createCache({ taps: TAPS });
+  const { hidden } = await verifier.forward(cache, [
+    { sequence: cache.sequence(), tokens: text, keep: text.map((_, row) => row) },
+  ]);
+  cache.dispose();
+  return hidden;
 }

@@ -10,7 +10,16 @@ import { generate } from '../../../src/speculate/generate.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import { BACKENDS } from '../../models/fixtures.ts';
 import { spelled } from '../fixtures.ts';
-import { BLOCK, MASK, makeHead, makeSpark, PROMPT, SHAPE, TAPS, TARGET } from './dflash-head.ts';
+import {
+  BLOCK,
+  MASK,
+  makeHead,
+  makeSpark,
+  PROMPT,
+  SHAPE,
+  statesOf,
+  TARGET,
+} from './dflash-head.ts';
 import { dflashPasses, fuseNormed, readTensors } from './float64.ts';
 
 const TEXT = [...PROMPT, 40, 12, 7, 33, 9, 61, 20];
@@ -41,16 +50,6 @@ describe.each(BACKENDS)('DFlash with windows on $name', ({ open }) => {
     backend.dispose();
   });
 
-  /** States of the target over a text. */
-  async function statesOf(text: readonly number[]): Promise<readonly Float32Array[]> {
-    const cache = verifier.createCache({ taps: TAPS });
-    const { hidden } = await verifier.forward(cache, [
-      { sequence: cache.sequence(), tokens: text, keep: text.map((_, row) => row) },
-    ]);
-    cache.dispose();
-    return hidden;
-  }
-
   it.each(
     LAYERINGS.flatMap((layering) => [
       { ...layering, nonCausal: false },
@@ -66,7 +65,7 @@ describe.each(BACKENDS)('DFlash with windows on $name', ({ open }) => {
       using speculator = await Speculator.fromPretrained(source, { verifier });
       const drafter = speculator.drafter();
       const tensors = await readTensors(source);
-      const states = await statesOf(TEXT);
+      const states = await statesOf(verifier, TEXT);
       let seen = 0;
       for (const length of [3, PROMPT.length + 1, TEXT.length]) {
         const found: Float32Array[] = [];

@@ -12,7 +12,16 @@ import { argmax } from '../../../src/speculate/sample.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import type { FolderSource } from '../../../src/tensor/source.ts';
 import { spelled } from '../fixtures.ts';
-import { BLOCK, MASK, makeHead, makeSpark, PROMPT, SHAPE, TAPS, TARGET } from './dflash-head.ts';
+import {
+  BLOCK,
+  MASK,
+  makeHead,
+  makeSpark,
+  PROMPT,
+  SHAPE,
+  statesOf,
+  TARGET,
+} from './dflash-head.ts';
 import { dflashPasses, dsparkChain, fuseNormed, readTensors } from './float64.ts';
 
 describe('DFlash', () => {
@@ -22,16 +31,6 @@ describe('DFlash', () => {
   });
   afterAll(() => verifier.dispose());
 
-  /** States of the target over a text. */
-  async function statesOf(text: readonly number[]): Promise<readonly Float32Array[]> {
-    const cache = verifier.createCache({ taps: TAPS });
-    const { hidden } = await verifier.forward(cache, [
-      { sequence: cache.sequence(), tokens: text, keep: text.map((_, row) => row) },
-    ]);
-    cache.dispose();
-    return hidden;
-  }
-
   it.each([false, true])(
     'fills its block as the second implementation does, in a second round too (from the anchor: %s)',
     async (fromAnchor) => {
@@ -40,7 +39,7 @@ describe('DFlash', () => {
       const drafter = speculator.drafter();
       const tensors = await readTensors(source);
       const text = [...PROMPT, 40, 12, 7];
-      const states = await statesOf(text);
+      const states = await statesOf(verifier, text);
       let seen = 0;
       // A second round has only the states that are new; those before are in the cache.
       for (const length of [PROMPT.length + 1, text.length]) {
@@ -86,7 +85,7 @@ describe('DFlash', () => {
         using speculator = await Speculator.fromPretrained(source, { verifier });
         const tensors = await readTensors(source);
         const text = [...PROMPT, 40];
-        const states = await statesOf(text);
+        const states = await statesOf(verifier, text);
         const places = dflashPasses(
           tensors,
           {
@@ -171,7 +170,7 @@ describe('DFlash', () => {
         const drafter = speculator.drafter();
         await drafter.draft({
           tokens: text,
-          hidden: (await statesOf(text)).slice(0, -1),
+          hidden: (await statesOf(verifier, text)).slice(0, -1),
           maxTokens: 16,
           maxDepth: 16,
           law(row) {
