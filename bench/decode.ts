@@ -4,9 +4,11 @@
 // costs, on one class; their acceptance, and so their speed, means nothing.
 import type { Backend } from '../src/kernels/backend.ts';
 import { type LoadedModel, load } from '../src/models/load.ts';
+import { layerSkip } from '../src/speculate/drafters/layer-skip.ts';
 import { draftModel } from '../src/speculate/drafters/model.ts';
 import { ngram } from '../src/speculate/drafters/ngram.ts';
 import { none } from '../src/speculate/drafters/none.ts';
+import { suffix } from '../src/speculate/drafters/suffix.ts';
 import { type GenerateResult, generate, type Prompt } from '../src/speculate/generate.ts';
 import { type Drafters, type TimedDrafter, timedDrafter } from './draft-cost.ts';
 import { openHeads } from './heads.ts';
@@ -69,7 +71,7 @@ export async function decode(backend: Backend, options: BenchOptions): Promise<v
   const target = await load(options.model ?? embedded('target'), { backend, dtype });
   const draft = await load(embedded('draft'), { backend, dtype });
   const heads = await openHeads(target, options);
-  const drafters = { ...draftersOf(draft, options.drafter), ...heads.given };
+  const drafters = { ...draftersOf(target, draft, options.drafter), ...heads.given };
   const classes = Object.entries(CLASSES)
     .filter(([name]) => name.includes(options.filter))
     .slice(0, options.smoke ? 1 : undefined);
@@ -108,17 +110,26 @@ export async function decode(backend: Backend, options: BenchOptions): Promise<v
   draft.dispose();
 }
 
-function draftersOf(draft: LoadedModel, filter: string): Drafters {
+function draftersOf(target: LoadedModel, draft: LoadedModel, filter: string): Drafters {
   const model = draftModel(draft.model);
   const tree = draftModel(draft.model, { branching: [3, 2, 1] });
+  const best = draftModel(draft.model, { best: { ladder: target.model.ladder } });
+  const half = layerSkip(target.model, { layers: Math.ceil(target.model.config.layers / 2) });
+  // Every turn writes the same texts again, which it must not have seen.
+  const copy = suffix({ earlierTokens: 0 });
   const all: Drafters = {
     'ngram, 4': { drafter: ngram(), draftLength: 4 },
     'ngram, auto': { drafter: ngram(), draftLength: 'auto' },
+    'suffix, 4': { drafter: copy, draftLength: 4 },
+    'suffix, auto': { drafter: copy, draftLength: 'auto' },
     'model, 2': { drafter: model, draftLength: 2 },
     'model, 4': { drafter: model, draftLength: 4 },
     'model, auto': { drafter: model, draftLength: 'auto' },
     'tree 3x2x1, 9': { drafter: tree, draftLength: 9 },
     'tree 3x2x1, auto': { drafter: tree, draftLength: 'auto' },
+    'best tree, 9': { drafter: best, draftLength: 9 },
+    'best tree, auto': { drafter: best, draftLength: 'auto' },
+    'half the layers, 2': { drafter: half, draftLength: 2 },
   };
   const chosen = Object.entries(all).filter(([name]) => name.includes(filter));
   return { plain: { drafter: none(), draftLength: 0 }, ...Object.fromEntries(chosen) };

@@ -47,18 +47,20 @@ export function bestTrees(
 }
 
 /**
- * The tree with the most expected tokens per time, `cost(nodes, levels)`, of those with at least `least` nodes (default 0): with 0,
- * nothing where plain steps have more.
+ * The tree with the most expected tokens per time, `cost(nodes, levels)`, of `trees(levels)` as `bestTrees` gives them, with `least` (default 0)
+ * to `nodes` nodes: with 0, nothing where plain steps have more.
  */
 export function bestTree(
-  acceptance: RankAcceptance,
-  { least = 0, ...limits }: TreeLimits & { readonly least?: number },
+  trees: (levels: number) => readonly (TreeShape | undefined)[],
+  { nodes: most, levels: deepest, least = 0 }: BudgetLimits,
   cost: (nodes: number, levels: number) => number,
 ): TreeShape {
   let best: TreeShape = { parents: [], value: 1 };
   let rate = least > 0 ? 0 : 1 / cost(0, 0);
-  for (let levels = 1; levels <= limits.levels; levels++)
-    for (const [nodes, shape] of bestTrees(acceptance, { ...limits, levels }).entries()) {
+  for (let levels = 1; levels <= deepest; levels++)
+    for (const [nodes, shape] of trees(levels)
+      .slice(0, 1 + most)
+      .entries()) {
       if (shape === undefined || nodes < least) continue;
       const found = shape.value / cost(nodes, levels);
       if (found <= rate) continue;
@@ -66,6 +68,13 @@ export function bestTree(
       rate = found;
     }
   return best;
+}
+
+/** What a tree may have. */
+export interface BudgetLimits {
+  readonly nodes: number;
+  readonly levels: number;
+  readonly least?: number;
 }
 
 /** Children of a node: what they are worth together, the first, and those after it. */
@@ -97,9 +106,21 @@ function share(
   return best === 0 ? IMPOSSIBLE : { value, first: deeper[best - 1], later: later[count - best] };
 }
 
-/** Level by level. */
+/** The shape is written down when somebody asks: of many trees one is taken. */
 function shapeOf(plan: Plan): TreeShape | undefined {
   if (plan.value === Number.NEGATIVE_INFINITY) return undefined;
+  let parents: readonly number[] | undefined;
+  return {
+    value: 1 + plan.value,
+    get parents() {
+      parents ??= parentsOf(plan);
+      return parents;
+    },
+  };
+}
+
+/** Level by level. */
+function parentsOf(plan: Plan): readonly number[] {
   const parents: number[] = [];
   let level: { readonly plan: Plan; readonly parent: number }[] = [{ plan, parent: -1 }];
   while (level.length > 0) {
@@ -111,5 +132,5 @@ function shapeOf(plan: Plan): TreeShape | undefined {
       }
     level = next;
   }
-  return { parents, value: 1 + plan.value };
+  return parents;
 }

@@ -105,14 +105,17 @@ describe('the best trees', () => {
 });
 
 describe('the best tree for a cost', () => {
+  const treesOf = (row: readonly number[]) => (levels: number) =>
+    bestTrees(ofRank(row), { nodes: 63, levels, width: row.length });
+
   it('is that of vector H', () => {
     const { draft_step_cost, verify_cost, best_N, best_D, best_value, best_speedup } =
       H.budget_choice;
     const measured: Readonly<Record<string, number>> = verify_cost;
     const cost = (nodes: number, levels: number) =>
       levels * draft_step_cost + (measured[nodes + 1] ?? Number.POSITIVE_INFINITY);
-    const limits = { nodes: 63, levels: 10, width: 3 };
-    const tree = bestTree(ofRank(H.monotone.positional_acceptance), limits, cost);
+    const limits = { nodes: 63, levels: 10 };
+    const tree = bestTree(treesOf(H.monotone.positional_acceptance), limits, cost);
     expect(tree.parents.length + 1).toBe(best_N);
     expect(Math.max(...depthsOf(tree.parents))).toBe(best_D);
     expect(tree.value).toBeCloseTo(best_value, 6);
@@ -121,7 +124,7 @@ describe('the best tree for a cost', () => {
 
   it('is nothing where rows cost as much as steps', () => {
     const cost = (nodes: number, levels: number) => 1 + nodes + 0.1 * levels;
-    const tree = bestTree(ofRank([0.6, 0.2]), { nodes: 10, levels: 5, width: 2 }, cost);
+    const tree = bestTree(treesOf([0.6, 0.2]), { nodes: 10, levels: 5 }, cost);
     expect(tree).toEqual({ parents: [], value: 1 });
   });
 });

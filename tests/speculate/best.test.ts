@@ -53,11 +53,9 @@ async function learnt(best: BestShapes, token: number, nodes?: number): Promise<
 }
 
 describe('the best tree', () => {
-  it('is a chain where the first rank always comes, as deep as it may be', async () => {
-    const { tokens, parents } = await learnt(
-      createBestShapes('test', { ladder: ladderOf(0.5) }),
-      0,
-    );
+  it('is a chain where the first rank always comes', async () => {
+    const best = createBestShapes('test', { ladder: ladderOf(0.5) });
+    const { tokens, parents } = await learnt(best, 0, 5);
     expect(tokens).toHaveLength(5);
     expect(isChain({ parents: parents! })).toBe(true);
   });
@@ -65,7 +63,7 @@ describe('the best tree', () => {
   it('has the ranks up to the one that comes', async () => {
     for (const rank of [1, 2]) {
       const best = createBestShapes('test', { ladder: ladderOf(0.2) });
-      const { parents } = await learnt(best, rank);
+      const { parents } = await learnt(best, rank, 3 * (rank + 1));
       const roots = parents!.filter((parent) => parent === -1);
       expect(roots).toHaveLength(rank + 1);
       // What comes next comes below the one that came.
@@ -73,20 +71,31 @@ describe('the best tree', () => {
     }
   });
 
-  it('is small where rows are expensive, and large where they are free', async () => {
-    const dear = await learnt(createBestShapes('test', { ladder: ladderOf(9) }), 1);
-    const free = await learnt(createBestShapes('test', { ladder: ladderOf(0) }), 1);
-    expect(dear.tokens.length).toBeLessThan(3);
-    expect(free.tokens.length).toBeGreaterThan(6);
+  it('has the nodes that were asked for, as far as there is room', async () => {
+    for (const nodes of [1, 3, 9]) {
+      const best = createBestShapes('test', { ladder: ladderOf(0) });
+      expect((await learnt(best, 1, nodes)).tokens).toHaveLength(nodes);
+    }
+    const narrow = createBestShapes('test', { ladder: ladderOf(0), width: 1 });
+    expect((await learnt(narrow, 0, 9)).tokens).toHaveLength(5);
   });
 
-  it('keeps to the nodes it may have, and says how many it would take', async () => {
-    const best = createBestShapes('test', { ladder: ladderOf(0) });
-    expect((await learnt(best, 1, 3)).tokens.length).toBeLessThanOrEqual(3);
-    const counts = [0, 1, 2, 3].map((levels) => best.nodesAt(levels));
-    expect(counts[0]).toBe(0);
-    expect(counts[1]).toBeGreaterThan(0);
-    expect(Math.max(...counts)).toBeLessThanOrEqual(15);
+  it('would take few nodes where rows are expensive, many where they are free, and one a level at least', async () => {
+    const countsOf = async (perRow: number) => {
+      const best = createBestShapes('test', { ladder: ladderOf(perRow) });
+      await learnt(best, 1);
+      return [0, 1, 2, 3].map((levels) => best.nodesAt(levels));
+    };
+    const dear = await countsOf(9);
+    expect(dear).toEqual(
+      [0, 2, 4, 6].map((most, levels) => Math.max(levels, Math.min(most, dear[levels]))),
+    );
+    const free = await countsOf(0);
+    for (const levels of [1, 2, 3]) {
+      expect(free[levels]).toBeGreaterThanOrEqual(dear[levels]);
+      expect(free[levels]).toBeLessThanOrEqual(15);
+    }
+    expect(free[3]).toBeGreaterThan(dear[3]);
   });
 
   it('names wrong options', () => {

@@ -3,7 +3,7 @@
 import * as z from 'zod';
 import { OptionError } from '../../kernels/errors.ts';
 import type { Ladder } from '../../models/model.ts';
-import { bestTree, type TreeShape } from '../best-tree.ts';
+import { bestTree, bestTrees, type TreeShape } from '../best-tree.ts';
 import type { DraftRequest } from '../drafter.ts';
 import { createRankMemory, type RankedDraft } from '../rank-memory.ts';
 import { levelsOf } from './grow.ts';
@@ -27,16 +27,17 @@ export type BestOptions = z.input<typeof BestSchema>;
 const MOST_LEVELS = 8;
 const MOST_NODES = 32;
 const AUTO_NODES = 15;
-/** Drafts after which shapes are thought over. */
-const RETHINK = 8;
-/** What a level is taken to cost before any was timed, in steps of the target; and the weight of a new time. */
+/** Drafts after which shapes are thought over: 1, 2, 4, …, and every so many from then on. */
+const RETHINK = 16;
+/** What a level is taken to cost before any was timed, in steps of the target. */
 const FIRST_COST = 0.2;
-const NEW_TIME = 0.1;
+/** Weight of a new time: code gets faster while it runs, and other programs make it slower for a while. */
+const [FASTER, SLOWER] = [0.5, 0.05];
 
 /** Shapes, and what they are learnt from. */
 export interface BestShapes {
   /**
-   * A draft of at least one node in the best shape of now; `grow` draws it and ranks `width` candidates at every node where it looks.
+   * A draft of as many nodes as are asked for in the shape that is best for them; `grow` draws it and ranks `width` candidates at every node where it looks.
    */
   draft(
     request: DraftRequest,
@@ -51,6 +52,8 @@ export function createBestShapes(where: string, options: BestOptions): BestShape
   if (!parsed.success) throw new OptionError(`${where}: best: ${z.prettifyError(parsed.error)}`);
   const { ladder, width } = parsed.data;
   const memory = createRankMemory(MOST_LEVELS, width);
+  /** As it was thought last: the best trees by levels, and the shapes of them that were asked for. */
+  let trees: (readonly (TreeShape | undefined)[])[] = [];
   let shapes = new Map<string, TreeShape>();
   let drafts = 0;
   let levelMs: number | undefined;
@@ -61,32 +64,52 @@ export function createBestShapes(where: string, options: BestOptions): BestShape
     if (stepMs === undefined) return 1 + FIRST_COST * levels;
     return (levelMs ?? FIRST_COST * stepMs) * levels + (ladder.ms(1 + nodes) ?? stepMs);
   };
-  const shapeAt = (maxTokens: number, maxDepth: number): TreeShape => {
-    const nodes = Math.min(maxTokens, MOST_NODES);
+  const treesOf = (levels: number) => {
+    trees[levels] ??= bestTrees(memory.acceptance, { nodes: MOST_NODES, levels, width });
+    return trees[levels];
+  };
+  /** The best shape of `least` to `nodes` nodes, or of as many as there is room for. */
+  const shapeAt = (least: number, nodes: number, maxDepth: number): TreeShape => {
     const levels = Math.min(maxDepth, MOST_LEVELS);
-    const key = `${nodes},${levels}`;
-    const known = shapes.get(key);
-    if (known !== undefined) return known;
-    const found = bestTree(memory.acceptance, { nodes, levels, width, least: 1 }, cost);
-    shapes.set(key, found);
-    return found;
+    const key = `${least},${nodes},${levels}`;
+    let shape = shapes.get(key);
+    for (let fewer = least; shape === undefined && fewer > 0; fewer--) {
+      const found = bestTree(treesOf, { nodes, levels, least: fewer }, cost);
+      if (found.parents.length > 0) shape = found;
+    }
+    if (shape === undefined) throw new Error('internal: expected a tree of one node, got none');
+    shapes.set(key, shape);
+    return shape;
   };
   return {
     async draft(request, grow) {
       const { tokens, maxTokens, maxDepth } = request;
       memory.seen(tokens);
-      if (drafts % RETHINK === 0) shapes = new Map();
       drafts += 1;
-      const shape = shapeAt(maxTokens, maxDepth);
+      if (drafts % RETHINK === 0 || (drafts < RETHINK && isPowerOfTwo(drafts))) {
+        trees = [];
+        shapes = new Map();
+      }
+      const nodes = Math.min(maxTokens, MOST_NODES);
+      const shape = shapeAt(nodes, nodes, maxDepth);
       const levels = levelsOf(shape);
       const start = performance.now();
       const draft = await grow(shape, { ...request, maxDepth: levels }, width);
       memory.drafted(tokens.length, draft);
       // The first one reads the text.
       const ms = (performance.now() - start) / levels;
-      if (drafts > 1) levelMs = levelMs === undefined ? ms : levelMs + NEW_TIME * (ms - levelMs);
+      if (drafts > 1) {
+        levelMs ??= ms;
+        levelMs += (ms < levelMs ? FASTER : SLOWER) * (ms - levelMs);
+      }
       return draft;
     },
-    nodesAt: (levels) => (levels < 1 ? 0 : shapeAt(AUTO_NODES, levels).parents.length),
+    nodesAt(levels) {
+      if (levels < 1) return 0;
+      const least = Math.min(levels, AUTO_NODES);
+      return shapeAt(least, AUTO_NODES, levels).parents.length;
+    },
   };
 }
+
+const isPowerOfTwo = (value: number) => (value & (value - 1)) === 0;
