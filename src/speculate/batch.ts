@@ -70,7 +70,7 @@ export function createBatch(target: Target, options: BatchOptions = {}): Batch {
     if (disposed) throw new Error('session: expected a batch, got a disposed one');
     const shared = caches.get(of) ?? of.createCache({ slots });
     caches.set(of, shared);
-    return new Session(of, { cache: shared, forward: gate.forward(of) });
+    return new Session(of, { cache: shared, gate: gate.seat(of) });
   };
 
   /** First come, first served: a long text is not overtaken for ever. */

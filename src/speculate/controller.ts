@@ -37,6 +37,12 @@ const REST = 8;
 /** Of a running mean: how often the drafter has something to say. */
 const SPEAKS_GAIN = 0.05;
 
+/** What a round shares its forward with: other texts of a batch, and their rows. */
+export interface Company {
+  readonly texts: number;
+  readonly rows: number;
+}
+
 /** What the next round should draft, and why. */
 export interface Choice {
   readonly levels: number;
@@ -72,6 +78,8 @@ export interface Knowledge {
   readonly bestGain: number;
 }
 
+const ALONE: Company = { texts: 0, rows: 0 };
+
 /** Chooses the depth of every round, and learns from every round. */
 export interface Controller {
   /** `left` tokens may still be emitted, of which `room` levels may be drafted. */
@@ -79,6 +87,8 @@ export interface Controller {
     readonly position: number;
     readonly left: number;
     readonly room: number;
+    /** Default none. */
+    readonly company?: Company | undefined;
   }): Choice;
   add(outcome: Outcome): void;
   knowledge(): Knowledge;
@@ -110,6 +120,8 @@ export function createController(parts: {
   let plainSteps = 0;
   let draftedRounds = 0;
   let checks = 0;
+  let company: Company = ALONE;
+  const forwardMs = (rows: number) => ladder.ms(rows + company.rows);
 
   /** Tokens and milliseconds expected of a round of so many levels. */
   function expect(levels: number) {
@@ -119,13 +131,14 @@ export function createController(parts: {
       survival *= acceptance.at(depth);
       tokens += survival;
     }
-    return { tokens, ms: draftCost.ms(levels) + ladder.ms(1 + sizeOf(levels))! };
+    return { tokens, ms: draftCost.ms(levels) + forwardMs(1 + sizeOf(levels))! };
   }
 
   /** What a trial is taken to lose: little is known where it is made, so it is credited with little. */
   function lossMs(levels: number, stepMs: number): number {
     const { tokens, ms } = expect(levels);
-    return Math.max(0, ms - stepMs * (1 + TRIAL_CREDIT * (tokens - 1)));
+    const more = (tokens - 1) / (1 + company.texts);
+    return Math.max(0, ms - stepMs * (1 + TRIAL_CREDIT * more));
   }
 
   /** The depth, or now and then the next or the one before it. */
@@ -135,10 +148,14 @@ export function createController(parts: {
     return gainOf(look, stepMs) > (1 - LOOK_LOSS) * gainOf(levels, stepMs) ? look : levels;
   }
 
-  /** How many times as fast as plain steps a text is where the drafter is silent now and then. */
+  /**
+   * How many times as fast as plain steps all texts of the forward are together, each of the others with a token, where the drafter is
+   * silent now and then.
+   */
   function gainOf(levels: number, stepMs: number): number {
     const { tokens, ms } = expect(levels);
-    return ((speaks * tokens + 1 - speaks) * stepMs) / (speaks * ms + (1 - speaks) * stepMs);
+    const more = (speaks * (tokens - 1)) / (1 + company.texts);
+    return ((1 + more) * stepMs) / (speaks * ms + (1 - speaks) * stepMs);
   }
 
   /** The depth from 1 on with the highest gain. */
@@ -156,12 +173,13 @@ export function createController(parts: {
   }
 
   return {
-    choose({ position, left, room }) {
+    choose({ position, left, room, company: beside = ALONE }) {
+      company = beside;
       const missed = Math.max(0, position - seen - 1);
       const nothing = { levels: 0, trial: false, missed };
       // While drafting does not pay, thinking about it every time would cost a small model some per cent.
       if (!drafting && plainSteps % REST > 0) return nothing;
-      const stepMs = ladder.ms(1);
+      const stepMs = forwardMs(1);
       const limit = Math.min(room, longest === 0 ? FIRST_LEVELS : 2 * longest);
       if (stepMs === undefined || limit < 1) return nothing;
       const { levels, gain } = best(limit, stepMs);
@@ -191,7 +209,7 @@ export function createController(parts: {
         }
       }
       if (depth > 0) {
-        const stepMs = ladder.ms(1) ?? targetMs;
+        const stepMs = forwardMs(1) ?? targetMs;
         // The first reading is no trial: every later draft needs it.
         const readingMs = drafts > 0 ? choice.missed * draftCost.missedMs() : 0;
         if (choice.trial) trialsMs += lossMs(depth, stepMs) + readingMs;
@@ -213,7 +231,7 @@ export function createController(parts: {
     },
 
     knowledge() {
-      const stepMs = ladder.ms(1);
+      const stepMs = forwardMs(1);
       const { levels, gain } = stepMs === undefined ? { levels: 0, gain: 0 } : best(most, stepMs);
       return {
         acceptance: acceptance.tried(),

@@ -1,22 +1,27 @@
 // Forwards of several texts in one call. A text is busy while it computes something of its own; when none is, each of them waits for a
 // forward, and those that wait for one cache get it together. Rows have the same bits in any company, so nothing but the time changes.
 import type { Cache, ForwardResult, Model, Segment } from '../models/model.ts';
+import type { Company } from './controller.ts';
 import { deferred } from './deferred.ts';
-
-type Forward = Model['forward'];
+import type { GateSeat } from './session.ts';
 
 /** Where the texts of a batch meet. */
 export interface Gate {
   /** A text begins to compute. Every text that is in has to come to a forward or leave, or the others wait for ever. */
   enter(): void;
   leave(): void;
-  /** As `model.forward`, together with others. An abort ends the wait of one text, not the forward of all. */
-  forward(model: Model): Forward;
+  /**
+   * A place for a session of `model`, whose forwards are run together with others. An abort ends the wait of one text, not the forward
+   * of all.
+   */
+  seat(model: Model): GateSeat;
 }
 
 /** A forward that is waited for. */
 interface Call {
   readonly segments: readonly Segment[];
+  /** What else was in the forward. */
+  shared(company: Company): void;
   readonly signal: AbortSignal | undefined;
   resolve(result: ForwardResult): void;
   reject(error: unknown): void;
@@ -50,6 +55,10 @@ export function createGate(last: Cache): Gate {
   async function run(model: Model, cache: Cache, calls: readonly Call[]): Promise<void> {
     const left = calls.filter(({ signal }) => signal?.aborted);
     const stay = calls.filter((call) => !left.includes(call));
+    const rows = stay.map(({ segments }) => sumOf(segments, judgedRows));
+    const all = rows.reduce((sum, count) => sum + count, 0);
+    for (const [index, call] of stay.entries())
+      call.shared({ texts: stay.length - 1, rows: all - rows[index] });
     const outcomes = await together(model, cache, stay);
     release([...left, ...stay], (call, index) => {
       if (index < left.length) return call.reject(call.signal!.reason);
@@ -67,14 +76,23 @@ export function createGate(last: Cache): Gate {
       busy -= 1;
       settle();
     },
-    forward: (model) => (cache, segments, options) => {
-      const { promise, resolve, reject } = deferred<ForwardResult>();
-      const at = waiting.get(cache) ?? { model, calls: [] };
-      waiting.set(cache, at);
-      at.calls.push({ segments, signal: options?.signal, resolve, reject });
-      busy -= 1;
-      settle();
-      return promise;
+    seat(model) {
+      let company: Company = { texts: 0, rows: 0 };
+      return {
+        company: () => company,
+        forward(cache, segments, options) {
+          const { promise, resolve, reject } = deferred<ForwardResult>();
+          const at = waiting.get(cache) ?? { model, calls: [] };
+          waiting.set(cache, at);
+          const shared = (beside: Company) => {
+            company = beside;
+          };
+          at.calls.push({ segments, signal: options?.signal, shared, resolve, reject });
+          busy -= 1;
+          settle();
+          return promise;
+        },
+      };
     },
   };
 }
@@ -93,7 +111,7 @@ async function together(
       );
       let from = 0;
       return calls.map(({ segments }) => {
-        const to = from + segments.reduce((sum, segment) => sum + keptRows(segment), 0);
+        const to = from + sumOf(segments, keptRows);
         const value = { logits: logits.slice(from, to), hidden: hidden.slice(from, to) };
         from = to;
         return { status: 'fulfilled', value };
@@ -109,6 +127,11 @@ async function together(
 }
 
 /** Rows of a segment that get logits; see `Segment.keep`. */
-function keptRows({ tokens, draft, keep }: Segment): number {
-  return keep?.length ?? Math.min(1, tokens.length) + (draft?.tokens.length ?? 0);
-}
+const keptRows = (segment: Segment): number => segment.keep?.length ?? judgedRows(segment);
+
+/** The last token and the draft: those of a round that reads no prompt. */
+const judgedRows = ({ tokens, draft }: Segment): number =>
+  Math.min(1, tokens.length) + (draft?.tokens.length ?? 0);
+
+const sumOf = (segments: readonly Segment[], of: (segment: Segment) => number): number =>
+  segments.reduce((sum, segment) => sum + of(segment), 0);

@@ -93,7 +93,8 @@ function automatic({ drafter, session, signal }: Parameters<typeof createPace>[1
       begun = true;
       if (first || room < 1) return NOTHING;
       controller ??= await open();
-      const { levels, trial, missed } = controller.choose({ position, left, room });
+      const { company } = session;
+      const { levels, trial, missed } = controller.choose({ position, left, room, company });
       return { levels, trial, missed, maxTokens: levels > 0 ? nodesAt(levels) : 0 };
     },
     add: (outcome) => controller?.add(outcome),

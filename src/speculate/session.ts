@@ -1,7 +1,7 @@
 // A session is one text on one model. `feed` is the only verb: it computes what is not cached and forgets what no longer
 // matches, so that prefill, decoding, verification, rollback and catching up are the same call.
 import type { Cache, Model, Sequence } from '../models/model.ts';
-import type { Controller } from './controller.ts';
+import type { Company, Controller } from './controller.ts';
 import type { Drafter } from './drafter.ts';
 
 /** What a feed gives back. */
@@ -20,6 +20,13 @@ export interface Nodes {
   readonly parents?: readonly number[] | undefined;
 }
 
+/** Where a session runs its forwards. */
+export interface GateSeat {
+  readonly forward: Model['forward'];
+  /** What the last one was shared with. */
+  company?(): Company;
+}
+
 /** The cache holds exactly a prefix of `tokens`, at any time between calls. */
 export class Session {
   readonly model: Model;
@@ -27,7 +34,7 @@ export class Session {
   readonly controllers = new WeakMap<Drafter, Controller>();
   readonly #cache: Cache;
   readonly #ownsCache: boolean;
-  readonly #forward: Model['forward'];
+  readonly #gate: GateSeat;
   readonly #sequence: Sequence;
   /** The tokens whose rows are cached. */
   #cached: number[] = [];
@@ -44,14 +51,14 @@ export class Session {
       readonly cache?: Cache;
       readonly taps?: readonly number[] | undefined;
       readonly argmax?: boolean;
-      /** How forwards are run; default `model.forward`. A batch puts those of several sessions together. */
-      readonly forward?: Model['forward'];
+      /** Where forwards are run; default by the model, alone. A batch puts those of several sessions together. */
+      readonly gate?: GateSeat;
     } = {},
   ) {
     this.model = model;
     this.#ownsCache = options.cache === undefined;
-    const { cache, taps, argmax, forward = model.forward } = options;
-    this.#forward = forward;
+    const { cache, taps, argmax, gate = { forward: model.forward } } = options;
+    this.#gate = gate;
     this.#cache = cache ?? model.createCache({ ...(taps && { taps }), ...(argmax && { argmax }) });
     this.#sequence = this.#cache.sequence();
   }
@@ -63,6 +70,11 @@ export class Session {
 
   get cache(): Cache {
     return this.#cache;
+  }
+
+  /** What the last forward was shared with. */
+  get company(): Company | undefined {
+    return this.#gate.company?.();
   }
 
   /**
@@ -100,7 +112,7 @@ export class Session {
       draft: { tokens: drafted, parents: draft.parents },
       ...(tapped && { keep: Array.from({ length: computedRows }, (_, row) => row) }),
     };
-    const { logits, hidden } = await this.#forward(this.#cache, [segment], options);
+    const { logits, hidden } = await this.#gate.forward(this.#cache, [segment], options);
     for (const token of pending) this.#cached.push(token);
     const fed = {
       logits: logits.slice(-1 - drafted.length),

@@ -294,6 +294,32 @@ describe('generateBatch', () => {
   });
 });
 
+describe('a gate', () => {
+  it('tells every session what its forward was shared with', async () => {
+    const { model } = target;
+    const cache = model.createCache({ slots: 60 });
+    const gate = createGate(cache);
+    const sessions = [0, 1, 2].map(() => {
+      gate.enter();
+      return new Session(model, { cache, gate: gate.seat(model) });
+    });
+    const tokens = [4, 5].map(pointDraw);
+    await Promise.all(
+      sessions.map(async (session, index) => {
+        await session.feed([1, 2, 3], { tokens: tokens.slice(0, index) });
+        gate.leave();
+      }),
+    );
+    // One judged row each, and drafts of 0, 1 and 2.
+    expect(sessions.map(({ company }) => company)).toEqual([
+      { texts: 2, rows: 5 },
+      { texts: 2, rows: 4 },
+      { texts: 2, rows: 3 },
+    ]);
+    cache.dispose();
+  });
+});
+
 describe('ragged acceptance', () => {
   it('has the rows, positions and lengths of vector O', async () => {
     for (const example of vectors.O) {
@@ -304,7 +330,7 @@ describe('ragged acceptance', () => {
       const gate = createGate(cache);
       const sessions = kv_len_before.map(() => {
         gate.enter();
-        return new Session(model, { cache, forward: gate.forward(model) });
+        return new Session(model, { cache, gate: gate.seat(model) });
       });
       const lengths = await Promise.all(
         sessions.map(async (session, index) => {

@@ -190,6 +190,41 @@ describe('the draft length', () => {
     expect(tree.knowledge()).toMatchObject({ bestLevels: 3 });
   });
 
+  it('drafts less the more texts share its forward, where rows cost', () => {
+    const levelsWith = (company: { texts: number; rows: number } | undefined, perRow: number) => {
+      const ladder = createLadder();
+      for (const rows of [1, 2, 4, 8, 16]) ladder.add(rows, 1 + perRow * (rows - 1));
+      const controller = createController({
+        ladder,
+        cost: { draftMs: (levels) => 0.05 * levels, missedMs: 0 },
+      });
+      let levels = 0;
+      for (let round = 0; round < 200; round++) {
+        const position = 10 + round;
+        const choice = controller.choose({ position, left: 200, room: 15, company });
+        const depth = choice.levels;
+        levels += depth;
+        // The first two levels are accepted four times of five.
+        const accepted = Math.min(depth, round % 5 === 0 ? 0 : 2);
+        const outcome = {
+          choice,
+          depth,
+          nodes: depth,
+          accepted,
+          draftMs: 0.05 * depth,
+          targetMs: 1,
+        };
+        controller.add({ ...outcome, position });
+      }
+      return levels / 200;
+    };
+    expect(levelsWith(undefined, 0.3)).toBe(levelsWith({ texts: 0, rows: 0 }, 0.3));
+    expect(levelsWith(undefined, 0.3)).toBeGreaterThan(1);
+    expect(levelsWith({ texts: 7, rows: 7 }, 0.3)).toBeLessThan(0.25);
+    // Where they do not, everybody's drafts ride along.
+    expect(levelsWith({ texts: 7, rows: 7 }, 0.001)).toBeGreaterThan(1);
+  });
+
   it('goes by the tokens that trees have, not by those that they could have', () => {
     const ladder = createLadder();
     for (const rows of [1, 2, 4, 16]) ladder.add(rows, 1 + 0.3 * (rows - 1));
