@@ -196,7 +196,7 @@ describe('the draft length', () => {
       for (const rows of [1, 2, 4, 8, 16]) ladder.add(rows, 1 + perRow * (rows - 1));
       const controller = createController({
         ladder,
-        cost: { draftMs: (levels) => 0.05 * levels, missedMs: 0 },
+        cost: { draftMs: (levels) => 0.005 * levels, missedMs: 0 },
       });
       let levels = 0;
       for (let round = 0; round < 200; round++) {
@@ -211,7 +211,7 @@ describe('the draft length', () => {
           depth,
           nodes: depth,
           accepted,
-          draftMs: 0.05 * depth,
+          draftMs: 0.005 * depth,
           targetMs: 1,
         };
         controller.add({ ...outcome, position });
