@@ -2,10 +2,12 @@
 import { withModel } from '../models/open.ts';
 import {
   openSpeculatorConfig,
+  readConfig,
   readDraftConfig,
   type SpeculatorConfig,
 } from '../speculate/speculators/config.ts';
 import { ALGORITHMS, Speculator } from '../speculate/speculators/load.ts';
+import { researchLayoutIn } from '../speculate/speculators/recognise.ts';
 import type { Checkpoint } from '../tensor/checkpoint.ts';
 import { openCheckpoint } from '../tensor/safetensors.ts';
 import { inFolder } from '../tensor/source.ts';
@@ -31,10 +33,32 @@ export async function inspect(paths: readonly string[], options: CliOptions): Pr
   const [path] = paths;
   if (paths.length !== 1)
     throw new UsageError(`inspect: expected PATH, got ${JSON.stringify(paths.join(' '))}`);
-  const isHead = !/\.gguf$/i.test(path) && (await Speculator.isIn(path));
-  const findings = isHead ? await inspectSpeculator(path) : await inspectModel(path);
+  const findings = await examine(path);
   console.log(options.json ? JSON.stringify(findings) : format(findings));
   return 0;
+}
+
+async function examine(path: string): Promise<Findings> {
+  if (/\.gguf$/i.test(path)) return inspectModel(path);
+  if (await Speculator.isIn(path)) return inspectSpeculator(path);
+  const layout = await researchLayoutIn(path);
+  return layout === null ? inspectModel(path) : inspectResearch(path, layout);
+}
+
+/** A head that has to be converted: its config as it is, and its tensors. */
+async function inspectResearch(path: string, layout: string): Promise<Findings> {
+  return inFolder(path, async (source) => ({
+    path,
+    kind: `head in the research layout ${layout}`,
+    config: Object.fromEntries(
+      Object.entries(await readConfig(source)).map(([key, value]) => [
+        key,
+        typeof value === 'object' ? JSON.stringify(value) : value,
+      ]),
+    ),
+    tensors: listOf(await openCheckpoint(source)),
+    notes: ['foretoken convert makes a speculator of it'],
+  }));
 }
 
 async function inspectModel(path: string): Promise<Findings> {

@@ -19,6 +19,7 @@ import { suffix } from '../speculate/drafters/suffix.ts';
 import type { Prompt } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
 import { Speculator } from '../speculate/speculators/load.ts';
+import { refuseResearch } from '../speculate/speculators/recognise.ts';
 import type { Verifier } from '../speculate/verifier.ts';
 import { VERIFIER_NAMES, VERIFIERS } from '../speculate/verifiers/named.ts';
 import { progressBar } from './display.ts';
@@ -128,6 +129,7 @@ export async function openDrafter(
   const { target, ...rest } = parts;
   if (options.draft !== undefined && (await isSpeculator(options.draft)))
     return openSpeculator(options.draft, options, target);
+  if (options.draft !== undefined && !isGguf(options.draft)) await refuseResearch(options.draft);
   const draft = await loadFolder(options.draft ?? embedded('draft'), options, rest);
   const vocabulary = sharedVocabulary(draft, target);
   const drafter = draftModel(draft.model, {
@@ -162,8 +164,10 @@ async function openModelless(
 
 /** A folder with a speculator; anything else is a model, or an error of loading one. */
 async function isSpeculator(path: string): Promise<boolean> {
-  return !/\.gguf$/i.test(path) && Speculator.isIn(path).catch(() => false);
+  return !isGguf(path) && Speculator.isIn(path).catch(() => false);
 }
+
+const isGguf = (path: string) => /\.gguf$/i.test(path);
 
 async function openSpeculator(
   path: string,

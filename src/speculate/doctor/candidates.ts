@@ -1,5 +1,4 @@
 // What can be tried on a target: a draft model as it is, or a head in every reading of its files; with what the files say alone.
-import { FormatError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
 import { load } from '../../models/load.ts';
 import { withModel } from '../../models/open.ts';
@@ -11,9 +10,9 @@ import type { FolderSource } from '../../tensor/source.ts';
 import type { Drafter } from '../drafter.ts';
 import { draftModel } from '../drafters/model.ts';
 import { sharedVocabulary } from '../drafters/shared-vocabulary.ts';
-import { type Json, openSpeculatorConfig, type SpeculatorConfig } from '../speculators/config.ts';
+import { openSpeculatorConfig, type SpeculatorConfig } from '../speculators/config.ts';
 import { Speculator, type SpeculatorOptions } from '../speculators/load.ts';
-import { INITIAL_SIZE } from '../speculators/moments.ts';
+import { initialSizeOf } from '../speculators/untrained.ts';
 import type { Finding } from './finding.ts';
 import { examineConfig, examineNames, examineVocabulary } from './head.ts';
 import { type Reading, readingsOf } from './readings.ts';
@@ -95,11 +94,7 @@ export async function examineSpeculator(
   const { algorithm, raw } = config;
   const { vocab, layers } = target.model.config;
   const vocabulary = await examineVocabulary(checkpoint, vocab);
-  const weights = await examineWeights(
-    checkpoint,
-    initialSizeOf((raw['transformer_layer_config'] ?? raw) as Json),
-    signal,
-  );
+  const weights = await examineWeights(checkpoint, initialSizeOf(raw), signal);
   const findings = [
     ...config.notes.map((message): Finding => ({ gravity: 'warning', subject: 'config', message })),
     ...examineConfig(config, target.model.config),
@@ -175,13 +170,4 @@ async function withTensors(
     all.push({ name, dtype: type as Uppercase<string>, shape, data });
   }
   return all;
-}
-
-function initialSizeOf(raw: Json): number {
-  const size = raw['initializer_range'] ?? INITIAL_SIZE;
-  if (typeof size !== 'number' || !(size > 0))
-    throw new FormatError(
-      `config.json: initializer_range: expected a positive number, got ${JSON.stringify(size)}`,
-    );
-  return size;
 }

@@ -6,6 +6,7 @@ import { WEIGHT_DTYPES } from '../../models/weights.ts';
 import { type FolderSource, inFolder } from '../../tensor/source.ts';
 import type { Prompt } from '../generate.ts';
 import { Speculator } from '../speculators/load.ts';
+import { refuseResearch } from '../speculators/recognise.ts';
 import {
   type Candidate,
   type Examined,
@@ -83,16 +84,20 @@ export async function diagnose(
   if (!parsed.success) throw new OptionError(`diagnose: ${z.prettifyError(parsed.error)}`);
   const { dtype, ...measures } = parsed.data;
   const reading = { dtype, signal: measures.signal };
-  if (!(await isSpeculator(from)))
+  if (!(await isSpeculator(from))) {
+    if (!isGguf(from)) await refuseResearch(from);
     return examine(target, await examineModel(target, from, reading), measures);
+  }
   return inFolder(from, async (source) =>
     examine(target, await examineSpeculator(target, source, reading), measures),
   );
 }
 
+const isGguf = (from: string | FolderSource): boolean =>
+  typeof from === 'string' && /\.gguf$/i.test(from);
+
 async function isSpeculator(from: string | FolderSource): Promise<boolean> {
-  if (typeof from === 'string' && /\.gguf$/i.test(from)) return false;
-  return Speculator.isIn(from);
+  return !isGguf(from) && Speculator.isIn(from);
 }
 
 /** Tries what can be tried. */

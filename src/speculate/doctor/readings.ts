@@ -32,7 +32,8 @@ export interface ReadingParts {
 /** All combinations, the file's own first. */
 export function readingsOf(parts: ReadingParts): readonly Reading[] {
   const { algorithm, vocabularies } = parts;
-  const questions = [...(QUESTIONS[algorithm]?.(parts) ?? []), vocabularies];
+  const own = Object.hasOwn(QUESTIONS, algorithm) ? QUESTIONS[algorithm](parts) : [];
+  const questions = [...own, vocabularies];
   return questions.reduce<readonly Reading[]>(
     (all, answers) => all.flatMap((one) => [one, ...answers.map((other) => joined(one, other))]),
     [{ label: '' }],

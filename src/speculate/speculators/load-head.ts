@@ -1,12 +1,13 @@
 // A draft head from its folder: looked at as a whole, then its weights.
 import { loadTensors } from '../../models/weights.ts';
-import { openCheckpoint } from '../../tensor/safetensors.ts';
+import type { Checkpoint } from '../../tensor/checkpoint.ts';
+import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import { draftHead } from '../drafters/head.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
-import { fitHead, place } from './fit.ts';
+import { type Fit, fitHead, place } from './fit.ts';
 import type { Loader } from './loaded.ts';
-import { readUntrained, untrainedNote } from './untrained.ts';
-import { writeVocabulary } from './vocabulary.ts';
+import { initialSizeOf, readUntrained, untrainedNote } from './untrained.ts';
+import { vocabularyNames, writeVocabulary } from './vocabulary.ts';
 
 /** The loader of a head's algorithm. */
 export const headLoader =
@@ -19,8 +20,9 @@ export const headLoader =
       checkpoint,
       target: verifier.config,
     });
-    const { specs, targetIds, vocabulary } = fit;
-    const untrained = await readUntrained(checkpoint);
+    const { specs, targetIds } = fit;
+    const initial = initialSizeOf(config.raw, `${source.name}/config.json`);
+    const untrained = await readUntrained(checkpoint, initial);
     const options = { dtype, onProgress, signal };
     const loaded = await loadTensors({ checkpoint, place }, specs, verifier.backend, options);
     const weights = new Map(specs.map((spec) => [spec.name, loaded.tensors.get(spec)!] as const));
@@ -34,9 +36,21 @@ export const headLoader =
         ...loaded.notes,
       ],
       weights,
-      vocabulary: targetIds === null ? [] : writeVocabulary(targetIds, vocabulary),
+      vocabulary: vocabularyOf(fit, checkpoint),
+      metadata: checkpoint.metadata,
       texts: {},
       drafter: (shape) => draftHead(head, { ...shape, name: config.algorithm }),
       dispose: () => head.dispose(),
     };
   };
+
+/** As it was read, where there is one. */
+function vocabularyOf(
+  { targetIds, vocabulary }: Fit,
+  { tensors }: Pick<Checkpoint, 'tensors'>,
+): readonly TensorData[] {
+  if (targetIds !== null) return writeVocabulary(targetIds, vocabulary);
+  if (!vocabularyNames(vocabulary.map).some((name) => tensors.has(name))) return [];
+  const same = Int32Array.from({ length: vocabulary.vocab }, (_, token) => token);
+  return writeVocabulary(same, vocabulary);
+}

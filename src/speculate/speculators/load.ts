@@ -58,6 +58,8 @@ export interface Speculator {
   readonly head: Head | null;
   /** What a user should know. */
   readonly notes: readonly string[];
+  /** What a user of one of its proposal methods should know, as that it is lossy; by default of the one that the config names. */
+  notesOn(type?: ProposalName): readonly string[];
   /** A drafter with a cache of its own; throws an UnsupportedError for a shape that its algorithm does not have. */
   drafter(shape?: Shape): Drafter;
   /**
@@ -134,11 +136,11 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     config,
     model,
     head,
-    notes: [
-      ...config.notes,
-      ...loaded.notes,
-      ...config.proposals.flatMap((method) => notesOn(method, head?.steps)),
-    ],
+    notes: [...config.notes, ...loaded.notes],
+    notesOn(type = config.defaultProposal) {
+      const method = config.proposals.find(({ proposal_type }) => proposal_type === type);
+      return method === undefined ? [] : notesOn(method, head?.steps);
+    },
     drafter,
     files,
     savePretrained: async (folder) => writeFolder(folder, await files()),
@@ -154,7 +156,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
 /** Config and weights as the format has them. */
 async function filesOf(
   raw: SpeculatorConfig['raw'],
-  { weights, vocabulary, texts }: Loaded,
+  { weights, vocabulary, metadata, texts }: Loaded,
   backend: Backend,
 ): Promise<SpeculatorFiles> {
   const tensors: TensorData[] = [];
@@ -167,5 +169,5 @@ async function filesOf(
       );
     tensors.push({ name, dtype, shape, data: await backend.read(buffer) });
   }
-  return { ...texts, ...headFiles(raw, [...tensors, ...vocabulary]) };
+  return { ...texts, ...headFiles(raw, [...tensors, ...vocabulary], metadata) };
 }

@@ -2,6 +2,7 @@
 import type { Decoder } from '../../models/decoder.ts';
 import type { Tokenizer } from '../../models/tokenizer.ts';
 import type { WeightDType, WeightOptions } from '../../models/weights.ts';
+import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import type { TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -40,6 +41,8 @@ export interface Loaded {
   readonly weights: ReadonlyMap<string, Tensor>;
   /** The tensors that say which tokens of the target it drafts. */
   readonly vocabulary: readonly TensorData[];
+  /** Of the file of weights. */
+  readonly metadata: Checkpoint['metadata'];
   /** Files beside config and weights, by name. */
   readonly texts: Readonly<Record<string, string>>;
   drafter(shape?: Shape): Drafter;

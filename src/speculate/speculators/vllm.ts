@@ -52,7 +52,7 @@ export function exportVllm(
   const { algorithm, proposals, raw } = config;
   if (!Object.hasOwn(METHODS, algorithm))
     throw new UnsupportedError(
-      `${speculator}: expected an algorithm that vLLM serves in this format (${Object.keys(METHODS).join(', ')}), got ${algorithm}${OTHERWISE[algorithm] ?? ''}`,
+      `${speculator}: expected an algorithm that vLLM serves in this format (${Object.keys(METHODS).join(', ')}), got ${algorithm}${Object.hasOwn(OTHERWISE, algorithm) ? OTHERWISE[algorithm] : ''}`,
     );
   const missing = missingKeys(config);
   if (missing.length > 0)

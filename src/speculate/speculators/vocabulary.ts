@@ -33,8 +33,6 @@ export async function readVocabulary(
       );
     return null;
   }
-  // Of no use there, and ignored by whoever writes them.
-  if (draftVocab === vocab) return null;
   if (d2t === undefined || t2d === undefined)
     throw new FormatError(`${file}: expected d2t and t2d, got ${d2t ? 'd2t' : 't2d'} only`);
   if (d2t.type !== 'I64' || d2t.shape.join() !== String(draftVocab))
@@ -46,7 +44,13 @@ export async function readVocabulary(
   const { offsets, mask } = await readTensors(readInto, draftVocab, vocab);
   const ids = Int32Array.from(offsets, (offset, token) => token + Number(offset));
   checkIds(ids, mask, { file, offsets });
-  return ids;
+  if (draftVocab < vocab) return ids;
+  // Others ignore them there, so they must say what is so without them.
+  if (ids.some((id, token) => id !== token))
+    throw new FormatError(
+      `${file}: expected offsets of 0 in d2t where all ${vocab} tokens are drafted, got others`,
+    );
+  return null;
 }
 
 /** What d2t and t2d hold; their types and shapes have been looked at. */

@@ -281,7 +281,7 @@ describe('a proposal method', () => {
       withMethods([{ proposal_type: 'sampling', accept_lenience: 0.5 }]),
     );
     expect(lenient.proposal().verifier).toMatchObject({ name: 'lenient', guarantee: 'lossy' });
-    expect(lenient.notes).toContain(
+    expect(lenient.notesOn()).toContain(
       'sampling: accept_lenience 0.5 changes the law of the text (lossy)',
     );
     expect(() => lenient.proposal('greedy')).toThrow(OptionError);
@@ -290,7 +290,7 @@ describe('a proposal method', () => {
       withMethods([{ proposal_type: 'greedy', verifier_accept_k: 2, accept_tolerance: 0.5 }]),
     );
     expect(tolerant.proposal().verifier).toMatchObject({ name: 'tolerant', guarantee: 'lossy' });
-    expect(tolerant.notes).toContain(
+    expect(tolerant.notesOn('greedy')).toContain(
       'greedy: verifier_accept_k 2 with accept_tolerance 0.5 changes the text (lossy)',
     );
     using exact = await loadWith(
@@ -299,7 +299,7 @@ describe('a proposal method', () => {
     );
     expect(exact.proposal().verifier).toBeUndefined();
     using large = await loadWith('eagle3', withMethods([{ proposal_type: 'static_tree' }]));
-    expect(large.notes).toContain(
+    expect(large.notesOn()).toContain(
       'static_tree: 64 of the 124 tokens that it asks for are drafted in a round',
     );
   });

@@ -217,7 +217,7 @@ describe('an MLP speculator', () => {
         verifier: { name_or_path: null, architectures: [] },
       },
     });
-    expect(long.notes).toContain('greedy: 5 levels are asked for, and the head drafts 3');
+    expect(long.notesOn()).toContain('greedy: 5 levels are asked for, and the head drafts 3');
   });
 
   it('loads from the folder that it was saved to', async () => {
