@@ -99,12 +99,14 @@ export function createController(parts: {
   readonly ladder: Ladder;
   readonly nodesAt?: ((levels: number) => number) | undefined;
   readonly cost?: DraftCost | undefined;
+  /** Levels of its deepest draft. */
+  readonly maxDepth?: number | undefined;
 }): Controller {
-  const { ladder, nodesAt = (levels: number) => levels, cost } = parts;
+  const { ladder, nodesAt = (levels: number) => levels, cost, maxDepth = MOST_LEVELS } = parts;
   const acceptance = createAcceptance(MOST_LEVELS);
   const draftCost = createDraftClock(cost);
   let most = 0;
-  while (most < MOST_LEVELS && 1 + nodesAt(most + 1) <= MOST_ROWS) most += 1;
+  while (most < Math.min(MOST_LEVELS, maxDepth) && 1 + nodesAt(most + 1) <= MOST_ROWS) most += 1;
   /** Tokens of the last draft of each depth, and the most per level of any. */
   const sizes: number[] = [];
   let widest = Number.POSITIVE_INFINITY;

@@ -28,9 +28,15 @@ export interface DraftRequest {
   /** Nodes it may return at most, and levels below the committed text; both at least 1. */
   readonly maxTokens: number;
   readonly maxDepth: number;
-  /** Hidden states f32 [taps * C] of the committed positions the target has computed since the last request. */
+  /**
+   * Hidden states f32 [taps * C] of committed positions up to that of the last token but one: since the last request, or from
+   * `Drafter.known` on.
+   */
   readonly hidden?: readonly Float32Array[];
-  /** The caller's processors (temperature, top-k, penalties, ...) applied to one row of draft logits after `history`. */
+  /**
+   * The caller's processors (temperature, top-k, penalties, ...) applied to one row of draft logits after `history`; a law of nothing,
+   * from which nothing is drawn, where they leave no token.
+   */
   law(logits: Float32Array, history: readonly number[]): Law;
   /**
    * Draws up to `count` different tokens from `law` for `position`, best first, in the way the verifier in use can
@@ -54,6 +60,13 @@ export interface Drafter {
   readonly taps?: readonly number[];
   /** Tokens of context it can handle; drafting stops there. */
   readonly contextLength?: number;
+  /** Levels of its deepest draft; default any. */
+  readonly maxDepth?: number;
+  /**
+   * Of one with taps: positions of a text, from the first on, whose hidden states it has. Those after them are given to it, and computed
+   * again where a session had cached them. Default those it was given in the generation.
+   */
+  known?(tokens: readonly number[]): number;
   draft(request: DraftRequest): Draft | Promise<Draft>;
   /** For `draftLength: 'auto'`: nodes of a full draft of so many levels. Absent: one a level. */
   nodesAt?(levels: number): number;

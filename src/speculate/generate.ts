@@ -11,9 +11,10 @@ import { createOutput, type FinishReason } from './output.ts';
 import { createPace, type Pace } from './pace.ts';
 import { createProcessor, isArgmax, untempered } from './processors.ts';
 import { checkPrompt, type Prompt, tokensOf } from './prompt.ts';
-import { chanceOf, committedHidden, depthOf, draftFrom, emitted, lawsOf } from './round.ts';
+import { chanceOf, depthOf, draftFrom, emitted, lawsOf } from './round.ts';
 import { logSoftmaxAt } from './sample.ts';
 import { Session } from './session.ts';
+import { createStates, type States } from './states.ts';
 import { createStats } from './stats.ts';
 import { createWitness } from './witness.ts';
 
@@ -131,16 +132,18 @@ async function* run(
   let own: Session | undefined;
   let cachedTokens = 0;
   let pace: Pace | undefined;
-  /** Of the committed positions that the drafter has not been told of. */
-  let hidden: Float32Array[] = [];
+  let states: States | undefined;
   try {
     // Greedy decoding asks a device for its choices only.
     const wantsProbs = verifier.atZeroOnly === 'probabilities';
     const argmax = model.report.deviceMemory === true && isArgmax(settings) && !wantsProbs;
     own = settings.session ? undefined : new Session(model, { taps: drafter.taps, argmax });
     const session = settings.session ?? own!;
+    states = createStates(drafter, session);
+    states.begin(tokens);
     cachedTokens = commonPrefix(session.cachedTokens, tokens);
     const lawOf = createProcessor(settings, prompt.length);
+    const draftLawOf = createProcessor(settings, prompt.length, { orNothing: true });
     const judgedBy = wantsProbs ? createProcessor(untempered(settings), prompt.length) : lawOf;
     pace = createPace(settings.draftLength, { drafter, session, signal });
     while (output.finishReason === null && !left()) {
@@ -153,8 +156,8 @@ async function* run(
         tokens,
         maxTokens: choice.maxTokens,
         maxDepth: choice.levels,
-        hidden,
-        law: lawOf,
+        hidden: states.take(tokens, choice.levels),
+        law: draftLawOf,
         draw: chance.draw,
         signal,
       });
@@ -164,9 +167,7 @@ async function* run(
       const law = lawsOf(draft, tokens, fed.logits, judgedBy);
       const verdict = verifier.verify({ draft, law, position, noise: chance.noise });
       session.commit(fed, verdict.path);
-      if (choice.levels > 0) hidden = [];
-      const textRows = fed.computedRows - draft.tokens.length;
-      for (const state of committedHidden(fed.hidden, textRows, verdict.path)) hidden.push(state);
+      states.add(fed, draft, verdict);
 
       const shown: Token[] = [];
       for (const [blockIndex, { id, row, drafted }] of emitted(draft, verdict).entries()) {

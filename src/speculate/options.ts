@@ -3,15 +3,13 @@ import * as z from 'zod';
 import { OptionError } from '../kernels/errors.ts';
 import type { Drafter } from './drafter.ts';
 import { none } from './drafters/none.ts';
+import { MAX_DRAFT } from './limits.ts';
 import { SamplingOptions } from './processors.ts';
 import type { Session } from './session.ts';
 import type { Verifier } from './verifier.ts';
 import { greedy } from './verifiers/greedy.ts';
 import { match } from './verifiers/match.ts';
 import type { Round } from './witness.ts';
-
-/** Nodes that a round may draft. */
-export const MAX_DRAFT = 64;
 
 const GenerateSchema = z.strictObject({
   ...SamplingOptions.shape,

@@ -81,7 +81,7 @@ function automatic({ drafter, session, signal }: Parameters<typeof createPace>[1
     if (known !== undefined) return known;
     await measureLadder(session.model, session.cache, { signal });
     const cost = await drafter.cost?.(signal);
-    const made = createController({ ladder, nodesAt, cost });
+    const made = createController({ ladder, nodesAt, cost, maxDepth: drafter.maxDepth });
     session.controllers.set(drafter, made);
     return made;
   }
@@ -109,9 +109,9 @@ function automatic({ drafter, session, signal }: Parameters<typeof createPace>[1
 
 /** Levels that may be drafted: the target adds a token of its own, and a drafter has a context. */
 function roomFor(
-  { contextLength = Number.POSITIVE_INFINITY }: Drafter,
+  { contextLength = Number.POSITIVE_INFINITY, maxDepth = Number.POSITIVE_INFINITY }: Drafter,
   position: number,
   left: number,
 ) {
-  return Math.min(left - 1, contextLength - position);
+  return Math.min(left - 1, contextLength - position, maxDepth);
 }

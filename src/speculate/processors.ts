@@ -4,7 +4,7 @@
 import * as z from 'zod';
 import { OptionError } from '../kernels/errors.ts';
 import type { Law } from './law.ts';
-import { argmax } from './sample.ts';
+import { argmax, NOTHING } from './sample.ts';
 
 /**
  * Sampling options.
@@ -57,9 +57,14 @@ export type Processor = (logits: Float32Array, history: readonly number[]) => La
 
 /**
  * The processor of `settings`; tokens of a history from `promptLength` on count as generated. It throws an OptionError
- * for NaN or infinite logits, for a vocabulary that lacks a biased token, and when every token is forbidden.
+ * for NaN or infinite logits, for a vocabulary that lacks a biased token, and when every token is forbidden; with `orNothing` the
+ * law is then one of nothing.
  */
-export function createProcessor(settings: SamplingSettings, promptLength: number): Processor {
+export function createProcessor(
+  settings: SamplingSettings,
+  promptLength: number,
+  { orNothing = false }: { readonly orNothing?: boolean } = {},
+): Processor {
   const bias = Object.entries(settings.logitBias).map(([id, value]) => [Number(id), value]);
   const { repetitionPenalty, presencePenalty, frequencyPenalty, temperature } = settings;
   const counted = presencePenalty !== 0 || frequencyPenalty !== 0;
@@ -70,6 +75,7 @@ export function createProcessor(settings: SamplingSettings, promptLength: number
     if (counted) penaliseCounts(scores, history.slice(promptLength), settings);
     for (const [token, value] of bias) scores[known(token, scores, 'logitBias')] += value;
     const best = argmax(scores);
+    if (scores[best] === Number.NEGATIVE_INFINITY && orNothing) return NOTHING;
     if (scores[best] === Number.NEGATIVE_INFINITY)
       throw new OptionError('sampling: expected at least one allowed token, got none');
     if (temperature === 0) return { point: best, scores };

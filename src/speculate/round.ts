@@ -4,6 +4,7 @@ import { depthsOf } from '../models/tree.ts';
 import type { Draft, Drafter, DraftRequest } from './drafter.ts';
 import type { Law } from './law.ts';
 import type { Noise, TextNoise } from './noise.ts';
+import { isNothing } from './sample.ts';
 import type { Verdict, Verifier } from './verifier.ts';
 
 /** The noise of the round that begins at `position`, and how it draws drafts: each draw for a position with other numbers. */
@@ -16,6 +17,7 @@ export function chanceOf(
   return {
     noise: text.round(position),
     draw(law, at, count) {
+      if (isNothing(law)) return [];
       const draw = draws.get(at) ?? 0;
       draws.set(at, draw + 1);
       return verifier.draw(law, at, count, text.round(position, draw));
@@ -80,14 +82,4 @@ export function emitted(draft: Draft, { path, next }: Verdict) {
     })),
     { id: next, row: rows[path.length], drafted: false },
   ];
-}
-
-/** Hidden states of the rows that stay: those of the text, then those of the accepted path. */
-export function committedHidden(
-  hidden: readonly Float32Array[],
-  textRows: number,
-  path: readonly number[],
-) {
-  if (hidden.length === 0) return [];
-  return [...hidden.slice(0, textRows), ...path.map((node) => hidden[textRows + node])];
 }

@@ -1,12 +1,18 @@
 // Choosing tokens from laws. Chance enters as a number, and ties go to the lowest index.
 // A race gives token x the time -ln(u_x) / p_x: the first to arrive is a draw from p, and the order of arrival is one
 // without replacement (the Gumbel trick in other words: Gumbel, 1954; Vieira, 2014; Kool et al., 2019).
-import type { Law, PointLaw } from './law.ts';
+import type { Law, PointLaw, ProbsLaw } from './law.ts';
 
 /** The law with all mass on `token`. */
 export function point(token: number): PointLaw {
   return { point: token };
 }
+
+/** The law without any mass. */
+export const NOTHING: ProbsLaw = { probs: new Float64Array(0) };
+
+/** Whether a law is the one without any mass. */
+export const isNothing = (law: Law): boolean => 'probs' in law && law.probs.length === 0;
 
 /** The probability of `token` under `law`; 0 outside its vocabulary. */
 export function massOf(law: Law, token: number): number {

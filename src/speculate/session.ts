@@ -3,6 +3,7 @@
 import type { Cache, Model, Sequence } from '../models/model.ts';
 import type { Company, Controller } from './controller.ts';
 import type { Drafter } from './drafter.ts';
+import { slotsFor } from './limits.ts';
 
 /** What a feed gives back. */
 export interface Fed {
@@ -59,7 +60,13 @@ export class Session {
     this.#ownsCache = options.cache === undefined;
     const { cache, taps, argmax, gate = { forward: model.forward } } = options;
     this.#gate = gate;
-    this.#cache = cache ?? model.createCache({ ...(taps && { taps }), ...(argmax && { argmax }) });
+    this.#cache =
+      cache ??
+      model.createCache({
+        slots: slotsFor(model),
+        ...(taps && { taps }),
+        ...(argmax && { argmax }),
+      });
     this.#sequence = this.#cache.sequence();
   }
 
@@ -133,6 +140,14 @@ export class Session {
     this.#sequence.keep(path);
     for (const node of path) this.#cached.push(draft[node]);
     this.#latest = null;
+  }
+
+  /**
+   * Forgets rows from position `length` on, so that the next feed computes them again, hidden states included. Not while a feed
+   * is under way.
+   */
+  rewind(length: number): void {
+    if (length < this.#cached.length) this.#forgetFrom(length);
   }
 
   /** Gives back the rows, and the cache if it is the session's own. */

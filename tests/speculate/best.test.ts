@@ -84,7 +84,7 @@ describe('the best tree', () => {
     const countsOf = async (perRow: number) => {
       const best = createBestShapes('test', { ladder: ladderOf(perRow) });
       await learnt(best, 1);
-      return [0, 1, 2, 3].map((levels) => best.nodesAt(levels));
+      return [0, 1, 2, 3].map((levels) => best.shapeAt(levels).parents.length);
     };
     const dear = await countsOf(9);
     expect(dear).toEqual(

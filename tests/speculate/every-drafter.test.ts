@@ -13,6 +13,7 @@ import type { ShapeOptions } from '../../src/speculate/drafters/shapes.ts';
 import { suffix } from '../../src/speculate/drafters/suffix.ts';
 import { generate } from '../../src/speculate/generate.ts';
 import type { GenerateOptions } from '../../src/speculate/options.ts';
+import { Session } from '../../src/speculate/session.ts';
 import { ALGORITHMS, type Speculator } from '../../src/speculate/speculators/load.ts';
 import { rejection } from '../../src/speculate/verifiers/rejection.ts';
 import { traversal } from '../../src/speculate/verifiers/traversal.ts';
@@ -73,6 +74,42 @@ async function check(drafters: readonly Drafter[]): Promise<void> {
   expect(drafted).toBeGreaterThan(200);
   for (const drafter of drafters) drafter.dispose?.();
 }
+
+/** Conversations: each text goes on with the next, in one session, up to the end of the context. */
+async function converse(drafter: Drafter): Promise<readonly number[]> {
+  using session = new Session(model, { taps: drafter.taps });
+  const counts: number[] = [];
+  let text = [...PROMPT];
+  for (const turn of [1, 2, 3, 4]) {
+    const options = { session, drafter, draftLength: 6, ignoreEos: true } as const;
+    const limit = turn < 4 ? { maxTokens: 12 } : {};
+    const target = { model, tokenizer: spelled };
+    const { tokens, stats } = await generate(target, text, { ...options, ...limit });
+    const plain = await generate(target, text, { ignoreEos: true, ...limit });
+    expect({ drafter: drafter.name, turn, tokens }).toEqual({
+      drafter: drafter.name,
+      turn,
+      tokens: plain.tokens,
+    });
+    counts.push(stats.draftedTokens);
+    text = [...text, ...tokens, 2, 11].slice(0, 60);
+  }
+  drafter.dispose?.();
+  return counts;
+}
+
+describe('goes on drafting when a session goes on, up to the end of the context:', () => {
+  it('a draft model, in every shape', async () => {
+    for (const shape of shapes())
+      expect(Math.min(...(await converse(draftModel(draft, shape))))).toBeGreaterThan(5);
+  });
+
+  it.each(Object.keys(ALGORITHMS))('a head of %s, in every shape', async (algorithm) => {
+    using head: Speculator = await randomHead(algorithm, model, { seed: 3, dtype: 'f32' });
+    for (const shape of shapes())
+      expect(Math.min(...(await converse(head.drafter(shape))))).toBeGreaterThan(5);
+  });
+});
 
 describe('leaves the text of the target as it is:', () => {
   it('a drafter that needs no model', async () => {

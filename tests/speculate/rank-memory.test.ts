@@ -1,6 +1,6 @@
 // What a drafter learns from the text that follows its drafts.
 import { describe, expect, it } from 'vitest';
-import { pointDraw } from '../../src/speculate/drawn.ts';
+import { lawDraw, pointDraw } from '../../src/speculate/drawn.ts';
 import { createRankMemory } from '../../src/speculate/rank-memory.ts';
 
 /** A tree of two children, the first of which has one; the drafter looked three wide. */
@@ -14,7 +14,7 @@ const draft = {
 function learnt(text: readonly number[], times = 200) {
   const memory = createRankMemory(3, 3);
   for (let time = 0; time < times; time++) {
-    memory.drafted(2, draft);
+    memory.drafted([0, 1], draft);
     memory.seen([0, 1, ...text]);
   }
   return (level: number) => [0, 1, 2].map((rank) => memory.acceptance(level, rank));
@@ -50,12 +50,12 @@ describe('the memory of ranks', () => {
 
   it('counts a draft once, and only as far as the text has come', () => {
     const memory = createRankMemory(3, 3);
-    memory.drafted(2, draft);
+    memory.drafted([0, 1], draft);
     memory.seen([0, 1]);
     const before = memory.acceptance(0, 0);
     memory.seen([0, 1, 4]);
     expect(memory.acceptance(0, 0)).toBe(before);
-    memory.drafted(2, draft);
+    memory.drafted([0, 1], draft);
     memory.seen([0, 1, 4]);
     const once = memory.acceptance(0, 0);
     expect(once).toBeGreaterThan(before);
@@ -63,11 +63,36 @@ describe('the memory of ranks', () => {
     expect(memory.acceptance(0, 0)).toBe(once);
   });
 
+  it('does not learn from another text', () => {
+    const memory = createRankMemory(3, 3);
+    memory.drafted([0, 1], draft);
+    const before = memory.acceptance(0, 0);
+    memory.seen([0, 2, 4]);
+    expect(memory.acceptance(0, 0)).toBe(before);
+    memory.seen([0, 1, 4]);
+    expect(memory.acceptance(0, 0)).toBe(before);
+  });
+
+  it('counts of tokens that carry the law they were drawn from only those that were drafted', () => {
+    const law = { probs: Float64Array.of(0, 0, 0, 0, 0.4, 0.3, 0.2, 0, 0, 0.1) };
+    const drawn = { ...draft, tokens: [4, 5, 6].map((token) => lawDraw(token, law)) };
+    const memory = createRankMemory(3, 3);
+    const believed = memory.acceptance(0, 2);
+    for (let time = 0; time < 100; time++) {
+      memory.drafted([0, 1], drawn);
+      memory.seen([0, 1, 9]);
+    }
+    // A recovered token is not one that would have been accepted.
+    expect(memory.acceptance(0, 2)).toBe(believed);
+    expect(memory.acceptance(0, 0)).toBeLessThan(0.02);
+    expect(memory.acceptance(0, 1)).toBeLessThan(0.02);
+  });
+
   it('forgets what was long ago', () => {
     const memory = createRankMemory(3, 3);
     const follow = (token: number) => {
       for (let time = 0; time < 1000; time++) {
-        memory.drafted(2, draft);
+        memory.drafted([0, 1], draft);
         memory.seen([0, 1, token]);
       }
     };

@@ -29,7 +29,7 @@ const MOST_NODES = 32;
 const AUTO_NODES = 15;
 /** Drafts after which shapes are thought over: 1, 2, 4, …, and every so many from then on. */
 const RETHINK = 16;
-/** What a level is taken to cost before any was timed, in steps of the target. */
+/** What a pass is taken to cost before any was timed, in steps of the target. */
 const FIRST_COST = 0.2;
 /** Weight of a new time: code gets faster while it runs, and other programs make it slower for a while. */
 const [FASTER, SLOWER] = [0.5, 0.05];
@@ -43,7 +43,10 @@ export interface BestShapes {
     request: DraftRequest,
     grow: (shape: TreeShape, request: DraftRequest, width: number) => Promise<RankedDraft>,
   ): Promise<RankedDraft>;
-  nodesAt(levels: number): number;
+  /** The shape that is worth most for so many levels. */
+  shapeAt(levels: number): TreeShape;
+  /** Levels of the deepest. */
+  readonly levels: number;
 }
 
 /** Begins to learn. Throws an OptionError for wrong options. */
@@ -69,7 +72,7 @@ export function createBestShapes(where: string, options: BestOptions): BestShape
     return trees[levels];
   };
   /** The best shape of `least` to `nodes` nodes, or of as many as there is room for. */
-  const shapeAt = (least: number, nodes: number, maxDepth: number): TreeShape => {
+  const shapeOf = (least: number, nodes: number, maxDepth: number): TreeShape => {
     const levels = Math.min(maxDepth, MOST_LEVELS);
     const key = `${least},${nodes},${levels}`;
     let shape = shapes.get(key);
@@ -91,24 +94,24 @@ export function createBestShapes(where: string, options: BestOptions): BestShape
         shapes = new Map();
       }
       const nodes = Math.min(maxTokens, MOST_NODES);
-      const shape = shapeAt(nodes, nodes, maxDepth);
+      const shape = shapeOf(nodes, nodes, maxDepth);
       const levels = levelsOf(shape);
       const start = performance.now();
       const draft = await grow(shape, { ...request, maxDepth: levels }, width);
-      memory.drafted(tokens.length, draft);
-      // The first one reads the text.
-      const ms = (performance.now() - start) / levels;
-      if (drafts > 1) {
+      memory.drafted(tokens, draft);
+      // The pass after the text has been made before.
+      if (levels > 1) {
+        const ms = (performance.now() - start) / (levels - 1);
         levelMs ??= ms;
         levelMs += (ms < levelMs ? FASTER : SLOWER) * (ms - levelMs);
       }
       return draft;
     },
-    nodesAt(levels) {
-      if (levels < 1) return 0;
-      const least = Math.min(levels, AUTO_NODES);
-      return shapeAt(least, AUTO_NODES, levels).parents.length;
+    shapeAt(levels) {
+      if (levels < 1) return { parents: [], value: 1 };
+      return shapeOf(Math.min(levels, AUTO_NODES), AUTO_NODES, levels);
     },
+    levels: MOST_LEVELS,
   };
 }
 

@@ -69,6 +69,7 @@ export const dspark: DecoderAlgorithm<Fields> = {
     const get = (name: string) => need(weights, name);
     return {
       memory: rank,
+      isConfident: fields.enable_confidence_head,
       step(ops, { previous, state, memory }) {
         const project = (name: string, x: typeof state) =>
           ops.linear(x, get(`${name}.weight`), get(`${name}.bias`));

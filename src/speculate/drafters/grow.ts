@@ -123,6 +123,13 @@ export function shapeOf(
   return { parents };
 }
 
+/** Nodes of a shape that have children and are at most so many levels below the text. */
+export function innerNodes({ parents }: Pick<TreeShape, 'parents'>, depth: number): number {
+  const depths = depthsOf(parents);
+  const inner = new Set(parents.filter((parent) => parent >= 0 && depths[parent] <= depth));
+  return inner.size;
+}
+
 /** Levels of a shape. */
 export const levelsOf = ({ parents }: Pick<TreeShape, 'parents'>): number =>
   Math.max(0, ...depthsOf(parents));

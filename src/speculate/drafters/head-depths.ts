@@ -28,6 +28,8 @@ export function createDepths({ fuse, pass, targetIds, vocab, steps }: DepthHead)
       return next;
     },
     feed: (nodes, { first, depth }, signal) => run(depth, nodes.slice(first), signal),
+    // The last one is all it reads.
+    known: () => Number.POSITIVE_INFINITY,
     dispose() {},
   };
 }

@@ -2,6 +2,7 @@
 // the head's own states and are forgotten when their tokens have been judged.
 import type { Cache, Sequence } from '../../models/model.ts';
 import type { DraftRequest } from '../drafter.ts';
+import { slotsFor } from '../limits.ts';
 import type { DecoderHead } from '../speculators/head.ts';
 import type { Node, Pass, Passes } from './passes.ts';
 import { widened } from './widened.ts';
@@ -33,17 +34,21 @@ export function createPairs({ model, fuse, targetIds, vocab, block }: DecoderHea
   };
   let cache: Cache | undefined;
   let sequence: Sequence | undefined;
-  /** Tokens of the cached pairs; the first `real` of them have states of the target. */
+  /** Tokens of the cached pairs that have states of the target. */
   let tokens: number[] = [];
-  let real = 0;
   const passOf = (logits: Float32Array, state: Float32Array): Pass => ({
     logits: widened(logits, targetIds, vocab),
     state,
   });
   const open = () => {
-    cache ??= model.createCache({ taps: [0] });
+    cache ??= model.createCache({ taps: [0], slots: slotsFor(model) });
     sequence ??= cache.sequence();
     return { cache, sequence };
+  };
+  const known = (text: readonly number[]): number => {
+    let common = 0;
+    while (common < tokens.length && tokens[common] === text[common + 1]) common++;
+    return common;
   };
   async function catchUp(
     { tokens: text, hidden = [], signal }: DraftRequest,
@@ -53,11 +58,9 @@ export function createPairs({ model, fuse, targetIds, vocab, block }: DecoderHea
     const { cache, sequence } = open();
     // The states end with that of the last token but one.
     const from = text.length - 1 - hidden.length;
-    let common = 0;
-    while (common < Math.min(real, from) && tokens[common] === text[common + 1]) common++;
+    const common = Math.min(known(text), from);
     sequence.truncate(common);
     tokens.length = common;
-    real = common;
     if (common < from || hidden.length === 0) return [];
     const states = await fuseAll(hidden);
     const added = text.slice(from + 1);
@@ -79,11 +82,11 @@ export function createPairs({ model, fuse, targetIds, vocab, block }: DecoderHea
       found.push(...result.hidden);
     }
     tokens.push(...added);
-    real = tokens.length;
     return logits.map((row, index) => passOf(row, found[index]));
   }
   return {
     catchUp,
+    known,
     async begin(request) {
       const [root] = await catchUp(request, []);
       return root === undefined ? null : { root, levels: Number.POSITIVE_INFINITY };
@@ -96,7 +99,7 @@ export function createPairs({ model, fuse, targetIds, vocab, block }: DecoderHea
     },
     async feed(nodes, { first }, signal) {
       const { cache, sequence } = open();
-      sequence.truncate(real);
+      sequence.truncate(tokens.length);
       const draft = draftOf(nodes);
       const states = nodes.map(({ state }) => state);
       const keep = Array.from({ length: nodes.length - first }, (_, at) => first + at);
@@ -110,7 +113,6 @@ export function createPairs({ model, fuse, targetIds, vocab, block }: DecoderHea
       sequence = undefined;
       cache = undefined;
       tokens = [];
-      real = 0;
     },
   };
 }

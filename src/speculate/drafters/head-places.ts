@@ -51,6 +51,7 @@ export function createPlaces(head: DecoderHead, confidence: number): Passes {
       for (const node of nodes.slice(first)) passes.push((await follow(node, depth)).pass);
       return passes;
     },
+    ...(pairs.known && { known: pairs.known }),
     dispose: () => pairs.dispose(),
   };
 }

@@ -6,7 +6,7 @@ import { createDepths } from './head-depths.ts';
 import { createPairs } from './head-pairs.ts';
 import { createPlaces, longestOf } from './head-places.ts';
 import type { Passes } from './passes.ts';
-import { type ShapeOptions, shapeFrom } from './shapes.ts';
+import { draftFrom, type ShapeOptions, shapeFrom } from './shapes.ts';
 
 /** Options of `draftHead`. */
 export interface DraftHeadOptions extends ShapeOptions {
@@ -26,22 +26,32 @@ export function draftHead(head: Head, options: DraftHeadOptions = {}): Drafter {
     throw new OptionError(
       `draftHead: confidence: expected a probability from 0 to 1, got ${confidence}`,
     );
-  const says = head.model !== undefined && head.step !== undefined;
-  if (confidence > 0 && (shape.name !== null || !says))
+  const isConfident = head.model !== undefined && head.isConfident;
+  if (confidence > 0 && (shape.name !== null || !isConfident))
     throw new OptionError(
       `draftHead: confidence: expected a chain of a head that says how probable its drafts are, got ${shape.name ?? name}`,
     );
   const passes = passesOf(head, confidence);
-  const longest = head.model === undefined ? head.steps : longestOf(head);
+  const longest = Math.min(shape.levels, head.model === undefined ? head.steps : longestOf(head));
+  let isBusy = false;
   return {
     name: shape.name === null ? name : `${name} ${shape.name}`,
     taps: head.taps,
     contextLength: head.contextLength,
+    maxDepth: longest,
+    ...(passes.known && { known: passes.known }),
     async draft(request) {
-      const begun = await passes.begin(request);
-      if (begun === null) return { tokens: [] };
-      const maxDepth = Math.min(request.maxDepth, begun.levels);
-      return shape.draft(passes, { ...request, maxDepth }, begun.root);
+      // Its cache holds one text; a batch could ask for two at once.
+      if (isBusy)
+        throw new OptionError(
+          `drafter ${name}: expected one text at a time, got another; each text of a batch needs a drafter of its own`,
+        );
+      isBusy = true;
+      try {
+        return await draftFrom(passes, shape, request);
+      } finally {
+        isBusy = false;
+      }
     },
     nodesAt: (levels) => shape.nodesAt(Math.min(levels, longest)),
     dispose: () => passes.dispose(),

@@ -36,7 +36,13 @@ export function layerSkip(model: Decoder, options: LayerSkipOptions): Drafter {
     throw new OptionError(`layerSkip: layers: expected at most ${all}, got ${layers}`);
   const kept = typeof layers === 'number' ? Array.from({ length: layers }, (_, l) => l) : layers;
   const short = shorten(model, kept);
-  const drafter = draftModel(short, { branching, best, dynamic, paths });
+  let drafter: Drafter;
+  try {
+    drafter = draftModel(short, { branching, best, dynamic, paths });
+  } catch (error) {
+    short.dispose();
+    throw error;
+  }
   return {
     ...drafter,
     name: drafter.name.replace('model', 'layer-skip'),

@@ -6,7 +6,7 @@ import type { Model } from '../../models/model.ts';
 import type { DraftCost, Drafter, DraftRequest } from '../drafter.ts';
 import { Session } from '../session.ts';
 import type { Pass, Passes } from './passes.ts';
-import { type ShapeOptions, shapeFrom } from './shapes.ts';
+import { draftFrom, type Shape, type ShapeOptions, shapeFrom } from './shapes.ts';
 import { checkVocabulary, type SharedVocabulary } from './shared-vocabulary.ts';
 import { type Translation, UNTRANSLATED } from './translation.ts';
 
@@ -32,21 +32,16 @@ export function draftModel(model: Model, options: DraftModelOptions = {}): Draft
   if (vocabulary !== undefined) checkVocabulary(vocabulary, model.config.vocab);
   const translation = vocabulary?.translate() ?? UNTRANSLATED;
   const session = given ?? new Session(model);
-  const passes = createPasses(session, translation);
-  const isTree = shape.name !== null;
   return {
-    name: isTree ? `model ${shape.name}` : 'model',
+    name: shape.name === null ? 'model' : `model ${shape.name}`,
+    maxDepth: shape.levels,
     // Of the target's tokens; what a translated text leaves is seen when it has been read.
     ...(translation === UNTRANSLATED && { contextLength: model.contextLength }),
-    async draft(request) {
-      const begun = await passes.begin(request);
-      if (begun === null) return { tokens: [] };
-      const maxDepth = Math.min(request.maxDepth, begun.levels);
-      return shape.draft(passes, { ...request, maxDepth }, begun.root);
-    },
+    // The session tells texts apart; what belongs to one is made for every draft.
+    draft: (request) => draftFrom(createPasses(session, translation), shape, request),
     nodesAt: shape.nodesAt,
-    cost: (signal) => costOf(session, isTree ? shape.nodesAt : () => 0, signal),
-    dispose: () => passes.dispose(),
+    cost: (signal) => costOf(session, shape.fedAt, signal),
+    dispose: () => session.dispose(),
   };
 }
 
@@ -78,16 +73,16 @@ function createPasses(session: Session, translation: Translation): Passes {
       const { logits } = await session.feed(own, { tokens, parents }, { signal });
       return logits.slice(1 + first).map(passOf);
     },
-    dispose: () => session.dispose(),
+    dispose() {},
   };
 }
 
 const STATELESS = new Float32Array(0);
 
-/** By the ladder of the draft model: a forward per level, of the last token and of `computedAgain` nodes before it. */
+/** By the ladder of the draft model: a forward per level, of the last token and of the nodes that are computed again. */
 async function costOf(
   session: Session,
-  computedAgain: (levels: number) => number,
+  fedAt: Shape['fedAt'],
   signal: AbortSignal | undefined,
 ): Promise<DraftCost> {
   const { model, cache } = session;
@@ -97,7 +92,7 @@ async function costOf(
   return {
     draftMs(levels) {
       let sum = 0;
-      for (let depth = 0; depth < levels; depth++) sum += ms(1 + computedAgain(depth));
+      for (let depth = 0; depth < levels; depth++) sum += ms(1 + fedAt(levels, depth));
       return sum;
     },
     get missedMs() {

@@ -45,5 +45,7 @@ export interface Passes {
     last: Level,
     signal: DraftRequest['signal'],
   ): Promise<readonly Pass[]>;
+  /** As `Drafter.known`. */
+  known?(tokens: readonly number[]): number;
   dispose(): void;
 }

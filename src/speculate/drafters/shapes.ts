@@ -2,10 +2,11 @@
 // probabilities.
 import { OptionError } from '../../kernels/errors.ts';
 import type { Draft, DraftRequest } from '../drafter.ts';
+import { MAX_DRAFT } from '../limits.ts';
 import { type BestOptions, createBestShapes } from './best.ts';
 import { checkBranching, checkPaths, nodesOf, type PathTree, pathNodesAt } from './branching.ts';
 import { type DynamicTree, growDynamic, growPaths } from './explore.ts';
-import { growChain, growTree, isChain, shapeOf } from './grow.ts';
+import { growChain, growTree, innerNodes, isChain, shapeOf } from './grow.ts';
 import type { Pass, Passes } from './passes.ts';
 
 /** One shape; a chain by default. */
@@ -30,6 +31,22 @@ export interface Shape {
   draft(passes: Passes, request: DraftRequest, root: Pass): Promise<Draft>;
   /** Nodes of a full draft of so many levels. */
   nodesAt(levels: number): number;
+  /** Levels of its deepest draft. */
+  readonly levels: number;
+  /** Nodes that a full draft of so many levels looks at again for a pass `depth` levels below the text; 0 for chains. */
+  fedAt(levels: number, depth: number): number;
+}
+
+/** One draft in a shape; nothing where the drafter has nothing to say. */
+export async function draftFrom(
+  passes: Passes,
+  shape: Shape,
+  request: DraftRequest,
+): Promise<Draft> {
+  const begun = await passes.begin(request);
+  if (begun === null) return { tokens: [] };
+  const maxDepth = Math.min(request.maxDepth, begun.levels);
+  return shape.draft(passes, { ...request, maxDepth }, begun.root);
 }
 
 /** Throws an OptionError for more than one shape, and for one that is none; `where` names the drafter. */
@@ -46,10 +63,14 @@ export function shapeFrom(where: string, options: ShapeOptions): Shape {
   if (dynamic !== undefined) return expanded(where, dynamic);
   if (paths !== undefined) {
     checkPaths(where, paths);
+    const { expansion, kept } = paths;
+    checkFed(where, nodesOf(expansion, expansion.length - 1));
     return {
-      name: `${paths.kept} paths of [${paths.expansion.join(', ')}]`,
+      name: `${kept} paths of [${expansion.join(', ')}]`,
       draft: (passes, request, root) => growPaths(passes, paths, request, root),
       nodesAt: (levels) => pathNodesAt(paths, levels),
+      levels: expansion.length,
+      fedAt: (_, depth) => nodesOf(expansion, depth),
     };
   }
   return fixed(where, branching ?? [1]);
@@ -58,12 +79,21 @@ export function shapeFrom(where: string, options: ShapeOptions): Shape {
 function fixed(where: string, branching: readonly number[]): Shape {
   checkBranching(where, branching);
   const nodesAt = (levels: number) => nodesOf(branching, levels);
+  const levels = Number.POSITIVE_INFINITY;
   if (branching.every((count) => count === 1))
-    return { name: null, draft: (passes, ...rest) => growChain(passes, ...rest), nodesAt };
+    return {
+      name: null,
+      draft: (passes, request, root) => growChain(passes, request, root),
+      nodesAt,
+      levels,
+      fedAt: () => 0,
+    };
   return {
     name: `tree [${branching.join(', ')}]`,
     draft: (passes, request, root) => growTree(passes, shapeOf(branching, request), request, root),
     nodesAt,
+    levels,
+    fedAt: (_, depth) => nodesOf(branching, depth),
   };
 }
 
@@ -77,7 +107,12 @@ function learnt(where: string, options: BestOptions): Shape {
           ? growChain(passes, asked, root, width)
           : growTree(passes, shape, asked, root, width),
       ),
-    nodesAt: best.nodesAt,
+    nodesAt: (levels) => best.shapeAt(levels).parents.length,
+    levels: best.levels,
+    fedAt(levels, depth) {
+      const shape = best.shapeAt(levels);
+      return isChain(shape) ? 0 : innerNodes(shape, depth);
+    },
   };
 }
 
@@ -88,6 +123,7 @@ function expanded(where: string, dynamic: DynamicTree): Shape {
         `${where}: dynamic.${key}: expected a whole number from 1, got ${value}`,
       );
   const { expansion, levels: deepest, tokens } = dynamic;
+  checkFed(where, expansion * (deepest - 1));
   return {
     name: `tree of ${tokens}, ${expansion} wide`,
     draft: (passes, request, root) => growDynamic(passes, dynamic, request, root),
@@ -95,5 +131,15 @@ function expanded(where: string, dynamic: DynamicTree): Shape {
       levels < 1
         ? 0
         : Math.min(tokens, expansion + (Math.min(levels, deepest) - 1) * expansion ** 2),
+    levels: deepest,
+    fedAt: (_, depth) => expansion * depth,
   };
+}
+
+/** Caches have room for so many nodes after a text. */
+function checkFed(where: string, nodes: number): void {
+  if (nodes > MAX_DRAFT)
+    throw new OptionError(
+      `${where}: expected a tree of at most ${MAX_DRAFT} nodes with children, got ${nodes}`,
+    );
 }

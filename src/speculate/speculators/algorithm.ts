@@ -60,6 +60,8 @@ export interface StepInputs {
 export interface StepShape {
   /** Numbers that one step leaves to the next. */
   readonly memory: number;
+  /** Whether it says how probable it is that a draft is accepted. */
+  readonly isConfident: boolean;
   /** What is added to the logits, f32 [1, draftVocab]; what is left; ln p / (1 - p) of the draft being accepted, f32 [1, 1]. */
   step(
     ops: Recorder,

@@ -41,6 +41,8 @@ export interface DecoderHead extends HeadBase {
   readonly step?:
     | ((previous: number, state: Float32Array, memory: Float32Array | null) => Promise<Step>)
     | undefined;
+  /** Whether its steps say how probable it is that a draft is accepted. */
+  readonly isConfident: boolean;
   /** Of heads that draft a chain in one pass: token and state of the places after the first. */
   readonly mask?: { readonly token: number; state(): Promise<Float32Array> } | undefined;
 }
@@ -158,6 +160,7 @@ export function createDecoderHead<Fields>(
     fuse,
     block,
     step: steps && takeStep,
+    isConfident: steps?.isConfident ?? false,
     mask: places && {
       token: places.token,
       state() {

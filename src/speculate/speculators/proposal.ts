@@ -3,7 +3,7 @@ import { OptionError } from '../../kernels/errors.ts';
 import type { Drafter } from '../drafter.ts';
 import { nodesOf, type PathTree, pathNodesAt } from '../drafters/branching.ts';
 import type { DraftHeadOptions } from '../drafters/head.ts';
-import { MAX_DRAFT } from '../options.ts';
+import { MAX_DRAFT } from '../limits.ts';
 import type { Verifier } from '../verifier.ts';
 import { lenient } from '../verifiers/lenient.ts';
 import { rejection } from '../verifiers/rejection.ts';
@@ -76,11 +76,16 @@ function planOf(method: ProposalMethod): Plan {
     }
     case 'dynamic_tree': {
       const { speculative_tokens, expansion_factor, depth } = method;
-      const dynamic = { expansion: expansion_factor, levels: depth, tokens: speculative_tokens };
+      const expansion = Math.min(expansion_factor, widest(depth));
+      const dynamic = { expansion, levels: depth, tokens: speculative_tokens };
       return { shape: { dynamic }, draftLength: Math.min(MAX_DRAFT, speculative_tokens) };
     }
   }
 }
+
+/** Nodes of a level that a tree of so many may follow. */
+const widest = (depth: number): number =>
+  Math.max(1, Math.floor(MAX_DRAFT / Math.max(1, depth - 1)));
 
 /** What a reader of the report should know about a method; `steps` is how deep a head drafts. */
 export function notesOn(method: ProposalMethod, steps = Number.POSITIVE_INFINITY): string[] {
@@ -98,6 +103,10 @@ export function notesOn(method: ProposalMethod, steps = Number.POSITIVE_INFINITY
   if (asked > MAX_DRAFT)
     notes.push(
       `${method.proposal_type}: ${MAX_DRAFT} of the ${asked} tokens that it asks for are drafted in a round`,
+    );
+  if (method.proposal_type === 'dynamic_tree' && method.expansion_factor > widest(method.depth))
+    notes.push(
+      `dynamic_tree: ${widest(method.depth)} of the expansion_factor of ${method.expansion_factor} nodes are followed in each of ${method.depth} levels`,
     );
   const levels =
     method.proposal_type === 'static_tree' || method.proposal_type === 'dynamic_tree'

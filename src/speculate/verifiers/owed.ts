@@ -1,6 +1,6 @@
 // What is left of laws after a rejection: of the target's, what it is still owed; of the drafter's, what the next sibling was drawn from.
-import type { Law, ProbsLaw } from '../law.ts';
-import { massOf } from '../sample.ts';
+import type { Law } from '../law.ts';
+import { massOf, NOTHING } from '../sample.ts';
 
 /**
  * (weight p - q)+, normalised, and its mass before that. Where nothing is left the law stays p: rejecting from equal laws is
@@ -29,7 +29,7 @@ export function residual(
 
 /** The law after `token` was taken out; without any mass if nothing is left. */
 export function without(law: Law, token: number): Law {
-  if ('point' in law) return law.point === token ? nothing : law;
+  if ('point' in law) return law.point === token ? NOTHING : law;
   const probs = law.probs.slice();
   probs[token] = 0;
   let total = 0;
@@ -37,5 +37,3 @@ export function without(law: Law, token: number): Law {
   if (total > 0) for (let each = 0; each < probs.length; each++) probs[each] /= total;
   return { probs };
 }
-
-const nothing: ProbsLaw = { probs: new Float64Array(0) };

@@ -1,0 +1,10 @@
+// What a round may hold at most.
+
+/** Nodes of a draft; and nodes of a drafter's tree whose children it looks at. */
+export const MAX_DRAFT = 64;
+
+/** Slots of a cache for a text of `contextLength` positions with a draft after it, in a model that takes so many rows in a run. */
+export const slotsFor = (model: {
+  readonly contextLength: number;
+  readonly maxRows: number;
+}): number => model.contextLength + Math.max(model.maxRows, MAX_DRAFT);
