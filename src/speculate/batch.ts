@@ -14,7 +14,7 @@ import { Session } from './session.ts';
 /** Options of `createBatch`. */
 export interface BatchOptions {
   /**
-   * Rows of all texts that the cache holds; default four times the context. A text takes as many as its prompt and `maxTokens`, and
+   * Rows of all texts that the cache holds; default those of four texts of the whole context. A text takes as many as its prompt and `maxTokens`, and
    * those of a draft; where they are not free it waits for its turn.
    */
   readonly slots?: number;
@@ -36,7 +36,10 @@ export interface Batch {
    * that the cache could never hold.
    */
   generate(prompt: Prompt, options?: BatchGenerateOptions): Generation;
-  /** A session of a draft model whose forwards are put together too: `draftModel(model, { session })`, one for each text. */
+  /**
+   * A session of a draft model whose forwards are put together too: `draftModel(model, { session })`, one for each text. It holds rows
+   * of the draft model's cache until its drafter is disposed.
+   */
   session(model: Model): Session;
   /** Gives back the caches. Texts that are not at their end fail. */
   dispose(): void;
@@ -56,22 +59,20 @@ interface Text {
 /** A batch of texts on a target. */
 export function createBatch(target: Target, options: BatchOptions = {}): Batch {
   const { model, tokenizer } = target;
-  const { slots = 4 * model.contextLength, taps = [], ...unknown } = options;
+  const { slots = 4 * (model.contextLength + MAX_DRAFT), taps = [], ...unknown } = options;
   for (const key of Object.keys(unknown))
     throw new OptionError(`createBatch: expected slots and taps, got ${key}`);
   const cache = model.createCache({ slots, taps });
   const gate = createGate(cache);
-  const caches = new Map<Model, Cache>([[model, cache]]);
+  /** Of draft models, of which the target may be one. */
+  const drafts = new Map<Model, Cache>();
   const queue: Text[] = [];
   let free = slots;
   let running = 0;
   let disposed = false;
 
-  const sessionOf = (of: Model): Session => {
-    if (disposed) throw new Error('session: expected a batch, got a disposed one');
-    const shared = caches.get(of) ?? of.createCache({ slots });
-    caches.set(of, shared);
-    return new Session(of, { cache: shared, gate: gate.seat(of) });
+  const checkOpen = (what: string) => {
+    if (disposed) throw new Error(`${what}: expected a batch, got a disposed one`);
   };
 
   /** First come, first served: a long text is not overtaken for ever. */
@@ -85,12 +86,15 @@ export function createBatch(target: Target, options: BatchOptions = {}): Batch {
     gate.enter();
     let session: Session | undefined;
     try {
-      session = sessionOf(model);
+      checkOpen('generate');
+      session = new Session(model, { cache, gate: gate.seat(model) });
       const generation = generate(target, tokens, { ...own, session });
-      for await (const token of generation) {
-        relay.push(token);
-        if (relay.left()) break;
-      }
+      if (relay.left()) await generation[Symbol.asyncIterator]().return?.();
+      else
+        for await (const token of generation) {
+          relay.push(token);
+          if (relay.left()) break;
+        }
       ends.resolve(await generation.result);
       relay.end();
     } catch (reason) {
@@ -108,7 +112,8 @@ export function createBatch(target: Target, options: BatchOptions = {}): Batch {
   function dispose(): void {
     if (disposed) return;
     disposed = true;
-    for (const each of caches.values()) each.dispose();
+    gate.close(new Error('generate: expected a batch, got a disposed one'));
+    for (const each of [cache, ...drafts.values()]) each.dispose();
     for (const text of queue.splice(0)) void run(text);
   }
 
@@ -120,7 +125,7 @@ export function createBatch(target: Target, options: BatchOptions = {}): Batch {
       return queue.length;
     },
     generate(prompt, given = {}) {
-      if (disposed) throw new Error('generate: expected a batch, got a disposed one');
+      checkOpen('generate');
       if ('session' in given)
         throw new OptionError('generate: expected no session in a batch, got one');
       const settings = readOptions(given);
@@ -134,20 +139,26 @@ export function createBatch(target: Target, options: BatchOptions = {}): Batch {
           `generate: expected a text of at most ${slots - MAX_DRAFT} tokens in ${slots} slots, got ${length}; a smaller maxTokens may fit`,
         );
       const ends = deferred<GenerateResult>();
-      const relay = createRelay(ends.promise);
-      const text = { tokens, options: given, slots: length + MAX_DRAFT, ends, relay };
-      queue.push(text);
-      // An aborted text says so at once, room or not.
+      // Room or not, a text that is aborted or not listened to ends at once.
       const leave = () => {
         const index = queue.indexOf(text);
         if (index >= 0) void run(queue.splice(index, 1)[0]);
       };
+      const relay = createRelay(ends.promise, leave);
+      const text = { tokens, options: given, slots: length + MAX_DRAFT, ends, relay };
+      queue.push(text);
+      if (signal?.aborted) leave();
       signal?.addEventListener('abort', leave, { once: true });
       ends.promise.finally(() => signal?.removeEventListener('abort', leave)).catch(() => {});
       admit();
       return relay.generation;
     },
-    session: sessionOf,
+    session(of) {
+      checkOpen('session');
+      const shared = drafts.get(of) ?? of.createCache({ slots });
+      drafts.set(of, shared);
+      return new Session(of, { cache: shared, gate: gate.seat(of) });
+    },
     dispose,
     [Symbol.dispose]: dispose,
   };

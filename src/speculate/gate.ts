@@ -15,14 +15,16 @@ export interface Gate {
    * of all.
    */
   seat(model: Model): GateSeat;
+  /** Every forward that is waited for, and every later one, fails with this. */
+  close(reason: Error): void;
 }
 
 /** A forward that is waited for. */
 interface Call {
   readonly segments: readonly Segment[];
+  readonly signal: AbortSignal | undefined;
   /** What else was in the forward. */
   shared(company: Company): void;
-  readonly signal: AbortSignal | undefined;
   resolve(result: ForwardResult): void;
   reject(error: unknown): void;
 }
@@ -32,6 +34,7 @@ export function createGate(last: Cache): Gate {
   const waiting = new Map<Cache, { readonly model: Model; readonly calls: Call[] }>();
   let busy = 0;
   let running = false;
+  let closed: Error | undefined;
 
   function settle(): void {
     if (busy > 0 || running) return;
@@ -46,26 +49,27 @@ export function createGate(last: Cache): Gate {
     });
   }
 
-  /** All of them are busy again before any is told, so that none goes ahead alone. */
-  function release(calls: readonly Call[], tell: (call: Call, index: number) => void): void {
-    busy += calls.length;
-    for (const [index, call] of calls.entries()) tell(call, index);
+  /** Ends the wait of a text, which goes on by itself. */
+  function cancel(cache: Cache, call: Call, reason: unknown): void {
+    const at = waiting.get(cache);
+    const index = at?.calls.indexOf(call) ?? -1;
+    if (at === undefined || index < 0) return;
+    at.calls.splice(index, 1);
+    if (at.calls.length === 0) waiting.delete(cache);
+    busy += 1;
+    call.reject(reason);
   }
 
   async function run(model: Model, cache: Cache, calls: readonly Call[]): Promise<void> {
-    const left = calls.filter(({ signal }) => signal?.aborted);
-    const stay = calls.filter((call) => !left.includes(call));
-    const rows = stay.map(({ segments }) => sumOf(segments, judgedRows));
+    const rows = calls.map(({ segments }) => sumOf(segments, judgedRows));
     const all = rows.reduce((sum, count) => sum + count, 0);
-    for (const [index, call] of stay.entries())
-      call.shared({ texts: stay.length - 1, rows: all - rows[index] });
-    const outcomes = await together(model, cache, stay);
-    release([...left, ...stay], (call, index) => {
-      if (index < left.length) return call.reject(call.signal!.reason);
-      const outcome = outcomes[index - left.length];
-      if (outcome.status === 'fulfilled') call.resolve(outcome.value);
-      else call.reject(outcome.reason);
-    });
+    for (const [index, call] of calls.entries())
+      call.shared({ texts: calls.length - 1, rows: all - rows[index] });
+    const outcomes = await together(model, cache, calls);
+    busy += calls.length;
+    for (const [index, outcome] of outcomes.entries())
+      if (outcome.status === 'fulfilled') calls[index].resolve(outcome.value);
+      else calls[index].reject(outcome.reason);
   }
 
   return {
@@ -80,19 +84,33 @@ export function createGate(last: Cache): Gate {
       let company: Company = { texts: 0, rows: 0 };
       return {
         company: () => company,
-        forward(cache, segments, options) {
+        async forward(cache, segments, { signal } = {}) {
+          if (closed !== undefined) throw closed;
           const { promise, resolve, reject } = deferred<ForwardResult>();
-          const at = waiting.get(cache) ?? { model, calls: [] };
-          waiting.set(cache, at);
           const shared = (beside: Company) => {
             company = beside;
           };
-          at.calls.push({ segments, signal: options?.signal, shared, resolve, reject });
+          const call: Call = { segments, signal, shared, resolve, reject };
+          const at = waiting.get(cache) ?? { model, calls: [] };
+          waiting.set(cache, at);
+          at.calls.push(call);
           busy -= 1;
+          const abort = () => cancel(cache, call, signal!.reason);
+          signal?.addEventListener('abort', abort, { once: true });
+          if (signal?.aborted) abort();
           settle();
-          return promise;
+          try {
+            return await promise;
+          } finally {
+            signal?.removeEventListener('abort', abort);
+          }
         },
       };
+    },
+    close(reason) {
+      closed = reason;
+      for (const [cache, { calls }] of [...waiting])
+        for (const call of [...calls]) cancel(cache, call, reason);
     },
   };
 }

@@ -15,7 +15,12 @@ export type Prompt =
 /** The tokens of a prompt. Throws an OptionError for what is none. */
 export function tokensOf(tokenizer: Tokenizer, prompt: Prompt): number[] {
   if (typeof prompt === 'string') return tokenizer.encode(prompt);
-  if (Array.isArray(prompt)) return [...prompt];
+  if (Array.isArray(prompt)) {
+    const wrong = prompt.find((token) => !Number.isInteger(token) || token < 0);
+    if (wrong !== undefined)
+      throw new OptionError(`generate: expected token ids from 0, got ${JSON.stringify(wrong)}`);
+    return [...prompt];
+  }
   const messages = typeof prompt === 'object' && 'messages' in prompt ? prompt.messages : undefined;
   if (!Array.isArray(messages))
     throw new OptionError(

@@ -12,28 +12,37 @@ export interface Relay {
   end(error?: { readonly reason: unknown }): void;
 }
 
-/** The listener's end is a `Generation` with this result. */
-export function createRelay(result: Promise<GenerateResult>): Relay {
+/** The listener's end is a `Generation` with this result; `onLeft` is called when the listener goes away. */
+export function createRelay(result: Promise<GenerateResult>, onLeft: () => void): Relay {
   const unseen: Token[] = [];
   let ended: { readonly error?: { readonly reason: unknown } | undefined } | undefined;
-  let wake: () => void = () => {};
+  let sleepers: (() => void)[] = [];
+  const wake = () => {
+    for (const sleeper of sleepers) sleeper();
+    sleepers = [];
+  };
   let left = false;
   let listened = false;
   const iterator: AsyncIterator<Token, void> = {
     async next() {
       while (unseen.length === 0 && ended === undefined)
         await new Promise<void>((resolve) => {
-          wake = resolve;
+          sleepers.push(resolve);
         });
       const token = unseen.shift();
       if (token !== undefined) return { done: false, value: token };
-      if (ended?.error !== undefined) throw ended.error.reason;
+      const error = ended?.error;
+      // Told once, as by a generator.
+      ended = {};
+      if (error !== undefined) throw error.reason;
       return { done: true, value: undefined };
     },
     async return() {
       left = true;
       unseen.length = 0;
       ended ??= {};
+      wake();
+      onLeft();
       return { done: true, value: undefined };
     },
   };

@@ -1,5 +1,6 @@
 // A session is one text on one model. `feed` is the only verb: it computes what is not cached and forgets what no longer
 // matches, so that prefill, decoding, verification, rollback and catching up are the same call.
+import { OptionError } from '../kernels/errors.ts';
 import type { Cache, Model, Sequence } from '../models/model.ts';
 import type { Company, Controller } from './controller.ts';
 import type { Drafter } from './drafter.ts';
@@ -43,6 +44,8 @@ export class Session {
   #latest: { readonly fed: Fed; readonly draft: readonly number[] } | null = null;
   /** Ends when every feed so far has. */
   #queue: Promise<unknown> = Promise.resolve();
+  /** Whether a feed is under way. */
+  #feeding = false;
   #disposed = false;
 
   /** On a cache of its own, or on one shared with other sessions of the model. */
@@ -93,7 +96,19 @@ export class Session {
     draft: Nodes = { tokens: [] },
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<Fed> {
-    const turn = this.#queue.then(() => this.#feed(tokens, draft, options));
+    // In a batch, whoever waited for a turn would keep the forward that it waits for from beginning.
+    if (this.#feeding && this.#gate.company !== undefined)
+      return Promise.reject(
+        new OptionError(
+          'feed: expected one text at a time in a session of a batch, got another; each text needs a session, and a drafter, of its own',
+        ),
+      );
+    this.#feeding = true;
+    const turn = this.#queue
+      .then(() => this.#feed(tokens, draft, options))
+      .finally(() => {
+        this.#feeding = false;
+      });
     this.#queue = turn.catch(() => {});
     return turn;
   }

@@ -66,7 +66,10 @@ export function createWitness(seeded: TextNoise<SeededNoise>, verifier: Verifier
   return {
     noise: { round: (position, draw) => watched(seeded.round(position, draw), see) },
     verifier: {
-      ...verifier,
+      name: verifier.name,
+      guarantee: verifier.guarantee,
+      ...(verifier.atZeroOnly && { atZeroOnly: verifier.atZeroOnly }),
+      verify: (input) => verifier.verify(input),
       draw(law, position, count, noise) {
         const drawn = verifier.draw(law, position, count, noise);
         for (const each of drawn) laws.set(each, law);

@@ -71,7 +71,7 @@ export function judgeDrawn(
     // A second copy of one draw is no draw: it neither offers nor costs the target anything.
     if (drawnMass === 0) continue;
     const chance = lenience > 0 ? massOf(owed, token) / (lenience * drawnMass) : 1;
-    if (noise.coin('accept', position, replaced ? node : token, chance)) return { accepted: node };
+    if (noise.coin('accept', position, token, chance)) return { accepted: node };
     owed = residual(owed, drawnFrom).law;
     left.set(law, replaced ? law : without(drawnFrom, token));
   }
