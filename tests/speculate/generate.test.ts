@@ -2,13 +2,14 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LoadedModel } from '../../src/models/load.ts';
 import { createTokenizer } from '../../src/models/tokenizer.ts';
-import type { Drafter } from '../../src/speculate/drafter.ts';
+import type { Drafter, DraftRequest } from '../../src/speculate/drafter.ts';
 import { draftModel } from '../../src/speculate/drafters/model.ts';
 import { pointDraw } from '../../src/speculate/drawn.ts';
 import { generate, type Target, type Token } from '../../src/speculate/generate.ts';
 import type { GenerateOptions } from '../../src/speculate/options.ts';
 import { argmax, logSoftmaxAt } from '../../src/speculate/sample.ts';
 import { Session } from '../../src/speculate/session.ts';
+import type { Verifier, VerifyInput } from '../../src/speculate/verifier.ts';
 import { greedy } from '../../src/speculate/verifiers/greedy.ts';
 import { tolerant } from '../../src/speculate/verifiers/tolerant.ts';
 import {
@@ -86,6 +87,65 @@ describe('a generation', () => {
     expect(stats.draftedTokens).toBeGreaterThan(0);
     const logits = await logitsWithoutCache(target.model, [...PROMPT, ...tokens.slice(0, 3)]);
     expect(tokens[3]).toBe(argmax(logits));
+    // Truncation is of no temperature 0, and leaves the probabilities whole.
+    const truncated = await generate(target, PROMPT, {
+      ...common,
+      topK: 1,
+      drafter: wrong(),
+      verifier: anything,
+    });
+    expect(truncated.stats.acceptedTokens).toBe(truncated.stats.draftedTokens);
+  });
+
+  it('drafts nothing where the drafter has no token that is allowed', async () => {
+    const half: Drafter = {
+      name: 'half a vocabulary',
+      draft(request) {
+        const logits = new Float32Array(64).fill(Number.NEGATIVE_INFINITY).fill(1, 0, 8);
+        const law = request.law(logits, request.tokens);
+        return { tokens: request.draw(law, request.tokens.length, 2), parents: [-1, -1] };
+      },
+    };
+    const logitBias = Object.fromEntries(
+      Array.from({ length: 8 }, (_, token) => [token, Number.NEGATIVE_INFINITY]),
+    );
+    for (const temperature of [0, 1]) {
+      const options = { maxTokens: 6, ignoreEos: true, temperature, logitBias };
+      const plain = await generate(target, PROMPT, options);
+      const drafter = {
+        ...half,
+        draft: async (request: DraftRequest) => {
+          const { tokens } = await half.draft(request);
+          return tokens.length > 0 ? { tokens, parents: [-1, -1] } : { tokens };
+        },
+      };
+      const { tokens, stats } = await generate(target, PROMPT, {
+        ...options,
+        drafter,
+        draftLength: 2,
+      });
+      expect(tokens).toEqual(plain.tokens);
+      expect(stats.draftedTokens).toBe(0);
+    }
+  });
+
+  it('takes verifiers that are instances, watched or not', async () => {
+    class Mine implements Verifier {
+      readonly name = 'mine';
+      readonly guarantee = 'bit-exact';
+      draw(...given: Parameters<Verifier['draw']>) {
+        return greedy.draw(...given);
+      }
+      verify(input: VerifyInput) {
+        return greedy.verify(input);
+      }
+    }
+    const options = { maxTokens: 6, ignoreEos: true, drafter: oracle(), draftLength: 2 };
+    for (const onRound of [undefined, () => {}]) {
+      const verifier = new Mine();
+      const { tokens } = await generate(target, PROMPT, { ...options, verifier, onRound });
+      expect(tokens).toEqual(text.slice(0, 6));
+    }
   });
 
   it('can be awaited, iterated once, and asked for its result after the iteration', async () => {

@@ -1,5 +1,5 @@
 // The target drafting with its own layers: what it accepts of itself, what is refused, and who owns what.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type LayerSkipOptions, layerSkip } from '../../src/speculate/drafters/layer-skip.ts';
 import { generate } from '../../src/speculate/generate.ts';
 import { tinyTarget } from './fixtures.ts';
@@ -76,6 +76,16 @@ describe('layerSkip', () => {
     expect(wrong({ layers: [0, 2] })).toThrow(
       'shorten: layers: expected some of 0 to 1, ascending, got [0, 2]',
     );
+    model.dispose();
+  });
+
+  it('gives back what it made when its shape is wrong', async () => {
+    const { model } = await tinyTarget('llama');
+    const free = vi.spyOn(model.backend, 'free');
+    const alloc = vi.spyOn(model.backend, 'alloc');
+    expect(() => layerSkip(model, { layers: 1, branching: [0] })).toThrow('branching');
+    expect(free).toHaveBeenCalledTimes(alloc.mock.calls.length);
+    expect(alloc).toHaveBeenCalled();
     model.dispose();
   });
 });

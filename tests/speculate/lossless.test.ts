@@ -1,6 +1,7 @@
 // Speculation changes nothing but the time: every drafter, length, tree, backend and dtype against a loop without cache
 // and without speculation.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { randomHead } from '../../bench/heads.ts';
 import { chiSquare } from '../../site/chi-square.ts';
 import type { Backend } from '../../src/kernels/backend.ts';
 import type { Decoder } from '../../src/models/decoder.ts';
@@ -173,15 +174,22 @@ describe('verifiers that promise the law', () => {
     const settings = { temperature: 0.4, topK: 3, maxTokens: 3, ignoreEos: true };
     const runs = 3000;
     const expected = await jointLaw(target, settings);
+    using head = await randomHead('eagle', target.model, { seed: 2, dtype: 'f32' });
+    using spark = await randomHead('dspark', target.model, { seed: 2, dtype: 'f32' });
+    const tree = { branching: [2, 2] };
+    const best = { best: { ladder: target.model.ladder, width: 3 } };
     const trials = [
-      { verifier: rejection, branching: [1] },
-      { verifier: rejection, branching: [2, 2] },
-      { verifier: rejectionWithReplacement, branching: [2, 2] },
-      { verifier: block, branching: [1] },
-      { verifier: traversal, branching: [2, 2] },
+      { verifier: rejection, drafter: draftModel(draft.model) },
+      { verifier: rejection, drafter: draftModel(draft.model, tree) },
+      { verifier: rejectionWithReplacement, drafter: draftModel(draft.model, tree) },
+      { verifier: block, drafter: draftModel(draft.model) },
+      { verifier: traversal, drafter: draftModel(draft.model, tree) },
+      { verifier: traversal, drafter: draftModel(draft.model, best) },
+      { verifier: rejection, drafter: head.drafter(best) },
+      // Stops where it thinks little of what it has drawn so far.
+      { verifier: block, drafter: spark.drafter({ confidence: 0.3 }) },
     ];
-    for (const { verifier, branching } of trials) {
-      const drafter = draftModel(draft.model, { branching });
+    for (const { verifier, drafter } of trials) {
       const counts = new Map<string, number>();
       for (let seed = 0; seed < runs; seed++) {
         const options = { ...settings, seed, drafter, verifier, draftLength: 6 };
@@ -190,8 +198,8 @@ describe('verifiers that promise the law', () => {
       }
       drafter.dispose?.();
       const { pValue } = chiSquare(expected, counts);
-      const { name } = verifier;
-      expect({ name, branching, pValue, tooFar: pValue < 1e-4 }).toMatchObject({ tooFar: false });
+      const trial = { verifier: verifier.name, drafter: drafter.name, pValue };
+      expect({ ...trial, tooFar: pValue < 1e-4 }).toMatchObject({ tooFar: false });
     }
   }, 120_000);
 });

@@ -74,8 +74,9 @@ describe('noise', () => {
     expect(silent.race('draft', 0, point(3), 1)).toEqual([3]);
   });
 
-  it('picks with the number of token 0', () => {
+  it('picks with the number of the index, 0 by default', () => {
     const noise = noiseOf((_purpose, _position, token) => (token === 0 ? 0.9 : 0));
     expect(noise.pick('recover', 0, probs([0.5, 0.5]))).toBe(1);
+    expect(noise.pick('recover', 0, probs([0.5, 0.5]), 1)).toBe(0);
   });
 });

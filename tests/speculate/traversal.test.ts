@@ -1,8 +1,10 @@
 // Verifiers that judge a path as a whole, and siblings drawn with replacement: worked examples, exact laws, and wrong variants that the
 // proof has to find.
 import { describe, expect, it } from 'vitest';
+import { chiSquare } from '../../site/chi-square.ts';
 import { lawDraw, pointDraw } from '../../src/speculate/drawn.ts';
-import { prove } from '../../src/speculate/prove.ts';
+import { createNoise } from '../../src/speculate/noise.ts';
+import { emit, prove } from '../../src/speculate/prove.ts';
 import type { Verifier } from '../../src/speculate/verifier.ts';
 import { rejection, rejectionWithReplacement } from '../../src/speculate/verifiers/rejection.ts';
 import { block, traversal } from '../../src/speculate/verifiers/traversal.ts';
@@ -144,6 +146,18 @@ describe('traversal', () => {
 });
 
 describe('rejection with replacement', () => {
+  it('keeps the law with numbers of seeds, by chi-square', () => {
+    const laws = { vocabulary: 4, target: constant(E.p), draft: constant(E.q) };
+    const options = { ...laws, verifier: rejectionWithReplacement, branching: [3] };
+    const counts = new Map<string, number>();
+    for (let seed = 0; seed < 20_000; seed++) {
+      const [first] = emit(options, createNoise(seed));
+      counts.set(String(first), (counts.get(String(first)) ?? 0) + 1);
+    }
+    const expected = new Map(E.p.map((mass, token) => [String(token), mass]));
+    expect(chiSquare(expected, counts).pValue).toBeGreaterThan(1e-4);
+  });
+
   it('accepts as often as vectors E and I say', () => {
     for (const [count, acceptance] of Object.entries(E.recursive_with_replacement)) {
       const laws = { vocabulary: 4, target: constant(E.p), draft: constant(E.q) };
@@ -205,5 +219,9 @@ describe('the proof', () => {
     // What is left when copies are passed over is a draw without replacement.
     const drawnWith: Verifier = { ...rejection, draw: rejectionWithReplacement.draw };
     expect(prove({ ...chain, verifier: drawnWith, branching: [2] }).maxError).toBeLessThan(1e-12);
+    // So does traversal.
+    const traversed: Verifier = { ...traversal, draw: rejectionWithReplacement.draw };
+    for (const branching of [[2], [2, 1], [1, 2]])
+      expect(prove({ ...chain, verifier: traversed, branching }).maxError).toBeLessThan(1e-12);
   });
 });

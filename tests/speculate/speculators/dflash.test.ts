@@ -198,4 +198,20 @@ describe('DFlash', () => {
       /aux_hidden/,
     );
   });
+
+  it('refuses to stop by a confidence that the head does not say', async () => {
+    const silent = {
+      speculators_model_type: 'dspark',
+      markov_rank: 6,
+      enable_confidence_head: false,
+    };
+    const source = makeHead(silent, {}, [
+      ['markov_head.markov_w1.weight', [64, 6]],
+      ['markov_head.markov_w2.weight', [64, 6]],
+    ]);
+    using speculator = await Speculator.fromPretrained(source, { verifier });
+    expect(() => speculator.drafter({ confidence: 0.5 })).toThrow(
+      'confidence: expected a chain of a head that says how probable its drafts are, got dspark',
+    );
+  });
 });
