@@ -3,6 +3,7 @@
 // place for, so that the way back gives the same names and the same config.json.
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import { parse } from '../../models/schema.ts';
+import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
@@ -113,7 +114,7 @@ export async function convertSpeculator(
   const origin = originOf({ layout, format, own, config: fields, names: taken.names });
   const config = { ...fields, converted_from: origin };
   const { tensors, changes } = arranged;
-  return conversion({
+  return conversion(checkpoint.metadata, {
     algorithm,
     layout,
     config,
@@ -150,7 +151,8 @@ export async function exportResearch(
     : given;
   const own = located(where, () => ownConfigOf(found.format, config, origin));
   const format = located(where, () => found.format.within?.(own)) ?? found.format;
-  const whole = await take(where, await openCheckpoint(source), {
+  const checkpoint = await openCheckpoint(source);
+  const whole = await take(where, checkpoint, {
     fate: (name) => (format.lent?.includes(name) ? { dropped: 'the target has it' } : { name }),
   });
   const { tensors, changes } =
@@ -158,7 +160,7 @@ export async function exportResearch(
   const named = rename(where, tensors, (name) =>
     Object.hasOwn(origin.names, name) ? origin.names[name] : format.back(name),
   );
-  return conversion({
+  return conversion(checkpoint.metadata, {
     algorithm: format.algorithm,
     layout: found.name,
     config: own,
@@ -177,9 +179,12 @@ const unchanged = ({ tensors }: Taken): Arranged => ({ tensors, changes: [] });
 const staying = (tensors: readonly TensorData[], before: ReadonlyMap<string, string>) =>
   tensors.map(({ name }) => name).filter((name) => before.get(name) === name);
 
-const conversion = (made: Omit<Conversion, 'files'>): Conversion => ({
+const conversion = (
+  metadata: Checkpoint['metadata'],
+  made: Omit<Conversion, 'files'>,
+): Conversion => ({
   ...made,
-  files: () => headFiles(made.config, made.tensors),
+  files: () => headFiles(made.config, made.tensors, metadata),
 });
 
 /** Fields that a caller may choose. */

@@ -13,8 +13,9 @@ import {
   layerTypeOf,
   readConfig,
 } from './config.ts';
-import { type HeadFiles, headFiles } from './files.ts';
-import { ALGORITHMS } from './load.ts';
+import { headFiles } from './files.ts';
+import { textsOf } from './independent.ts';
+import { ALGORITHMS, type SpeculatorFiles } from './load.ts';
 import { take } from './research/take.ts';
 import { bothRopes, flatRope } from './rope.ts';
 import { readUntrained, untrainedNote } from './untrained.ts';
@@ -34,7 +35,7 @@ export interface MigratedSpeculator extends Migration {
   readonly tensors: readonly TensorData[];
   /** What is left out, and why. */
   readonly dropped: readonly (readonly [string, string])[];
-  files(): HeadFiles;
+  files(): SpeculatorFiles;
 }
 
 /** Algorithms of the current version, with what it writes beside the fields that are read here. */
@@ -94,20 +95,22 @@ export async function migrateSpeculator(source: FolderSource): Promise<MigratedS
     await readConfig(source),
     `${source.name}/config.json`,
   );
+  const algorithm = String(config['speculators_model_type']);
   const checkpoint = await openCheckpoint(source);
   const { tensors, dropped } = await take(source.name, checkpoint, {
     fate: (name) =>
       name === 'verifier_lm_head.weight' ? { dropped: 'the target has it' } : { name },
   });
+  const texts = algorithm === 'independent' ? await textsOf(source) : {};
   const untrained = await readUntrained(checkpoint);
   return {
-    algorithm: String(config['speculators_model_type']),
+    algorithm,
     config,
     changes,
     notes: [...notes, ...(untrained.length > 0 ? [untrainedNote(untrained)] : [])],
     tensors,
     dropped,
-    files: () => headFiles(config, tensors),
+    files: () => ({ ...texts, ...headFiles(config, tensors, checkpoint.metadata) }),
   };
 }
 

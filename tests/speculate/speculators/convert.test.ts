@@ -85,6 +85,22 @@ describe('a conversion', () => {
     data: Float32Array.of(1),
   };
 
+  it('has the metadata of its source, both ways', async () => {
+    const source = await openFolder(golden('heads/eagle3-native'));
+    const { tensors } = await openCheckpoint(source);
+    const all = await Promise.all([...tensors.keys()].map((name) => tensorOf(source, name)));
+    const metadata = { format: 'pt', run: '7' };
+    const marked = memorySource({
+      'config.json': await source.text('config.json'),
+      'model.safetensors': writeSafetensors(all, metadata),
+    });
+    const made = memorySource((await convertSpeculator(marked, { verifier })).files());
+    const back = memorySource((await exportResearch(made)).files());
+    for (const each of [made, back])
+      expect((await openCheckpoint(each)).metadata).toEqual(metadata);
+    await source.close();
+  });
+
   it('names what it has no place for, instead of losing it', async () => {
     const source = await changed((tensors) => [...tensors, extra]);
     await expect(convertSpeculator(source, { verifier })).rejects.toThrow(
