@@ -8,6 +8,7 @@ import { readConfig } from './config.ts';
 import type { ResearchFormat } from './research/format.ts';
 import { layoutOf } from './research/layouts.ts';
 import { located } from './research/located.ts';
+import { some } from './research/some.ts';
 import { rename, take } from './research/take.ts';
 
 /** A target with another layer, before it is written. */
@@ -96,9 +97,7 @@ function checkAll(
     return fate === undefined || 'name' in fate;
   });
   if (missing.length > 0)
-    throw new FormatError(
-      `${where}: expected a head with ${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ' …' : ''}, got none`,
-    );
+    throw new FormatError(`${where}: expected a head with ${some(missing)}, got none`);
 }
 
 /** A file in pieces, with the bytes of some tensors replaced. */

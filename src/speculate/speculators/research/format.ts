@@ -45,8 +45,8 @@ export interface Particulars {
   original(name: string): string | undefined;
   /** Why a tensor without a fate has none. */
   reason(name: string): string | undefined;
-  /** Names in the format without which there is no head. */
-  needs(config: Json): readonly string[];
+  /** Names in the format without which there is no head, where so many `names` are there. */
+  needs(config: Json, names: ReadonlySet<string>): readonly string[];
   /** Keys of `own` that a caller may choose. */
   readonly choices: readonly string[];
   /** Drafted tokens of the proposal method, for a config.json of the format. */

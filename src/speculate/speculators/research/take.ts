@@ -4,6 +4,7 @@ import { FormatError } from '../../../kernels/errors.ts';
 import { type Checkpoint, PIECE_BYTES } from '../../../tensor/checkpoint.ts';
 import type { TensorData } from '../../../tensor/safetensors.ts';
 import type { ResearchFormat } from './format.ts';
+import { some } from './some.ts';
 
 /** Names before and after, or names and reasons. */
 type Pairs = readonly (readonly [string, string])[];
@@ -19,7 +20,7 @@ export interface Taken {
   readonly names: ReadonlyMap<string, string>;
 }
 
-/** Reads the tensors that a layout includes. Throws a FormatError that names all without a place, and names given twice. */
+/** Reads the tensors that a layout includes. Throws a FormatError that names those without a place, and names given twice. */
 export async function take(
   where: string,
   checkpoint: Checkpoint,
@@ -105,7 +106,7 @@ const faultOf = (name: string, reason: string | undefined) =>
 function refuse(where: string, unknown: readonly string[]): void {
   if (unknown.length > 0)
     throw new FormatError(
-      `${where}: expected tensors that the format has a place for, got ${unknown.join(', ')}`,
+      `${where}: expected tensors that the format has a place for, got ${some(unknown)}`,
     );
 }
 
