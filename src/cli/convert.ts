@@ -1,6 +1,6 @@
 // `foretoken convert`: a draft head of a research project as a folder in the format of speculators, a folder of an older version of
 // the format as one of the current, or (--stitch) a tuned layer back into a copy of its target. Nothing is written before
-// all of it is known to fit.
+// tensors, config and, where there is one, target are known to fit; what this version cannot look at, a note says.
 import { existsSync } from 'node:fs';
 import { type Json, readConfig } from '../speculate/speculators/config.ts';
 import { convertSpeculator } from '../speculate/speculators/convert.ts';

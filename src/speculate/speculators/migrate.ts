@@ -1,10 +1,16 @@
 // A speculator of an older version of the format (0.1 to 0.7) as one of the current version. What a version took for granted is
 // written out, because defaults changed: the class of the layers was Llama's before 0.7 and is Qwen3's since, a missing
-// norm_before_residual is false here and true in vLLM. Keys that are not known stay. Tensors keep their bytes.
+// norm_before_residual is false here and true in vLLM. Keys that are not known stay. Tensors keep their bytes, and have to be those
+// that the config asks for.
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
+import { openModelFolder } from '../../models/folder.ts';
 import { parse } from '../../models/schema.ts';
+import { checkWeights } from '../../models/weights.ts';
+import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
+import type { HeadAlgorithm } from './algorithm.ts';
+import { brokenNotes } from './broken.ts';
 import {
   commonSchema,
   FORMAT_VERSION,
@@ -12,8 +18,12 @@ import {
   type Json,
   layerTypeOf,
   readConfig,
+  readDraftConfig,
+  readSpeculatorConfig,
+  type SpeculatorConfig,
 } from './config.ts';
 import { headFiles } from './files.ts';
+import { fitHead, targetOfSize } from './fit.ts';
 import { textsOf } from './independent.ts';
 import { ALGORITHMS, type SpeculatorFiles } from './load.ts';
 import { take } from './research/take.ts';
@@ -55,6 +65,9 @@ const CURRENT: Readonly<Record<string, Json>> = {
   mtp: { architectures: ['MTPDraftModel'] },
 };
 
+/** The algorithms that the format ever had, and those of ours. */
+const KNOWN: readonly string[] = [...Object.keys(ALGORITHMS), 'independent'];
+
 /** Keys that old versions of transformers left behind. */
 const LEFTOVERS = ['auto_map', 'has_no_defaults_at_init'];
 
@@ -62,6 +75,10 @@ const LEFTOVERS = ['auto_map', 'has_no_defaults_at_init'];
 export function migrate(config: Json, file = 'config.json'): Migration {
   const fields = parse(commonSchema, config, file);
   const { speculators_model_type: algorithm, speculators_version: version = null } = fields;
+  if (!KNOWN.includes(algorithm))
+    throw new UnsupportedError(
+      `${file}: speculators_model_type: expected ${KNOWN.join(', ')}, got ${algorithm}`,
+    );
   const [major, minor] = FORMAT_VERSION.split('.').map(Number);
   if (version !== null && !isBefore(version, major, minor + 1))
     throw new UnsupportedError(
@@ -89,7 +106,10 @@ export function migrate(config: Json, file = 'config.json'): Migration {
   return { config: written, changes: changesOf(config, written), notes };
 }
 
-/** Migrates a folder; tensors that old writers left behind are left out by name. */
+/**
+ * Migrates a folder; tensors that old writers left behind are left out by name. Throws a FormatError for one whose tensors are not
+ * those of its config.
+ */
 export async function migrateSpeculator(source: FolderSource): Promise<MigratedSpeculator> {
   const { config, changes, notes } = migrate(
     await readConfig(source),
@@ -98,20 +118,68 @@ export async function migrateSpeculator(source: FolderSource): Promise<MigratedS
   const algorithm = String(config['speculators_model_type']);
   const checkpoint = await openCheckpoint(source);
   const { tensors, dropped } = await take(source.name, checkpoint, {
-    fate: (name) =>
-      name === 'verifier_lm_head.weight' ? { dropped: 'the target has it' } : { name },
+    fate: (name) => (name === COPY ? { dropped: 'the target has it' } : { name }),
   });
-  const texts = algorithm === 'independent' ? await textsOf(source) : {};
+  const kept = new Map([...checkpoint.tensors].filter(([name]) => name !== COPY));
+  const unchecked = await checkOwn(source, config, { ...checkpoint, tensors: kept });
   const untrained = await readUntrained(checkpoint);
+  const texts = algorithm === 'independent' ? await textsOf(source) : {};
   return {
     algorithm,
     config,
     changes,
-    notes: [...notes, ...(untrained.length > 0 ? [untrainedNote(untrained)] : [])],
+    notes: [
+      ...notes,
+      ...unchecked,
+      ...(untrained.length > 0 ? [untrainedNote(untrained)] : []),
+      ...(await brokenNotes({ ...checkpoint, tensors: kept })),
+    ],
     tensors,
     dropped,
     files: () => ({ ...texts, ...headFiles(config, tensors, checkpoint.metadata) }),
   };
+}
+
+/** The copy of the target's head that multi-token prediction was saved with, often without numbers. */
+const COPY = 'verifier_lm_head.weight';
+
+/** No head reads a state from beyond so many layers. */
+const MOST_LAYERS = 1024;
+
+/** The tensors against the config: there is no target, so one of the head's own sizes stands for it. Returns what was not looked at. */
+async function checkOwn(
+  source: FolderSource,
+  config: Json,
+  checkpoint: Checkpoint,
+): Promise<readonly string[]> {
+  const { name } = source;
+  const file = `${name}/config.json`;
+  const read = readSpeculatorConfig(config, file);
+  try {
+    if (read.algorithm === 'independent') {
+      const files = { ...(await openModelFolder(source)), checkpoint };
+      checkWeights(files, files.architecture.weights(files.config));
+    } else {
+      const algorithm = ALGORITHMS[read.algorithm];
+      const { vocab, width } = sizesOf(algorithm, read, file);
+      const sizes = { vocab_size: vocab, hidden_size: width, num_hidden_layers: MOST_LAYERS };
+      const target = targetOfSize(sizes, file);
+      await fitHead(algorithm, { name, config: read, checkpoint, target });
+    }
+    return [];
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    return [`its tensors were not checked: this version does not run it: ${error.message}`];
+  }
+}
+
+/** The sizes that a head has in common with its target. */
+function sizesOf(algorithm: HeadAlgorithm<unknown>, config: SpeculatorConfig, file: string) {
+  const own = config.raw;
+  if (algorithm.forward === undefined)
+    return { vocab: own['vocab_size'], width: own['hidden_size'] };
+  const { vocab, width } = readDraftConfig(config, file);
+  return { vocab, width: own['target_hidden_size'] ?? width };
 }
 
 /** Proposal methods with their defaults, the default one among them. */
