@@ -76,7 +76,7 @@ export async function convertSpeculator(
   const names = new Set(checkpoint.tensors.keys());
   const { name: layout, format: general } = layoutOf(where, { own, names }, options.algorithm);
   const format = located(where, () => general.within?.(own)) ?? general;
-  const chosen = { ...own, ...checkFields(options.fields ?? {}, { layout, format }) };
+  const chosen = { ...own, ...checkFields(options.fields ?? {}, { where, layout, format }) };
   const verifier = options.verifier ?? (format.includes && { config: own, name: where });
   if (verifier === undefined)
     throw new OptionError(`verifier: expected the target of ${where}, got none`);
@@ -190,13 +190,14 @@ const conversion = (
 /** Fields that a caller may choose. */
 function checkFields(
   fields: Json,
-  { layout, format }: { readonly layout: string; readonly format: ResearchFormat },
+  parts: { readonly where: string; readonly layout: string; readonly format: ResearchFormat },
 ): Json {
+  const { where, layout, format } = parts;
   const { choices = [] } = format;
   const wrong = Object.keys(fields).find((key) => !choices.includes(key));
   if (wrong !== undefined)
     throw new OptionError(
-      `fields: expected ${choices.join(', ') || 'none'} of the layout ${layout}, got ${wrong}`,
+      `fields: expected ${choices.join(', ') || 'none'} of the layout ${layout} of ${where}, got ${wrong}`,
     );
   return fields;
 }

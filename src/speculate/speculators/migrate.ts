@@ -2,7 +2,7 @@
 // written out, because defaults changed: the class of the layers was Llama's before 0.7 and is Qwen3's since, a missing
 // norm_before_residual is false here and true in vLLM. Keys that are not known stay. Tensors keep their bytes, and have to be those
 // that the config asks for.
-import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
+import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import { openModelFolder } from '../../models/folder.ts';
 import { parse } from '../../models/schema.ts';
 import { checkWeights } from '../../models/weights.ts';
@@ -39,6 +39,12 @@ export interface Migration {
   readonly notes: readonly string[];
 }
 
+/** Options of `migrateSpeculator`. */
+export interface MigrateOptions {
+  /** What no file says: of eagle3 and peagle `norm_before_residual`. Default: as in the file, else false. */
+  readonly fields?: Json | undefined;
+}
+
 /** A folder of the current version, before it is written. */
 export interface MigratedSpeculator extends Migration {
   readonly algorithm: string;
@@ -68,11 +74,28 @@ const CURRENT: Readonly<Record<string, Json>> = {
 /** The algorithms that the format ever had, and those of ours. */
 const KNOWN: readonly string[] = [...Object.keys(ALGORITHMS), 'independent'];
 
+const NORM = 'norm_before_residual';
+
+/** Whether the algorithm has a field that no tensor shows, with one default here and another in vLLM. */
+const isOpen = (algorithm: string) => algorithm === 'eagle3' || algorithm === 'peagle';
+
+function checkChoices(choices: Json, algorithm: string, file: string): Json {
+  const wrong = Object.keys(choices).find((key) => !isOpen(algorithm) || key !== NORM);
+  if (wrong !== undefined)
+    throw new OptionError(
+      `fields: expected ${isOpen(algorithm) ? NORM : 'none'} of the ${algorithm} in ${file}, got ${wrong}`,
+    );
+  return choices;
+}
+
 /** Keys that old versions of transformers left behind. */
 const LEFTOVERS = ['auto_map', 'has_no_defaults_at_init'];
 
-/** Migrates a config.json, named `file` in messages. Throws FormatErrors for what is wrong in any version. */
-export function migrate(config: Json, file = 'config.json'): Migration {
+/**
+ * Migrates a config.json, named `file` in messages; `choices` is what no file says (`norm_before_residual` of eagle3 and peagle).
+ * Throws FormatErrors for what is wrong in any version, OptionErrors for other choices.
+ */
+export function migrate(config: Json, file = 'config.json', choices: Json = {}): Migration {
   const fields = parse(commonSchema, config, file);
   const { speculators_model_type: algorithm, speculators_version: version = null } = fields;
   if (!KNOWN.includes(algorithm))
@@ -85,7 +108,11 @@ export function migrate(config: Json, file = 'config.json'): Migration {
       `${file}: speculators_version: expected at most ${FORMAT_VERSION}, got ${version}`,
     );
   const notes: string[] = [];
-  const next: Record<string, unknown> = { ...config };
+  const next: Record<string, unknown> = { ...config, ...checkChoices(choices, algorithm, file) };
+  if (isOpen(algorithm) && next[NORM] === undefined)
+    notes.push(
+      `${NORM}: the file does not say; false is written, as speculators reads it, where vLLM took true`,
+    );
   for (const key of LEFTOVERS) delete next[key];
   next['speculators_config'] = proposalsOf(fields, { file, notes });
   const layer = config['transformer_layer_config'];
@@ -110,11 +137,12 @@ export function migrate(config: Json, file = 'config.json'): Migration {
  * Migrates a folder; tensors that old writers left behind are left out by name. Throws a FormatError for one whose tensors are not
  * those of its config.
  */
-export async function migrateSpeculator(source: FolderSource): Promise<MigratedSpeculator> {
-  const { config, changes, notes } = migrate(
-    await readConfig(source),
-    `${source.name}/config.json`,
-  );
+export async function migrateSpeculator(
+  source: FolderSource,
+  options: MigrateOptions = {},
+): Promise<MigratedSpeculator> {
+  const given = await readConfig(source);
+  const { config, changes, notes } = migrate(given, `${source.name}/config.json`, options.fields);
   const algorithm = String(config['speculators_model_type']);
   const checkpoint = await openCheckpoint(source);
   const { tensors, dropped } = await take(source.name, checkpoint, {

@@ -218,7 +218,7 @@ describe('EAGLE-3', () => {
     await expect(
       convertSpeculator(source, { verifier, fields: { mask_token_id: 3 } }),
     ).rejects.toThrow(
-      'fields: expected norm_before_residual, eagle_aux_hidden_state_layer_ids of the layout eagle3, got mask_token_id',
+      'fields: expected norm_before_residual, eagle_aux_hidden_state_layer_ids of the layout eagle3 of head, got mask_token_id',
     );
     await expect(convertSpeculator(source)).rejects.toThrow(
       'verifier: expected the target of head, got none',

@@ -135,6 +135,18 @@ describe('numbers that are none', () => {
   });
 });
 
+describe('an error about options', () => {
+  it('says whose they are', async () => {
+    const fields = { block_size: 1 };
+    await expect(convertSpeculator(head(), { verifier, fields })).rejects.toThrow(
+      'fields: expected norm_before_residual, eagle_aux_hidden_state_layer_ids of the layout eagle3 of head, got block_size',
+    );
+    await expect(convertSpeculator(head(), { verifier, algorithm: 'peagle' })).rejects.toThrow(
+      'head: expected a P-EAGLE head with mask_hidden, got an EAGLE-3 head without it',
+    );
+  });
+});
+
 describe('an error about names', () => {
   it('is short however many there are', async () => {
     const many = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`extra.${i}`, [1]]));

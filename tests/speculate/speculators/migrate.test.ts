@@ -130,6 +130,26 @@ describe('a config of an older version', () => {
     ]);
   });
 
+  it('says that vLLM takes another norm_before_residual, and writes the one that is chosen', () => {
+    const open = without(configOf('0.8.0'), 'norm_before_residual');
+    expect(current(open)).toMatchObject({
+      config: { norm_before_residual: false },
+      notes: [
+        'norm_before_residual: the file does not say; false is written, as speculators reads it, where vLLM took true',
+      ],
+    });
+    const chosen = migrate(open, 'config.json', { norm_before_residual: true });
+    expect(chosen).toMatchObject({ config: { norm_before_residual: true }, notes: [] });
+    expect(chosen.changes).toEqual(['norm_before_residual: true written out']);
+    expect(() => migrate(open, 'config.json', { norm_output: true })).toThrow(
+      'fields: expected norm_before_residual of the eagle3 in config.json, got norm_output',
+    );
+    const other = configOf('0.8.0', {}, 'mtp');
+    expect(() => migrate(other, 'old/config.json', { norm_before_residual: true })).toThrow(
+      'fields: expected none of the mtp in old/config.json, got norm_before_residual',
+    );
+  });
+
   it('has its leftovers removed and its dtype under the new name', () => {
     const old = { auto_map: { '': 'a.B' }, has_no_defaults_at_init: false, torch_dtype: 'float16' };
     const { config, changes } = current(configOf('0.2.0', old));
