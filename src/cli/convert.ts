@@ -54,7 +54,11 @@ async function converted(
   target: FolderSource | undefined,
   options: CliOptions,
 ): Promise<Made> {
-  const verifier = target && { config: await readConfig(target), name: target.name };
+  const verifier = target && {
+    config: await readConfig(target),
+    name: target.name,
+    source: target,
+  };
   const converting = convertSpeculator(source, {
     verifier,
     algorithm: options.algorithm && oneOf('algorithm', options.algorithm, CONVERTED),

@@ -4,7 +4,7 @@
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import { parse } from '../../models/schema.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
-import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
+import { hasSafetensors, openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
 import {
@@ -17,6 +17,7 @@ import {
 import { checkConverted } from './converted.ts';
 import { type HeadFiles, headFiles } from './files.ts';
 import { ALGORITHMS } from './load.ts';
+import { migrate } from './migrate.ts';
 import type { Arranged, ResearchFormat } from './research/format.ts';
 import { CONVERTED, layoutNamed, layoutOf } from './research/layouts.ts';
 import { located } from './research/located.ts';
@@ -25,8 +26,17 @@ import { rename, type Taken, take } from './research/take.ts';
 
 /** Options of `convertSpeculator`. */
 export interface ConvertOptions {
-  /** The target: what its config.json says, and where it is. Default: the source itself, for heads that lie in their target. */
-  readonly verifier?: { readonly config: Json; readonly name: string | null } | undefined;
+  /**
+   * The target: what its config.json says, where it is, and its folder, to compare what a head repeats of it. Default: the source itself,
+   * for heads that lie in their target.
+   */
+  readonly verifier?:
+    | {
+        readonly config: Json;
+        readonly name: string | null;
+        readonly source?: FolderSource | undefined;
+      }
+    | undefined;
   /** `speculators_model_type`; by default what config and names of the tensors say. */
   readonly algorithm?: string | undefined;
   /**
@@ -77,11 +87,13 @@ export async function convertSpeculator(
   const { name: layout, format: general } = layoutOf(where, { own, names }, options.algorithm);
   const format = located(where, () => general.within?.(own)) ?? general;
   const chosen = { ...own, ...checkFields(options.fields ?? {}, { where, layout, format }) };
-  const verifier = options.verifier ?? (format.includes && { config: own, name: where });
+  const verifier: ConvertOptions['verifier'] | false =
+    options.verifier ?? (format.includes && { config: own, name: where });
   if (verifier === undefined)
     throw new OptionError(`verifier: expected the target of ${where}, got none`);
 
-  const taken = await take(where, checkpoint, format);
+  const beside = format.includes ? checkpoint : await weightsOf(verifier.source);
+  const taken = await take(where, checkpoint, format, beside);
   const target = decoderOf(verifier.config);
   checkVocabulary(where, taken.shapes, target);
   const parts = { own: chosen, shapes: taken.shapes, verifier: target };
@@ -89,7 +101,7 @@ export async function convertSpeculator(
   const { algorithm } = format;
   const particular = located(where, () => format.fields(parts));
   const draftLength = format.draftLength?.(particular) ?? 5;
-  const fields: Json = {
+  const written: Json = {
     speculators_model_type: algorithm,
     speculators_version: FORMAT_VERSION,
     speculators_config: {
@@ -111,7 +123,10 @@ export async function convertSpeculator(
     ...particular,
     converted_by: `foretoken ${version}`,
   };
-  const origin = originOf({ layout, format, own, config: fields, names: taken.names });
+  // All that the current version writes out: architectures, defaults, both spellings of rotary positions.
+  const { config: fields } = located(where, () => migrate(written, 'config.json'));
+  const { names: before, dropped } = taken;
+  const origin = originOf({ layout, format, own, config: fields, names: before, dropped });
   const config = { ...fields, converted_from: origin };
   const { tensors, changes } = arranged;
   return conversion(checkpoint.metadata, {
@@ -119,9 +134,9 @@ export async function convertSpeculator(
     layout,
     config,
     tensors,
-    kept: staying(tensors, taken.names),
+    kept: staying(tensors, before),
     renamed: taken.renamed,
-    dropped: taken.dropped,
+    dropped,
     arranged: changes,
     notes: await checkConverted(where, { config, target, tensors, format }),
   });
@@ -169,9 +184,15 @@ export async function exportResearch(
     renamed: named.renamed,
     dropped: whole.dropped,
     arranged: changes,
-    notes: [],
+    notes: Object.entries(origin.dropped)
+      .filter(([name]) => name !== options.embedding?.name)
+      .map(([name, why]) => `${name} does not come back; it was left out: ${why}`),
   });
 }
+
+/** The tensors of a target, where it has some that are read. */
+const weightsOf = async (source: FolderSource | undefined): Promise<Checkpoint | null> =>
+  source !== undefined && (await hasSafetensors(source)) ? openCheckpoint(source) : null;
 
 const unchanged = ({ tensors }: Taken): Arranged => ({ tensors, changes: [] });
 

@@ -41,8 +41,8 @@ export interface Particulars {
   within(own: Json): ResearchFormat;
   /** Which tensors are of the head, where it lies in the checkpoint of its target. */
   includes(name: string): boolean;
-  /** The tensor of the target that one of the head repeats; where both are there they have to be equal. */
-  original(name: string): string | undefined;
+  /** Names of the tensor of the target that one of the head repeats; where both are there they have to be equal. */
+  originals(name: string): readonly string[];
   /** Why a tensor without a fate has none. */
   reason(name: string): string | undefined;
   /** Names in the format without which there is no head, where so many `names` are there. */
