@@ -133,13 +133,14 @@ async function stitched(
   refuse(options, ['algorithm', 'norm-before-residual'], 'a research layout');
   if (target === undefined)
     throw new UsageError('--verifier: expected the folder of the target, got none');
-  const { replaced, dropped, arranged, files } = await stitchMtp(source, target);
+  const { replaced, dropped, arranged, left, files } = await stitchMtp(source, target);
   return {
     lines: [
       `${target.name}: ${replaced.length} tensors from ${source.name}`,
       ...arranged,
       ...replaced.map(([name, file]) => `replaced ${name} in ${file}`),
       ...leftOut(dropped),
+      ...left.map((name) => `not copied: the folder ${name} of ${target.name}`),
     ],
     files,
   };

@@ -104,22 +104,10 @@ export async function convertSpeculator(
   const written: Json = {
     speculators_model_type: algorithm,
     speculators_version: FORMAT_VERSION,
-    speculators_config: {
-      algorithm,
-      default_proposal_method: 'greedy',
-      proposal_methods: [
-        {
-          proposal_type: 'greedy',
-          speculative_tokens: options.speculativeTokens ?? draftLength,
-          verifier_accept_k: 1,
-          accept_tolerance: 0,
-        },
-      ],
-      verifier: {
-        name_or_path: verifier.name,
-        architectures: verifier.config['architectures'] ?? [],
-      },
-    },
+    speculators_config: proposalOf(algorithm, {
+      verifier,
+      speculativeTokens: options.speculativeTokens ?? draftLength,
+    }),
     ...particular,
     converted_by: `foretoken ${version}`,
   };
@@ -189,6 +177,30 @@ export async function exportResearch(
       .map(([name, why]) => `${name} does not come back; it was left out: ${why}`),
   });
 }
+
+/** How it proposes, and for which target. */
+const proposalOf = (
+  algorithm: string,
+  parts: {
+    readonly verifier: NonNullable<ConvertOptions['verifier']>;
+    readonly speculativeTokens: number;
+  },
+): Json => ({
+  algorithm,
+  default_proposal_method: 'greedy',
+  proposal_methods: [
+    {
+      proposal_type: 'greedy',
+      speculative_tokens: parts.speculativeTokens,
+      verifier_accept_k: 1,
+      accept_tolerance: 0,
+    },
+  ],
+  verifier: {
+    name_or_path: parts.verifier.name,
+    architectures: parts.verifier.config['architectures'] ?? [],
+  },
+});
 
 /** The tensors of a target, where it has some that are read. */
 const weightsOf = async (source: FolderSource | undefined): Promise<Checkpoint | null> =>

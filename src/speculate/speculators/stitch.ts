@@ -19,6 +19,8 @@ export interface Stitch {
   readonly dropped: readonly (readonly [string, string])[];
   /** What was cut or joined, a line each. */
   readonly arranged: readonly string[];
+  /** Folders in the target's, which are not copied. */
+  readonly left: readonly string[];
   /** Every file of the target's folder, in pieces. */
   files(): Readonly<Record<string, AsyncIterable<Uint8Array>>>;
 }
@@ -63,6 +65,7 @@ export async function stitchMtp(head: FolderSource, target: FolderSource): Promi
     replaced: patches.map(({ entry }) => [entry.name, entry.file]),
     dropped,
     arranged: changes,
+    left: (await target.folders?.()) ?? [],
     files: () =>
       Object.fromEntries(
         files.map((file) => {
