@@ -4,7 +4,7 @@
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import { parse } from '../../models/schema.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
-import { hasSafetensors, openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
+import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
 import {
@@ -93,7 +93,7 @@ export async function convertSpeculator(
     throw new OptionError(`verifier: expected the target of ${where}, got none`);
 
   const beside = format.includes ? checkpoint : await weightsOf(verifier.source);
-  const taken = await take(where, checkpoint, format, beside);
+  const taken = await take(where, checkpoint, format, { target: beside });
   const target = decoderOf(verifier.config);
   checkVocabulary(where, taken.shapes, target);
   const parts = { own: chosen, shapes: taken.shapes, verifier: target };
@@ -202,9 +202,14 @@ const proposalOf = (
   },
 });
 
-/** The tensors of a target, where it has some that are read. */
-const weightsOf = async (source: FolderSource | undefined): Promise<Checkpoint | null> =>
-  source !== undefined && (await hasSafetensors(source)) ? openCheckpoint(source) : null;
+/** The tensors of a target; null where there are none, or not all of its files: only config.json is needed. */
+async function weightsOf(source: FolderSource | undefined): Promise<Checkpoint | null> {
+  if (source === undefined) return null;
+  return openCheckpoint(source).catch((error: unknown) => {
+    if (error instanceof FormatError) return null;
+    throw error;
+  });
+}
 
 const unchanged = ({ tensors }: Taken): Arranged => ({ tensors, changes: [] });
 

@@ -47,9 +47,12 @@ export async function stitchMtp(head: FolderSource, target: FolderSource): Promi
   const { format: general } = layoutOf(target.name, { own, names: new Set(entries.keys()) }, 'mtp');
   const format = located(target.name, () => general.within?.(own)) ?? general;
 
-  const { tensors, dropped } = await take(head.name, await openCheckpoint(head), {
+  const layout: Parameters<typeof take>[2] = {
     fate: (name) => (format.lent?.includes(name) ? { dropped: 'the target has it' } : { name }),
-  });
+  };
+  // Written in pieces, so that all together may be more than one array.
+  const options = { mostBytes: Number.MAX_SAFE_INTEGER };
+  const { tensors, dropped } = await take(head.name, await openCheckpoint(head), layout, options);
   // Experts lie in the target one by one, or as in the format.
   const isThere = ({ name }: TensorData) => entries.has(format.back(name) ?? '');
   const restored = tensors.every(isThere)

@@ -114,6 +114,12 @@ describe('EAGLE-1 and HASS with norms', () => {
     const not = await convertSpeculator(withCopies(copies), { verifier: of(half) });
     const why = 'the format takes it from the target; the two were not compared';
     expect(not.dropped.map(([, each]) => each)).toEqual([why, why]);
+    const index = JSON.stringify({ weight_map: { [at]: 'model-1-of-1.safetensors' } });
+    const some = memorySource({ 'model.safetensors.index.json': index });
+    const none = await convertSpeculator(withCopies(copies), {
+      verifier: { ...verifier, source: some },
+    });
+    expect(none.dropped.map(([, each]) => each)).toEqual([why, why]);
   });
 
   it.each([

@@ -1,6 +1,6 @@
 // The tensors of a head with their bytes, under other names. Every one has a fate, and no two have the same name afterwards; all
 // faults are in one error.
-import { FormatError } from '../../../kernels/errors.ts';
+import { FormatError, UnsupportedError } from '../../../kernels/errors.ts';
 import { type Checkpoint, PIECE_BYTES } from '../../../tensor/checkpoint.ts';
 import type { TensorData } from '../../../tensor/safetensors.ts';
 import type { ResearchFormat } from './format.ts';
@@ -20,15 +20,26 @@ export interface Taken {
   readonly names: ReadonlyMap<string, string>;
 }
 
+/** What one array holds in every runtime, with room for the header of a file. */
+const MOST_BYTES = 2 ** 32 - 2 ** 24;
+
+interface TakeOptions {
+  /** The weights of the target, where they are known. */
+  readonly target?: Checkpoint | null;
+  /** Of all tensors together; by default what one file in memory may have. */
+  readonly mostBytes?: number;
+}
+
 /**
  * Reads the tensors that a layout includes; those that repeat one of the target are compared with it where its checkpoint is known.
- * Throws a FormatError that names those without a place, and names given twice.
+ * Throws a FormatError that names those without a place, and names given twice, and an UnsupportedError for what memory cannot
+ * hold, before any is read.
  */
 export async function take(
   where: string,
   checkpoint: Checkpoint,
   layout: Pick<ResearchFormat, 'fate' | 'includes' | 'originals' | 'reason'>,
-  target: Checkpoint | null = null,
+  { target = null, mostBytes = MOST_BYTES }: TakeOptions = {},
 ): Promise<Taken> {
   const dropped: [string, string][] = [];
   const shapes = new Map<string, readonly number[]>();
@@ -44,6 +55,7 @@ export async function take(
   }
   refuse(where, unknown);
   const names = inverse(where, fates);
+  checkBytes(where, checkpoint, [...fates.keys()], mostBytes);
   for (const drop of dropped) {
     const originals = layout.originals?.(drop[0]) ?? [];
     if (originals.length === 0) continue;
@@ -81,6 +93,27 @@ export function rename(
     renamed: changed(found),
     names: inverse(where, found),
   };
+}
+
+function checkBytes(
+  where: string,
+  { tensors }: Checkpoint,
+  names: readonly string[],
+  mostBytes: number,
+): void {
+  let all = 0;
+  for (const name of names) {
+    const { from, to } = tensors.get(name)!;
+    if (to - from > MOST_BYTES)
+      throw new UnsupportedError(
+        `${where}: ${name}: expected at most ${MOST_BYTES} bytes, which are held in memory, got ${to - from}`,
+      );
+    all += to - from;
+  }
+  if (all > mostBytes)
+    throw new UnsupportedError(
+      `${where}: expected tensors of at most ${mostBytes} bytes together, which are held in memory, got ${all}`,
+    );
 }
 
 /** Why a tensor is left out that the target has as well, where its own could not be looked at. */
