@@ -359,7 +359,9 @@ describe('foretoken', () => {
       expect(made.stdout).toContain('renamed mtp.fc.weight to mtp_layers.0.input_proj.weight');
       const stitch = ['convert', head, '--stitch', '--output', join(folder, 'tuned')];
       expect(foretoken(stitch).stderr).toContain('--verifier: expected the folder of the target');
+      mkdirSync(join(model, 'original'));
       const done = foretoken([...stitch, '--verifier', model]);
+      expect(done.stdout).toContain(`not copied: the folder original of ${model}`);
       expect(done).toMatchObject({ status: 0, stderr: '' });
       expect(done.stdout).toContain('replaced mtp.fc.weight in model.safetensors');
       expect(readFileSync(join(folder, 'tuned', 'model.safetensors')).equals(bytes)).toBe(true);

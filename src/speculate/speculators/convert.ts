@@ -92,7 +92,9 @@ export async function convertSpeculator(
   if (verifier === undefined)
     throw new OptionError(`verifier: expected the target of ${where}, got none`);
 
-  const beside = format.includes ? checkpoint : await weightsOf(verifier.source);
+  const beside = format.includes
+    ? checkpoint
+    : await weightsOf(format.originals && verifier.source);
   const taken = await take(where, checkpoint, format, { target: beside });
   const target = decoderOf(verifier.config);
   checkVocabulary(where, taken.shapes, target);
@@ -114,7 +116,8 @@ export async function convertSpeculator(
   // All that the current version writes out: architectures, defaults, both spellings of rotary positions.
   const { config: fields } = located(where, () => migrate(written, 'config.json'));
   const { names: before, dropped } = taken;
-  const origin = originOf({ layout, format, own, config: fields, names: before, dropped });
+  const lost = [...dropped, ...(arranged.lost ?? [])];
+  const origin = originOf({ layout, format, own, config: fields, names: before, dropped: lost });
   const config = { ...fields, converted_from: origin };
   const { tensors, changes } = arranged;
   return conversion(checkpoint.metadata, {

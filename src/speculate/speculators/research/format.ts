@@ -33,6 +33,8 @@ export interface ResearchFormat extends Partial<Particulars> {
 export interface Arranged {
   readonly tensors: readonly TensorData[];
   readonly changes: readonly string[];
+  /** Parts of tensors that are left out, and why. */
+  readonly lost?: readonly (readonly [string, string])[];
 }
 
 /** What only some layouts have. */
