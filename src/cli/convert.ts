@@ -1,7 +1,8 @@
 // `foretoken convert`: a draft head of a research project as a folder in the format of speculators, a folder of an older version of
 // the format as one of the current, or (--stitch) a tuned layer back into a copy of its target. Nothing is written before
-// all of it is known to fit.
+// tensors, config and, where there is one, target are known to fit; what this version cannot look at, a note says.
 import { existsSync } from 'node:fs';
+import { OptionError } from '../kernels/errors.ts';
 import { type Json, readConfig } from '../speculate/speculators/config.ts';
 import { convertSpeculator } from '../speculate/speculators/convert.ts';
 import { migrateSpeculator } from '../speculate/speculators/migrate.ts';
@@ -24,8 +25,10 @@ export async function convert(paths: readonly string[], options: CliOptions): Pr
   const { verifier, output, stitch } = options;
   if (paths.length !== 1)
     throw new UsageError(`convert: expected MODEL, got ${JSON.stringify(paths.join(' '))}`);
-  if (output === undefined && !options['dry-run'])
-    throw new UsageError('--output: expected a folder to write, got none; or --dry-run');
+  if (output === '' || (output === undefined && !options['dry-run']))
+    throw new UsageError(
+      `--output: expected a folder to write, got ${output === '' ? '""' : 'none'}; or --dry-run`,
+    );
   if (output !== undefined && existsSync(output) && !options.force && !options['dry-run'])
     throw new UsageError(`convert: ${output} exists; --force writes into it`);
 
@@ -51,12 +54,17 @@ async function converted(
   target: FolderSource | undefined,
   options: CliOptions,
 ): Promise<Made> {
-  const verifier = target && { config: await readConfig(target), name: target.name };
-  const made = await convertSpeculator(source, {
+  const verifier = target && {
+    config: await readConfig(target),
+    name: target.name,
+    source: target,
+  };
+  const converting = convertSpeculator(source, {
     verifier,
     algorithm: options.algorithm && oneOf('algorithm', options.algorithm, CONVERTED),
-    fields: options['norm-before-residual'] ? { norm_before_residual: true } : {},
+    fields: fieldsOf(options),
   });
+  const made = await flagged(converting);
   const { algorithm, config, tensors, kept, renamed, dropped, arranged, notes } = made;
   return {
     lines: [
@@ -76,13 +84,35 @@ async function converted(
   };
 }
 
+/** What no file says. */
+const fieldsOf = (options: CliOptions): Json =>
+  options['norm-before-residual'] ? { norm_before_residual: true } : {};
+
+/** Options of the library, as they are called here. */
+const FLAGS: Readonly<Record<string, string>> = {
+  fields: '--norm-before-residual',
+  verifier: '--verifier',
+  algorithm: '--algorithm',
+};
+
+/** What is made; an error about an option is one of the command line. */
+async function flagged<Result>(made: Promise<Result>): Promise<Result> {
+  try {
+    return await made;
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    throw new UsageError(error.message.replace(/^\w+(?=:)/, (name) => FLAGS[name] ?? name));
+  }
+}
+
 /** Whether a field is a guess: the research config does not have it. */
 const isOpen = (config: Json, key: string) =>
   Object.hasOwn(readOrigin(config, 'config.json').fields, key);
 
 async function migrated(source: FolderSource, options: CliOptions): Promise<Made> {
-  refuse(options, ['verifier', 'algorithm', 'norm-before-residual'], 'a research layout');
-  const { algorithm, tensors, dropped, changes, notes, files } = await migrateSpeculator(source);
+  refuse(options, ['verifier', 'algorithm'], 'a research layout');
+  const made = await flagged(migrateSpeculator(source, { fields: fieldsOf(options) }));
+  const { algorithm, tensors, dropped, changes, notes, files } = made;
   return {
     lines: [
       `${source.name}: ${algorithm}, ${sizeOf(tensors)}, in the format of speculators`,
@@ -103,13 +133,14 @@ async function stitched(
   refuse(options, ['algorithm', 'norm-before-residual'], 'a research layout');
   if (target === undefined)
     throw new UsageError('--verifier: expected the folder of the target, got none');
-  const { replaced, dropped, arranged, files } = await stitchMtp(source, target);
+  const { replaced, dropped, arranged, left, files } = await stitchMtp(source, target);
   return {
     lines: [
       `${target.name}: ${replaced.length} tensors from ${source.name}`,
       ...arranged,
       ...replaced.map(([name, file]) => `replaced ${name} in ${file}`),
       ...leftOut(dropped),
+      ...left.map((name) => `not copied: the folder ${name} of ${target.name}`),
     ],
     files,
   };

@@ -60,7 +60,7 @@ Output
   --type TYPE           quantize: q8_0, q4_0, f16, bf16 or f32
   --algorithm NAME      convert: eagle, eagle3, peagle, dflash, mtp, mlp or medusa
                                                            (what the names of the tensors say)
-  --norm-before-residual  convert: of eagle3, which no file says
+  --norm-before-residual  convert: of eagle3 and peagle, which no file says
   --dry-run             convert: say what would be written, tensor by tensor
   --stitch              convert: put a head back into a copy of its target
   --force               quantize, convert: overwrite OUT

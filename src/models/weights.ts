@@ -177,12 +177,18 @@ export function checkTensors(
     if (why === null) faults.push(`unused ${name} in ${file}`);
     else notes.push(`ignored ${name}: ${why}`);
   }
-  if (faults.length > 0)
+  if (faults.length > 0) {
+    const more = faults.length > MOST_FAULTS ? [`… (${faults.length} in all)`] : [];
+    const lines = [...faults.slice(0, MOST_FAULTS), ...more].map((line) => `  ${line}`);
     throw new FormatError(
-      `${files.name}: expected the tensors of a ${what} model, got\n${faults.map((fault) => `  ${fault}`).join('\n')}`,
+      `${files.name}: expected the tensors of a ${what} model, got\n${lines.join('\n')}`,
     );
+  }
   return notes;
 }
+
+/** Faults in one message. */
+const MOST_FAULTS = 20;
 
 const isWeight = ({ dtype, unpack }: TensorEntry) =>
   dtype === null ? unpack !== undefined : WEIGHT_DTYPES.some((weight) => weight === dtype);

@@ -115,6 +115,7 @@ export {
 } from './speculators/load.ts';
 export {
   type MigratedSpeculator,
+  type MigrateOptions,
   type Migration,
   migrate,
   migrateSpeculator,

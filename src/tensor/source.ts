@@ -23,6 +23,8 @@ export interface FolderSource {
   text(path: string): Promise<string>;
   /** The files of the folder itself, not of folders in it. Without it, a file has to be named. */
   files?(): Promise<readonly string[]>;
+  /** The folders in it. */
+  folders?(): Promise<readonly string[]>;
   close(): Promise<void>;
 }
 
@@ -76,6 +78,10 @@ export async function openFolder(path: string): Promise<FolderSource> {
     async files() {
       const found = await fs.readdir(path, { withFileTypes: true });
       return found.filter((each) => !each.isDirectory()).map((each) => each.name);
+    },
+    async folders() {
+      const found = await fs.readdir(path, { withFileTypes: true });
+      return found.filter((each) => each.isDirectory()).map((each) => each.name);
     },
     text: async (file) => decode(`${path}/${file}`, await read(file, 0, await size(file))),
     async close() {
@@ -133,7 +139,8 @@ export async function createFile(path: string): Promise<ByteSink & { close(): Pr
 
 /**
  * Writes files, whole or in pieces, into a folder, which is made if need be; text is UTF-8. None is replaced before all are on
- * disk; other files stay. Throws a FormatError for a path that cannot be written.
+ * disk; other files stay. Throws a FormatError for a path that cannot be written, and for a folder with weights that would lie
+ * beside the new ones.
  */
 export async function writeFolder(
   path: string,
@@ -143,15 +150,31 @@ export async function writeFolder(
   const names = Object.keys(files).map((name) => `${path}/${checkPath(path, name)}`);
   try {
     await fs.mkdir(path, { recursive: true });
+    checkWeights(path, Object.keys(files), await fs.readdir(path));
     for (const [index, content] of Object.values(files).entries())
       await fs.writeFile(`${names[index]}.part`, content);
     for (const name of names) await fs.rename(`${name}.part`, name);
   } catch (error) {
     for (const name of names) await fs.rm(`${name}.part`, { force: true }).catch(() => {});
+    // Of what was read to be written.
+    if (error instanceof FormatError) throw error;
     throw new FormatError(
       `${path}: expected a folder that can be written, got ${(error as Error).message}`,
     );
   }
+}
+
+/** Weights as transformers names them: of one file, or of several and their index. */
+const WEIGHTS = /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/;
+
+/** Weights of another model beside those that are written would be taken for theirs. */
+function checkWeights(path: string, written: readonly string[], there: readonly string[]): void {
+  if (!written.some((name) => WEIGHTS.test(name))) return;
+  const others = there.filter((name) => WEIGHTS.test(name) && !written.includes(name));
+  if (others.length > 0)
+    throw new FormatError(
+      `${path}: expected no weights beside the new ones, got ${others.toSorted().slice(0, 5).join(', ')}${others.length > 5 ? `, … (${others.length})` : ''}`,
+    );
 }
 
 /** A folder in memory, by path; text is UTF-8. */
@@ -188,6 +211,9 @@ export function memorySource(
       target.set(file.subarray(from, to));
     },
     files: async () => [...contents.keys()].filter((path) => !path.includes('/')),
+    folders: async () => [
+      ...new Set([...contents.keys()].flatMap((path) => path.split('/').slice(0, -1).slice(0, 1))),
+    ],
     text: async (path) => decode(`${name}/${path}`, find(path)),
     async close() {},
   };

@@ -296,8 +296,14 @@ describe('foretoken', () => {
 
     it('needs a target, unless the head lies in it', () => {
       expect(foretoken(['convert', join(heads, 'eagle1-native'), '--dry-run'])).toMatchObject({
-        status: 1,
-        stderr: expect.stringContaining('verifier: expected the target of'),
+        status: 2,
+        stderr: expect.stringContaining('--verifier: expected the target of'),
+      });
+      expect(foretoken([...from, '--dry-run', '--norm-before-residual'])).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining(
+          '--norm-before-residual: expected none of the layout eagle',
+        ),
       });
     });
 
@@ -316,6 +322,8 @@ describe('foretoken', () => {
       const { status, stdout } = foretoken(['convert', old, '--output', current]);
       expect(status).toBe(0);
       expect(stdout).toContain('dtype: "float32" written out');
+      const chosen = foretoken(['convert', old, '--norm-before-residual', '--dry-run']);
+      expect(chosen.stdout).toContain('norm_before_residual: false becomes true');
       const again = foretoken(['convert', current, '--dry-run']);
       expect(again.stdout).toContain('config.json is current');
       expect(foretoken(['convert', old, '--verifier', verifier, '--dry-run'])).toMatchObject({
@@ -351,7 +359,9 @@ describe('foretoken', () => {
       expect(made.stdout).toContain('renamed mtp.fc.weight to mtp_layers.0.input_proj.weight');
       const stitch = ['convert', head, '--stitch', '--output', join(folder, 'tuned')];
       expect(foretoken(stitch).stderr).toContain('--verifier: expected the folder of the target');
+      mkdirSync(join(model, 'original'));
       const done = foretoken([...stitch, '--verifier', model]);
+      expect(done.stdout).toContain(`not copied: the folder original of ${model}`);
       expect(done).toMatchObject({ status: 0, stderr: '' });
       expect(done.stdout).toContain('replaced mtp.fc.weight in model.safetensors');
       expect(readFileSync(join(folder, 'tuned', 'model.safetensors')).equals(bytes)).toBe(true);
@@ -457,6 +467,7 @@ describe('foretoken', () => {
     [['quantize', 'a'], 2, 'quantize: expected IN and OUT, got "a"'],
     [['convert'], 2, 'convert: expected MODEL, got ""'],
     [['convert', 'a'], 2, '--output: expected a folder to write, got none'],
+    [['convert', 'a', '--output', ''], 2, '--output: expected a folder to write, got ""'],
     [['convert', 'a', '--dry-run'], 1, 'a: expected a folder, got nothing'],
     [['inspect', 'a', '--stitch'], 2, '--stitch: expected with convert, got it with inspect'],
     [['convert', 'a', '--seed', '1'], 2, '--seed: expected with compare or generate'],

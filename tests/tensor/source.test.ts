@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -113,12 +113,59 @@ describe('writeFolder', () => {
     await source.close();
   });
 
+  it('refuses weights beside those of another model before it writes any', async () => {
+    const parent = join(folder, 'weights');
+    const [index, shard] = ['model.safetensors.index.json', 'model-00001-of-00002.safetensors'];
+    await writeFolder(parent, { 'config.json': 'old', [index]: '{}', [shard]: '', 'a.bin': '' });
+    const single = { 'config.json': 'new', 'model.safetensors': '' };
+    await expect(writeFolder(parent, single)).rejects.toThrow(
+      `${parent}: expected no weights beside the new ones, got ${shard}, ${index}`,
+    );
+    const source = await openFolder(parent);
+    expect(await source.text('config.json')).toBe('old');
+    expect((await source.files?.())?.toSorted()).toEqual(['a.bin', 'config.json', shard, index]);
+    await source.close();
+    await writeFolder(parent, { 'config.json': 'new' });
+    await writeFolder(parent, { [index]: '[]', [shard]: '' });
+    const other = join(folder, 'single');
+    await writeFolder(other, single);
+    await writeFolder(other, single);
+    await expect(writeFolder(other, { [shard]: '' })).rejects.toThrow('got model.safetensors');
+  });
+
+  it('does not blame the folder for what cannot be read', async () => {
+    const parent = join(folder, 'unread');
+    const source = memorySource({ a: 'abc' }, 'short');
+    const pieces = async function* () {
+      yield await source.read('a', 0, 3);
+      yield await source.read('a', 3, 6);
+    };
+    await expect(writeFolder(parent, { a: pieces() })).rejects.toThrow(
+      /^short\/a: expected 6 bytes, got 3; the file is truncated$/,
+    );
+    expect(readdirSync(parent)).toEqual([]);
+  });
+
   it('refuses a path out of the folder before it writes any', async () => {
     const parent = join(folder, 'unwritten');
     await expect(writeFolder(parent, { 'a.txt': 'new', '../b.txt': 'new' })).rejects.toThrow(
       'expected a path inside the folder',
     );
     await expect(openFolder(parent)).rejects.toThrow('got nothing');
+  });
+});
+
+describe('the folders of a folder', () => {
+  it('are listed apart from its files', async () => {
+    mkdirSync(join(folder, 'outer', 'inner', 'deep'), { recursive: true });
+    writeFileSync(join(folder, 'outer', 'a'), '');
+    const disk = await openFolder(join(folder, 'outer'));
+    const memory = memorySource({ a: '', 'inner/b': '', 'inner/deep/c': '' });
+    for (const source of [disk, memory]) {
+      expect(await source.folders?.()).toEqual(['inner']);
+      expect(await source.files?.()).toEqual(['a']);
+      await source.close();
+    }
   });
 });
 

@@ -3,6 +3,7 @@
 // place for, so that the way back gives the same names and the same config.json.
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import { parse } from '../../models/schema.ts';
+import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
@@ -16,6 +17,7 @@ import {
 import { checkConverted } from './converted.ts';
 import { type HeadFiles, headFiles } from './files.ts';
 import { ALGORITHMS } from './load.ts';
+import { migrate } from './migrate.ts';
 import type { Arranged, ResearchFormat } from './research/format.ts';
 import { CONVERTED, layoutNamed, layoutOf } from './research/layouts.ts';
 import { located } from './research/located.ts';
@@ -24,8 +26,17 @@ import { rename, type Taken, take } from './research/take.ts';
 
 /** Options of `convertSpeculator`. */
 export interface ConvertOptions {
-  /** The target: what its config.json says, and where it is. Default: the source itself, for heads that lie in their target. */
-  readonly verifier?: { readonly config: Json; readonly name: string | null } | undefined;
+  /**
+   * The target: what its config.json says, where it is, and its folder, to compare what a head repeats of it. Default: the source itself,
+   * for heads that lie in their target.
+   */
+  readonly verifier?:
+    | {
+        readonly config: Json;
+        readonly name: string | null;
+        readonly source?: FolderSource | undefined;
+      }
+    | undefined;
   /** `speculators_model_type`; by default what config and names of the tensors say. */
   readonly algorithm?: string | undefined;
   /**
@@ -75,12 +86,16 @@ export async function convertSpeculator(
   const names = new Set(checkpoint.tensors.keys());
   const { name: layout, format: general } = layoutOf(where, { own, names }, options.algorithm);
   const format = located(where, () => general.within?.(own)) ?? general;
-  const chosen = { ...own, ...checkFields(options.fields ?? {}, { layout, format }) };
-  const verifier = options.verifier ?? (format.includes && { config: own, name: where });
+  const chosen = { ...own, ...checkFields(options.fields ?? {}, { where, layout, format }) };
+  const verifier: ConvertOptions['verifier'] | false =
+    options.verifier ?? (format.includes && { config: own, name: where });
   if (verifier === undefined)
     throw new OptionError(`verifier: expected the target of ${where}, got none`);
 
-  const taken = await take(where, checkpoint, format);
+  const beside = format.includes
+    ? checkpoint
+    : await weightsOf(format.originals && verifier.source);
+  const taken = await take(where, checkpoint, format, { target: beside });
   const target = decoderOf(verifier.config);
   checkVocabulary(where, taken.shapes, target);
   const parts = { own: chosen, shapes: taken.shapes, verifier: target };
@@ -88,39 +103,31 @@ export async function convertSpeculator(
   const { algorithm } = format;
   const particular = located(where, () => format.fields(parts));
   const draftLength = format.draftLength?.(particular) ?? 5;
-  const fields: Json = {
+  const written: Json = {
     speculators_model_type: algorithm,
     speculators_version: FORMAT_VERSION,
-    speculators_config: {
-      algorithm,
-      default_proposal_method: 'greedy',
-      proposal_methods: [
-        {
-          proposal_type: 'greedy',
-          speculative_tokens: options.speculativeTokens ?? draftLength,
-          verifier_accept_k: 1,
-          accept_tolerance: 0,
-        },
-      ],
-      verifier: {
-        name_or_path: verifier.name,
-        architectures: verifier.config['architectures'] ?? [],
-      },
-    },
+    speculators_config: proposalOf(algorithm, {
+      verifier,
+      speculativeTokens: options.speculativeTokens ?? draftLength,
+    }),
     ...particular,
     converted_by: `foretoken ${version}`,
   };
-  const origin = originOf({ layout, format, own, config: fields, names: taken.names });
+  // All that the current version writes out: architectures, defaults, both spellings of rotary positions.
+  const { config: fields } = located(where, () => migrate(written, 'config.json'));
+  const { names: before, dropped } = taken;
+  const lost = [...dropped, ...(arranged.lost ?? [])];
+  const origin = originOf({ layout, format, own, config: fields, names: before, dropped: lost });
   const config = { ...fields, converted_from: origin };
   const { tensors, changes } = arranged;
-  return conversion({
+  return conversion(checkpoint.metadata, {
     algorithm,
     layout,
     config,
     tensors,
-    kept: staying(tensors, taken.names),
+    kept: staying(tensors, before),
     renamed: taken.renamed,
-    dropped: taken.dropped,
+    dropped,
     arranged: changes,
     notes: await checkConverted(where, { config, target, tensors, format }),
   });
@@ -150,7 +157,8 @@ export async function exportResearch(
     : given;
   const own = located(where, () => ownConfigOf(found.format, config, origin));
   const format = located(where, () => found.format.within?.(own)) ?? found.format;
-  const whole = await take(where, await openCheckpoint(source), {
+  const checkpoint = await openCheckpoint(source);
+  const whole = await take(where, checkpoint, {
     fate: (name) => (format.lent?.includes(name) ? { dropped: 'the target has it' } : { name }),
   });
   const { tensors, changes } =
@@ -158,7 +166,7 @@ export async function exportResearch(
   const named = rename(where, tensors, (name) =>
     Object.hasOwn(origin.names, name) ? origin.names[name] : format.back(name),
   );
-  return conversion({
+  return conversion(checkpoint.metadata, {
     algorithm: format.algorithm,
     layout: found.name,
     config: own,
@@ -167,7 +175,42 @@ export async function exportResearch(
     renamed: named.renamed,
     dropped: whole.dropped,
     arranged: changes,
-    notes: [],
+    notes: Object.entries(origin.dropped)
+      .filter(([name]) => name !== options.embedding?.name)
+      .map(([name, why]) => `${name} does not come back; it was left out: ${why}`),
+  });
+}
+
+/** How it proposes, and for which target. */
+const proposalOf = (
+  algorithm: string,
+  parts: {
+    readonly verifier: NonNullable<ConvertOptions['verifier']>;
+    readonly speculativeTokens: number;
+  },
+): Json => ({
+  algorithm,
+  default_proposal_method: 'greedy',
+  proposal_methods: [
+    {
+      proposal_type: 'greedy',
+      speculative_tokens: parts.speculativeTokens,
+      verifier_accept_k: 1,
+      accept_tolerance: 0,
+    },
+  ],
+  verifier: {
+    name_or_path: parts.verifier.name,
+    architectures: parts.verifier.config['architectures'] ?? [],
+  },
+});
+
+/** The tensors of a target; null where there are none, or not all of its files: only config.json is needed. */
+async function weightsOf(source: FolderSource | undefined): Promise<Checkpoint | null> {
+  if (source === undefined) return null;
+  return openCheckpoint(source).catch((error: unknown) => {
+    if (error instanceof FormatError) return null;
+    throw error;
   });
 }
 
@@ -177,21 +220,25 @@ const unchanged = ({ tensors }: Taken): Arranged => ({ tensors, changes: [] });
 const staying = (tensors: readonly TensorData[], before: ReadonlyMap<string, string>) =>
   tensors.map(({ name }) => name).filter((name) => before.get(name) === name);
 
-const conversion = (made: Omit<Conversion, 'files'>): Conversion => ({
+const conversion = (
+  metadata: Checkpoint['metadata'],
+  made: Omit<Conversion, 'files'>,
+): Conversion => ({
   ...made,
-  files: () => headFiles(made.config, made.tensors),
+  files: () => headFiles(made.config, made.tensors, metadata),
 });
 
 /** Fields that a caller may choose. */
 function checkFields(
   fields: Json,
-  { layout, format }: { readonly layout: string; readonly format: ResearchFormat },
+  parts: { readonly where: string; readonly layout: string; readonly format: ResearchFormat },
 ): Json {
+  const { where, layout, format } = parts;
   const { choices = [] } = format;
   const wrong = Object.keys(fields).find((key) => !choices.includes(key));
   if (wrong !== undefined)
     throw new OptionError(
-      `fields: expected ${choices.join(', ') || 'none'} of the layout ${layout}, got ${wrong}`,
+      `fields: expected ${choices.join(', ') || 'none'} of the layout ${layout} of ${where}, got ${wrong}`,
     );
   return fields;
 }

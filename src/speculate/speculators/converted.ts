@@ -1,14 +1,20 @@
 // What was converted, looked at as loading would: every tensor that the config asks for is there, in its shape, and the vocabulary
-// is right. What this version does not run is converted all the same, with a note.
+// is right. Of a target that this version does not run its sizes say as much; a head that it does not run is converted with a note.
+import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { architectureOf } from '../../models/architectures.ts';
+import type { DecoderConfig } from '../../models/config.ts';
+import { parse } from '../../models/schema.ts';
 import type { Checkpoint, TensorEntry } from '../../tensor/checkpoint.ts';
 import type { TensorData } from '../../tensor/safetensors.ts';
+import { brokenNotes } from './broken.ts';
 import { type Json, readSpeculatorConfig } from './config.ts';
-import { fitHead } from './fit.ts';
+import { fitHead, targetOfSize } from './fit.ts';
 import { ALGORITHMS } from './load.ts';
 import type { ResearchFormat } from './research/format.ts';
+import { some } from './research/some.ts';
 import { readUntrained, untrainedNote } from './untrained.ts';
+import { readVocabulary } from './vocabulary.ts';
 
 /** Looks at a conversion; returns notes. Throws a FormatError for one that would not load. */
 export async function checkConverted(
@@ -26,23 +32,42 @@ export async function checkConverted(
   const untrained = await readUntrained(checkpoint);
   if (untrained.length > 0)
     throw new FormatError(`${name}: expected trained weights, got ${untrainedNote(untrained)}`);
+  const notes = await brokenNotes(checkpoint);
+  const { decoder, note } = targetOf(target, `${name}: target`);
+  const read = readSpeculatorConfig(config, name);
   try {
-    const file = `${name}: target`;
-    const read = readSpeculatorConfig(config, name);
-    await fitHead(ALGORITHMS[read.algorithm], {
-      name,
-      config: read,
-      checkpoint,
-      target: architectureOf(target, file).readConfig(target, file),
-    });
-    return [];
+    await fitHead(ALGORITHMS[read.algorithm], { name, config: read, checkpoint, target: decoder });
+    return [...notes, ...(note === null ? [] : [note])];
   } catch (error) {
     if (!(error instanceof UnsupportedError)) throw error;
-    // Shapes are not known then, names are.
-    const missing = (format.needs?.(config) ?? []).filter((each) => !checkpoint.tensors.has(each));
+    const names = new Set(checkpoint.tensors.keys());
+    const missing = (format.needs?.(config, names) ?? []).filter((each) => !names.has(each));
     if (missing.length > 0)
-      throw new FormatError(`${name}: expected ${missing.join(', ')} after conversion, got none`);
-    return [`this version does not run it: ${error.message}`];
+      throw new FormatError(`${name}: expected ${some(missing)} after conversion, got none`);
+    const { vocab } = decoder;
+    const { draft_vocab_size: drafted = vocab } = parse(vocabularySchema, config, name);
+    await readVocabulary(checkpoint, { file: name, draftVocab: drafted, vocab });
+    const unchecked = format.needs ? 'shapes' : 'names and shapes';
+    return [
+      ...notes,
+      `this version does not run it: ${error.message}; the ${unchecked} of its tensors were not checked`,
+    ];
+  }
+}
+
+const vocabularySchema = z.looseObject({ draft_vocab_size: z.int().positive().optional() });
+
+/** The target; of one that this version does not run, the sizes, which say whether a head fits. */
+function targetOf(
+  json: Json,
+  file: string,
+): { readonly decoder: DecoderConfig; readonly note: string | null } {
+  try {
+    return { decoder: architectureOf(json, file).readConfig(json, file), note: null };
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    const note = `this version does not run its target: ${error.message}`;
+    return { decoder: targetOfSize(json, file), note };
   }
 }
 

@@ -1,13 +1,15 @@
 // A head's config and tensors against each other and against its target, before a weight is read: what loading and converting
 // both ask first.
+import * as z from 'zod';
 import { FormatError } from '../../kernels/errors.ts';
 import type { WeightSpec } from '../../models/architecture.ts';
 import type { DecoderConfig } from '../../models/config.ts';
-import { parse } from '../../models/schema.ts';
+import { llama } from '../../models/llama.ts';
+import { parse, size } from '../../models/schema.ts';
 import { checkTensors } from '../../models/weights.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
-import { readDraftConfig, type SpeculatorConfig } from './config.ts';
+import { type Json, readDraftConfig, type SpeculatorConfig } from './config.ts';
 import { createDepthHead } from './depth-head.ts';
 import { createDecoderHead, type Head, type HeadOptions } from './head.ts';
 import { readVocabulary, type VocabularyParts, vocabularyNames } from './vocabulary.ts';
@@ -86,6 +88,22 @@ function bind(
     create: (options) => createDecoderHead(algorithm, own, options),
   };
 }
+
+/**
+ * A target of which only the sizes are known: all that a head is held against before it runs. `json` has them under the keys of
+ * transformers.
+ */
+export function targetOfSize(json: Json, file: string): DecoderConfig {
+  const sizes = parse(sizesSchema, json, file);
+  const layer = { intermediate_size: 1, num_attention_heads: 1, head_dim: 2 };
+  return llama.readConfig({ ...layer, ...sizes, model_type: 'llama' }, file);
+}
+
+const sizesSchema = z.object({
+  vocab_size: size,
+  hidden_size: size,
+  num_hidden_layers: size,
+});
 
 /** Tensors that old writers left behind. */
 const SURPLUS: Readonly<Record<string, string>> = {

@@ -83,7 +83,8 @@ async function vocabularyOf(
   return { note: `its tokenizer is not compared with the target's: ${missing}` };
 }
 
-async function textsOf(source: FolderSource): Promise<Record<string, string>> {
+/** The files of an independent draft model beside config and weights. */
+export async function textsOf(source: FolderSource): Promise<Record<string, string>> {
   const texts: Record<string, string> = {};
   for (const name of TEXTS) if (await source.has(name)) texts[name] = await source.text(name);
   return texts;

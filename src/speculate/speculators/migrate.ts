@@ -1,10 +1,16 @@
 // A speculator of an older version of the format (0.1 to 0.7) as one of the current version. What a version took for granted is
 // written out, because defaults changed: the class of the layers was Llama's before 0.7 and is Qwen3's since, a missing
-// norm_before_residual is false here and true in vLLM. Keys that are not known stay. Tensors keep their bytes.
-import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
+// norm_before_residual is false here and true in vLLM. Keys that are not known stay. Tensors keep their bytes, and have to be those
+// that the config asks for.
+import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
+import { openModelFolder } from '../../models/folder.ts';
 import { parse } from '../../models/schema.ts';
+import { checkWeights } from '../../models/weights.ts';
+import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
+import type { HeadAlgorithm } from './algorithm.ts';
+import { brokenNotes } from './broken.ts';
 import {
   commonSchema,
   FORMAT_VERSION,
@@ -12,9 +18,14 @@ import {
   type Json,
   layerTypeOf,
   readConfig,
+  readDraftConfig,
+  readSpeculatorConfig,
+  type SpeculatorConfig,
 } from './config.ts';
-import { type HeadFiles, headFiles } from './files.ts';
-import { ALGORITHMS } from './load.ts';
+import { headFiles } from './files.ts';
+import { fitHead, targetOfSize } from './fit.ts';
+import { textsOf } from './independent.ts';
+import { ALGORITHMS, type SpeculatorFiles } from './load.ts';
 import { take } from './research/take.ts';
 import { bothRopes, flatRope } from './rope.ts';
 import { readUntrained, untrainedNote } from './untrained.ts';
@@ -28,13 +39,19 @@ export interface Migration {
   readonly notes: readonly string[];
 }
 
+/** Options of `migrateSpeculator`. */
+export interface MigrateOptions {
+  /** What no file says: of eagle3 and peagle `norm_before_residual`. Default: as in the file, else false. */
+  readonly fields?: Json | undefined;
+}
+
 /** A folder of the current version, before it is written. */
 export interface MigratedSpeculator extends Migration {
   readonly algorithm: string;
   readonly tensors: readonly TensorData[];
   /** What is left out, and why. */
   readonly dropped: readonly (readonly [string, string])[];
-  files(): HeadFiles;
+  files(): SpeculatorFiles;
 }
 
 /** Algorithms of the current version, with what it writes beside the fields that are read here. */
@@ -54,20 +71,48 @@ const CURRENT: Readonly<Record<string, Json>> = {
   mtp: { architectures: ['MTPDraftModel'] },
 };
 
+/** The algorithms that the format ever had, and those of ours. */
+const KNOWN: readonly string[] = [...Object.keys(ALGORITHMS), 'independent'];
+
+const NORM = 'norm_before_residual';
+
+/** Whether the algorithm has a field that no tensor shows, with one default here and another in vLLM. */
+const isOpen = (algorithm: string) => algorithm === 'eagle3' || algorithm === 'peagle';
+
+function checkChoices(choices: Json, algorithm: string, file: string): Json {
+  const wrong = Object.keys(choices).find((key) => !isOpen(algorithm) || key !== NORM);
+  if (wrong !== undefined)
+    throw new OptionError(
+      `fields: expected ${isOpen(algorithm) ? NORM : 'none'} of the ${algorithm} in ${file}, got ${wrong}`,
+    );
+  return choices;
+}
+
 /** Keys that old versions of transformers left behind. */
 const LEFTOVERS = ['auto_map', 'has_no_defaults_at_init'];
 
-/** Migrates a config.json, named `file` in messages. Throws FormatErrors for what is wrong in any version. */
-export function migrate(config: Json, file = 'config.json'): Migration {
+/**
+ * Migrates a config.json, named `file` in messages; `choices` is what no file says (`norm_before_residual` of eagle3 and peagle).
+ * Throws FormatErrors for what is wrong in any version, OptionErrors for other choices.
+ */
+export function migrate(config: Json, file = 'config.json', choices: Json = {}): Migration {
   const fields = parse(commonSchema, config, file);
   const { speculators_model_type: algorithm, speculators_version: version = null } = fields;
+  if (!KNOWN.includes(algorithm))
+    throw new UnsupportedError(
+      `${file}: speculators_model_type: expected ${KNOWN.join(', ')}, got ${algorithm}`,
+    );
   const [major, minor] = FORMAT_VERSION.split('.').map(Number);
   if (version !== null && !isBefore(version, major, minor + 1))
     throw new UnsupportedError(
       `${file}: speculators_version: expected at most ${FORMAT_VERSION}, got ${version}`,
     );
   const notes: string[] = [];
-  const next: Record<string, unknown> = { ...config };
+  const next: Record<string, unknown> = { ...config, ...checkChoices(choices, algorithm, file) };
+  if (isOpen(algorithm) && next[NORM] === undefined)
+    notes.push(
+      `${NORM}: the file does not say; false is written, as speculators reads it, where vLLM took true`,
+    );
   for (const key of LEFTOVERS) delete next[key];
   next['speculators_config'] = proposalsOf(fields, { file, notes });
   const layer = config['transformer_layer_config'];
@@ -88,27 +133,81 @@ export function migrate(config: Json, file = 'config.json'): Migration {
   return { config: written, changes: changesOf(config, written), notes };
 }
 
-/** Migrates a folder; tensors that old writers left behind are left out by name. */
-export async function migrateSpeculator(source: FolderSource): Promise<MigratedSpeculator> {
-  const { config, changes, notes } = migrate(
-    await readConfig(source),
-    `${source.name}/config.json`,
-  );
+/**
+ * Migrates a folder; tensors that old writers left behind are left out by name. Throws a FormatError for one whose tensors are not
+ * those of its config.
+ */
+export async function migrateSpeculator(
+  source: FolderSource,
+  options: MigrateOptions = {},
+): Promise<MigratedSpeculator> {
+  const given = await readConfig(source);
+  const { config, changes, notes } = migrate(given, `${source.name}/config.json`, options.fields);
+  const algorithm = String(config['speculators_model_type']);
   const checkpoint = await openCheckpoint(source);
   const { tensors, dropped } = await take(source.name, checkpoint, {
-    fate: (name) =>
-      name === 'verifier_lm_head.weight' ? { dropped: 'the target has it' } : { name },
+    fate: (name) => (name === COPY ? { dropped: 'the target has it' } : { name }),
   });
+  const kept = new Map([...checkpoint.tensors].filter(([name]) => name !== COPY));
+  const unchecked = await checkOwn(source, config, { ...checkpoint, tensors: kept });
   const untrained = await readUntrained(checkpoint);
+  const texts = algorithm === 'independent' ? await textsOf(source) : {};
   return {
-    algorithm: String(config['speculators_model_type']),
+    algorithm,
     config,
     changes,
-    notes: [...notes, ...(untrained.length > 0 ? [untrainedNote(untrained)] : [])],
+    notes: [
+      ...notes,
+      ...unchecked,
+      ...(untrained.length > 0 ? [untrainedNote(untrained)] : []),
+      ...(await brokenNotes({ ...checkpoint, tensors: kept })),
+    ],
     tensors,
     dropped,
-    files: () => headFiles(config, tensors),
+    files: () => ({ ...texts, ...headFiles(config, tensors, checkpoint.metadata) }),
   };
+}
+
+/** The copy of the target's head that multi-token prediction was saved with, often without numbers. */
+const COPY = 'verifier_lm_head.weight';
+
+/** No head reads a state from beyond so many layers. */
+const MOST_LAYERS = 1024;
+
+/** The tensors against the config: there is no target, so one of the head's own sizes stands for it. Returns what was not looked at. */
+async function checkOwn(
+  source: FolderSource,
+  config: Json,
+  checkpoint: Checkpoint,
+): Promise<readonly string[]> {
+  const { name } = source;
+  const file = `${name}/config.json`;
+  const read = readSpeculatorConfig(config, file);
+  try {
+    if (read.algorithm === 'independent') {
+      const files = { ...(await openModelFolder(source)), checkpoint };
+      checkWeights(files, files.architecture.weights(files.config));
+    } else {
+      const algorithm = ALGORITHMS[read.algorithm];
+      const { vocab, width } = sizesOf(algorithm, read, file);
+      const sizes = { vocab_size: vocab, hidden_size: width, num_hidden_layers: MOST_LAYERS };
+      const target = targetOfSize(sizes, file);
+      await fitHead(algorithm, { name, config: read, checkpoint, target });
+    }
+    return [];
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    return [`its tensors were not checked: this version does not run it: ${error.message}`];
+  }
+}
+
+/** The sizes that a head has in common with its target. */
+function sizesOf(algorithm: HeadAlgorithm<unknown>, config: SpeculatorConfig, file: string) {
+  const own = config.raw;
+  if (algorithm.forward === undefined)
+    return { vocab: own['vocab_size'], width: own['hidden_size'] };
+  const { vocab, width } = readDraftConfig(config, file);
+  return { vocab, width: own['target_hidden_size'] ?? width };
 }
 
 /** Proposal methods with their defaults, the default one among them. */

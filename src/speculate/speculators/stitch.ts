@@ -8,6 +8,7 @@ import { readConfig } from './config.ts';
 import type { ResearchFormat } from './research/format.ts';
 import { layoutOf } from './research/layouts.ts';
 import { located } from './research/located.ts';
+import { some } from './research/some.ts';
 import { rename, take } from './research/take.ts';
 
 /** A target with another layer, before it is written. */
@@ -18,6 +19,8 @@ export interface Stitch {
   readonly dropped: readonly (readonly [string, string])[];
   /** What was cut or joined, a line each. */
   readonly arranged: readonly string[];
+  /** Folders in the target's, which are not copied. */
+  readonly left: readonly string[];
   /** Every file of the target's folder, in pieces. */
   files(): Readonly<Record<string, AsyncIterable<Uint8Array>>>;
 }
@@ -44,9 +47,12 @@ export async function stitchMtp(head: FolderSource, target: FolderSource): Promi
   const { format: general } = layoutOf(target.name, { own, names: new Set(entries.keys()) }, 'mtp');
   const format = located(target.name, () => general.within?.(own)) ?? general;
 
-  const { tensors, dropped } = await take(head.name, await openCheckpoint(head), {
+  const layout: Parameters<typeof take>[2] = {
     fate: (name) => (format.lent?.includes(name) ? { dropped: 'the target has it' } : { name }),
-  });
+  };
+  // Written in pieces, so that all together may be more than one array.
+  const options = { mostBytes: Number.MAX_SAFE_INTEGER };
+  const { tensors, dropped } = await take(head.name, await openCheckpoint(head), layout, options);
   // Experts lie in the target one by one, or as in the format.
   const isThere = ({ name }: TensorData) => entries.has(format.back(name) ?? '');
   const restored = tensors.every(isThere)
@@ -62,6 +68,7 @@ export async function stitchMtp(head: FolderSource, target: FolderSource): Promi
     replaced: patches.map(({ entry }) => [entry.name, entry.file]),
     dropped,
     arranged: changes,
+    left: (await target.folders?.()) ?? [],
     files: () =>
       Object.fromEntries(
         files.map((file) => {
@@ -96,9 +103,7 @@ function checkAll(
     return fate === undefined || 'name' in fate;
   });
   if (missing.length > 0)
-    throw new FormatError(
-      `${where}: expected a head with ${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ' …' : ''}, got none`,
-    );
+    throw new FormatError(`${where}: expected a head with ${some(missing)}, got none`);
 }
 
 /** A file in pieces, with the bytes of some tensors replaced. */

@@ -5,6 +5,7 @@ import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
 import { convertSpeculator, exportResearch } from '../../../src/speculate/speculators/convert.ts';
 import type { TensorData } from '../../../src/tensor/safetensors.ts';
+import { memorySource } from '../../../src/tensor/source.ts';
 import { everyOther, headSource, TARGET, tensorsOf, thereAndBack, verifier } from './research.ts';
 
 const [C, F, V] = [32, 56, 64];
@@ -79,6 +80,74 @@ describe('EAGLE-1 and HASS with norms', () => {
   ])('are refused by name with %s alone', async (name, message) => {
     const source = headSource(CONFIG, tensorsOf({ ...EAGLE, [name]: [C] }, 2));
     await expect(convertSpeculator(source, { verifier })).rejects.toThrow(message);
+  });
+
+  const copies = tensorsOf({ 'embed_tokens.weight': [V, C], 'lm_head.weight': [V, C] }, 9);
+  const named = (change: Readonly<Record<string, string>>) =>
+    copies.map((tensor) => ({ ...tensor, name: change[tensor.name] ?? tensor.name }));
+  const withCopies = (given: readonly TensorData[]) =>
+    headSource(CONFIG, [...tensorsOf(EAGLE, 4), ...given]);
+  const at = 'model.embed_tokens.weight';
+  const of = (tensors: readonly TensorData[]) => ({
+    ...verifier,
+    source: headSource(verifier.config, tensors, { name: 'target' }),
+  });
+
+  it('leave embedding and head to the target, after a look at its own', async () => {
+    const made = await convertSpeculator(withCopies(copies), {
+      verifier: of(named({ 'embed_tokens.weight': at })),
+    });
+    expect(made.dropped).toEqual(
+      ['embed_tokens.weight', 'lm_head.weight'].map((name) => [name, 'the target has it']),
+    );
+    const back = await exportResearch(memorySource(made.files(), 'made'), {
+      embedding: copies[0],
+    });
+    expect(back.notes).toEqual([
+      'lm_head.weight does not come back; it was left out: the target has it',
+    ]);
+    const half = named({ 'embed_tokens.weight': at }).map((tensor) => ({
+      ...tensor,
+      dtype: 'f16' as const,
+      data: new Uint16Array(V * C),
+    }));
+    const not = await convertSpeculator(withCopies(copies), { verifier: of(half) });
+    const why = 'the format takes it from the target; the two were not compared';
+    expect(not.dropped.map(([, each]) => each)).toEqual([why, why]);
+    const index = JSON.stringify({ weight_map: { [at]: 'model-1-of-1.safetensors' } });
+    const some = memorySource({ 'model.safetensors.index.json': index });
+    const none = await convertSpeculator(withCopies(copies), {
+      verifier: { ...verifier, source: some },
+    });
+    expect(none.dropped.map(([, each]) => each)).toEqual([why, why]);
+  });
+
+  it.each([
+    ['embed_tokens.weight', at],
+    ['lm_head.weight', 'lm_head.weight'],
+  ])('are refused where their %s is another', async (name, original) => {
+    const others = named({ 'embed_tokens.weight': at }).map((tensor) => {
+      const data = Float32Array.from(tensor.data);
+      if (tensor.name === original) data[V * C - 1] += 1;
+      return { ...tensor, data };
+    });
+    await expect(convertSpeculator(withCopies(copies), { verifier: of(others) })).rejects.toThrow(
+      `head: ${name}: expected a copy of ${original}, which the format takes`,
+    );
+  });
+
+  it('are refused where their head is tied in the target and another', async () => {
+    const target = of(named({ 'embed_tokens.weight': at }).slice(0, 1));
+    await expect(convertSpeculator(withCopies(copies), { verifier: target })).rejects.toThrow(
+      `head: lm_head.weight: expected a copy of ${at}`,
+    );
+  });
+
+  it('are refused with a head for fewer tokens, which the format has no place for', async () => {
+    const pruned = tensorsOf({ 'lm_head.weight': [V / 2, C] }, 9);
+    await expect(convertSpeculator(withCopies(pruned), { verifier })).rejects.toThrow(
+      "head: lm_head.weight: expected the target's [64,32], got [32,32]",
+    );
   });
 
   it('are refused with two norms for one place', async () => {
@@ -218,7 +287,7 @@ describe('EAGLE-3', () => {
     await expect(
       convertSpeculator(source, { verifier, fields: { mask_token_id: 3 } }),
     ).rejects.toThrow(
-      'fields: expected norm_before_residual, eagle_aux_hidden_state_layer_ids of the layout eagle3, got mask_token_id',
+      'fields: expected norm_before_residual, eagle_aux_hidden_state_layer_ids of the layout eagle3 of head, got mask_token_id',
     );
     await expect(convertSpeculator(source)).rejects.toThrow(
       'verifier: expected the target of head, got none',

@@ -256,8 +256,15 @@ describe('a mixture of experts', () => {
     const fused = headSource(config, tensorsOf(joined, 7));
     const made = await thereAndBack(fused, { lost: isOther });
     expect(made.arranged).toEqual([]);
-    const stitch = await stitchMtp(memorySource(made.files(), 'made'), fused);
+    const files: Record<string, Uint8Array> = { 'original/params.json': new Uint8Array(2) };
+    for (const file of await fused.files!())
+      files[file] = await fused.read(file, 0, await fused.size(file));
+    const stitch = await stitchMtp(
+      memorySource(made.files(), 'made'),
+      memorySource(files, 'target'),
+    );
     expect(stitch.replaced).toHaveLength(made.tensors.length);
+    expect(stitch.left).toEqual(['original']);
   });
 
   it('goes back into its target expert by expert', async () => {

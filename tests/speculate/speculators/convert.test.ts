@@ -5,6 +5,7 @@ import { cpu } from '../../../src/kernels/cpu/index.ts';
 import { loadModel } from '../../../src/models/load.ts';
 import { convertSpeculator, exportResearch } from '../../../src/speculate/speculators/convert.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
+import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
 import {
   openCheckpoint,
   type TensorData,
@@ -18,6 +19,7 @@ import {
 } from '../../../src/tensor/source.ts';
 import { contentOf, golden, TARGET, verifier } from './research.ts';
 
+const NOT_COMPARED = 'the format takes it from the target; the two were not compared';
 const json = (path: string) => JSON.parse(readFileSync(golden(path), 'utf8'));
 
 async function tensorOf(source: FolderSource, name: string): Promise<TensorData> {
@@ -34,12 +36,13 @@ describe.each(['eagle1', 'hass', 'eagle3'])('%s in the layout of its project', (
     const made = await convertSpeculator(source, { verifier });
     expect(made.algorithm).toBe(name === 'eagle3' ? 'eagle3' : 'eagle');
     const folder = memorySource(made.files(), 'made');
+    expect((await migrateSpeculator(folder)).changes).toEqual([]);
     const expected = await inFolder(golden(`heads/${name}`), contentOf);
     // The embedding is the target's, and may be left out.
     if (name === 'eagle3') delete expected['embed_tokens.weight'];
     expect(await contentOf(folder)).toEqual(expected);
     expect(made.renamed.length).toBeGreaterThan(3);
-    const dropped = name === 'eagle3' ? [] : [['embed_tokens.weight', 'the target has it']];
+    const dropped = name === 'eagle3' ? [] : [['embed_tokens.weight', NOT_COMPARED]];
     expect(made.dropped).toEqual(dropped);
 
     const target = await loadModel(TARGET, { backend: cpu(), contextLength: 64 });
@@ -58,6 +61,7 @@ describe.each(['eagle1', 'hass', 'eagle3'])('%s in the layout of its project', (
       name === 'eagle3' ? {} : { embedding: await tensorOf(source, 'embed_tokens.weight') };
     const back = await exportResearch(memorySource(made.files(), 'made'), embedding);
     expect(back.config).toEqual(json(`heads/${name}-native/config.json`));
+    expect(back.notes).toEqual([]);
     const returned = memorySource(back.files(), 'back');
     expect(await contentOf(returned)).toEqual(await contentOf(source));
     await source.close();
@@ -84,6 +88,22 @@ describe('a conversion', () => {
     shape: [1],
     data: Float32Array.of(1),
   };
+
+  it('has the metadata of its source, both ways', async () => {
+    const source = await openFolder(golden('heads/eagle3-native'));
+    const { tensors } = await openCheckpoint(source);
+    const all = await Promise.all([...tensors.keys()].map((name) => tensorOf(source, name)));
+    const metadata = { format: 'pt', run: '7' };
+    const marked = memorySource({
+      'config.json': await source.text('config.json'),
+      'model.safetensors': writeSafetensors(all, metadata),
+    });
+    const made = memorySource((await convertSpeculator(marked, { verifier })).files());
+    const back = memorySource((await exportResearch(made)).files());
+    for (const each of [made, back])
+      expect((await openCheckpoint(each)).metadata).toEqual(metadata);
+    await source.close();
+  });
 
   it('names what it has no place for, instead of losing it', async () => {
     const source = await changed((tensors) => [...tensors, extra]);

@@ -130,6 +130,26 @@ describe('a config of an older version', () => {
     ]);
   });
 
+  it('says that vLLM takes another norm_before_residual, and writes the one that is chosen', () => {
+    const open = without(configOf('0.8.0'), 'norm_before_residual');
+    expect(current(open)).toMatchObject({
+      config: { norm_before_residual: false },
+      notes: [
+        'norm_before_residual: the file does not say; false is written, as speculators reads it, where vLLM took true',
+      ],
+    });
+    const chosen = migrate(open, 'config.json', { norm_before_residual: true });
+    expect(chosen).toMatchObject({ config: { norm_before_residual: true }, notes: [] });
+    expect(chosen.changes).toEqual(['norm_before_residual: true written out']);
+    expect(() => migrate(open, 'config.json', { norm_output: true })).toThrow(
+      'fields: expected norm_before_residual of the eagle3 in config.json, got norm_output',
+    );
+    const other = configOf('0.8.0', {}, 'mtp');
+    expect(() => migrate(other, 'old/config.json', { norm_before_residual: true })).toThrow(
+      'fields: expected none of the mtp in old/config.json, got norm_before_residual',
+    );
+  });
+
   it('has its leftovers removed and its dtype under the new name', () => {
     const old = { auto_map: { '': 'a.B' }, has_no_defaults_at_init: false, torch_dtype: 'float16' };
     const { config, changes } = current(configOf('0.2.0', old));
@@ -414,11 +434,29 @@ describe('a folder', () => {
   );
 
   it('loses the copy of the head of the target, which may be of no numbers, by name', async () => {
-    const config = configOf('0.6.0', {}, 'mtp');
-    const shapes = { 'mtp_layers.0.input_proj.weight': [2, 4], 'verifier_lm_head.weight': [2, 2] };
+    const small = { ...layer, intermediate_size: 8, num_attention_heads: 4 };
+    const config = configOf('0.6.0', { transformer_layer_config: small }, 'mtp');
+    const at = 'mtp_layers.0';
+    const vectors = ['token_layernorm', 'hidden_layernorm', 'final_layernorm'];
+    const squares = ['q_proj', 'k_proj', 'v_proj', 'o_proj'];
+    const own = {
+      ...Object.fromEntries(
+        [...vectors, 'input_layernorm', 'post_attention_layernorm'].map((name) => [
+          `${at}.${name}.weight`,
+          [32],
+        ]),
+      ),
+      ...Object.fromEntries(squares.map((name) => [`${at}.self_attn.${name}.weight`, [32, 32]])),
+      [`${at}.input_proj.weight`]: [32, 64],
+      [`${at}.mlp.gate_proj.weight`]: [8, 32],
+      [`${at}.mlp.up_proj.weight`]: [8, 32],
+      [`${at}.mlp.down_proj.weight`]: [32, 8],
+    };
+    const shapes = { ...own, 'verifier_lm_head.weight': [2, 2] };
     const made = await migrateSpeculator(headSource(config, tensorsOf(shapes, 1), { shards: 2 }));
     expect(made.dropped).toEqual([['verifier_lm_head.weight', 'the target has it']]);
     const { tensors } = await openCheckpoint(memorySource(made.files()));
-    expect([...tensors.keys()]).toEqual(['mtp_layers.0.input_proj.weight']);
+    expect([...tensors.keys()].toSorted()).toEqual(Object.keys(own).toSorted());
+    expect(made.notes).toEqual([]);
   });
 });

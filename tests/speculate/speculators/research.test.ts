@@ -13,6 +13,7 @@ import {
   exportResearch,
 } from '../../../src/speculate/speculators/convert.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
+import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
 import type { ResearchFormat } from '../../../src/speculate/speculators/research/format.ts';
 import {
   medusaFormat,
@@ -146,6 +147,7 @@ describe('layouts of research projects', () => {
       const made = await converted(source);
       expect(made.notes).toEqual([]);
       const folder = memorySource(made.files(), 'made');
+      expect((await migrateSpeculator(folder)).changes).toEqual([]);
       using speculator = await Speculator.fromPretrained(folder, { verifier });
       expect(speculator.config.algorithm).toMatch(name);
       expect(speculator.notes).toEqual([]);

@@ -10,6 +10,7 @@ import {
   exportResearch,
 } from '../../../src/speculate/speculators/convert.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
+import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
 import {
   openCheckpoint,
   type TensorData,
@@ -87,7 +88,7 @@ export async function contentOf(source: FolderSource): Promise<Record<string, st
 }
 
 /**
- * Converts, loads where a target is given, saves, and converts back; expects the names, bytes and config of the source, but for
+ * Converts to a folder that is current, loads where a target is given, saves, and converts back; expects the names, bytes and config of the source, but for
  * `lost` tensors. Returns the conversion.
  */
 export async function thereAndBack(
@@ -100,6 +101,8 @@ export async function thereAndBack(
   const { target, lost = () => false, ...rest } = options;
   const made = await convertSpeculator(source, rest);
   let files = made.files();
+  const { changes } = await migrateSpeculator(memorySource(files, 'made'));
+  expect(changes).toEqual([]);
   if (target !== undefined) {
     using speculator = await Speculator.fromPretrained(memorySource(files, 'made'), {
       verifier: target,

@@ -38,7 +38,7 @@ function after(layers: number): ResearchFormat {
       return to === undefined ? undefined : { name: to };
     },
     back: names.back,
-    original: (name) => copies[name],
+    originals: (name) => (Object.hasOwn(copies, name) ? [copies[name]] : []),
   };
 }
 

@@ -24,6 +24,7 @@ const HEAD = ['fc.weight', 'hidden_norm.weight', 'norm.weight'];
 const LAYER = /^layers\.\d+\.(.+)$/;
 const QKV = /^(layers\.\d+\.self_attn)\.qkv_proj\.(weight|bias)$/;
 const PARTS = ['q_proj', 'k_proj', 'v_proj'];
+const UNREAD = 'the format does not read the state after the last layer';
 const LENT = ['embed_tokens.weight', 'lm_head.weight'];
 
 const isKnown = (name: string) =>
@@ -93,6 +94,7 @@ export const dflash: ResearchFormat = {
     if (fused.length === 0) return { tensors, changes: [] };
     const { kept, left } = layerIds(own, verifier);
     const changes: string[] = [];
+    const lost: [string, string][] = [];
     const arranged = tensors.flatMap((tensor) => {
       if (QKV.test(tensor.name)) {
         changes.push(`took ${tensor.name} apart into q_proj, k_proj and v_proj`);
@@ -101,11 +103,12 @@ export const dflash: ResearchFormat = {
       if (tensor.name !== 'fc.weight' || left.length === 0) return [tensor];
       const width = kept.length * Number(own['hidden_size']);
       changes.push(
-        `kept the first ${width} of the ${tensor.shape[1]} columns of fc.weight: the format does not read the state after the last layer, which the others are for`,
+        `kept the first ${width} of the ${tensor.shape[1]} columns of fc.weight: ${UNREAD}, which the others are for`,
       );
+      lost.push([`fc.weight from column ${width} on`, UNREAD]);
       return [columns(tensor, width)];
     });
-    return { tensors: arranged, changes };
+    return { tensors: arranged, changes, lost };
   },
   restore(tensors, config) {
     if (config[FUSED] !== true) return { tensors, changes: [] };

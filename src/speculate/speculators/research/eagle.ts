@@ -1,7 +1,8 @@
 // SafeAILab's EAGLE-1 and EAGLE-2, and HASS: one decoder layer after a projection. Heads with norms of the embedding and before the
 // target's head have a place in the format; HASS's norm of the state has none, because the format's third norm comes after
 // the projection, not before it.
-import { layerJson } from '../config.ts';
+import { FormatError } from '../../../kernels/errors.ts';
+import { type Json, layerJson } from '../config.ts';
 import type { ResearchFormat } from './format.ts';
 import { isInLayer, layerNames, renames } from './names.ts';
 
@@ -20,6 +21,13 @@ const INPUT_NORM = `${LAYER}input_layernorm.weight`;
 const POST_EMBEDDING = 'post_embedding_layernorm.weight';
 const NORMS = ['embed_layernorm.weight', POST_EMBEDDING, 'lm_head_layernorm.weight'];
 
+/** Copies of the target's, under its names; a head may be tied to the embedding. */
+const EMBEDDING = ['model.embed_tokens.weight', 'model.language_model.embed_tokens.weight'];
+const COPIES: Readonly<Record<string, readonly string[]>> = {
+  'embed_tokens.weight': EMBEDDING,
+  'lm_head.weight': ['lm_head.weight', ...EMBEDDING],
+};
+
 /** EAGLE-1, EAGLE-2 and HASS. */
 export const eagle: ResearchFormat = {
   algorithm: 'eagle',
@@ -28,12 +36,12 @@ export const eagle: ResearchFormat = {
     [...names].some((name) => name.startsWith(LAYER)) &&
     (!names.has(INPUT_NORM) || NORMS.some((name) => names.has(name))),
   fate(name) {
-    if (name === 'embed_tokens.weight' || name === 'lm_head.weight')
-      return { dropped: 'the target has it' };
+    if (Object.hasOwn(COPIES, name)) return { dropped: 'the target has it' };
     if (name.startsWith(LAYER) && !isInLayer(name.slice(LAYER.length))) return undefined;
     const to = NAMES.to(name === POST_EMBEDDING ? 'embed_layernorm.weight' : name);
     return to === undefined ? undefined : { name: to };
   },
+  originals: (name) => (Object.hasOwn(COPIES, name) ? COPIES[name] : []),
   reason: (name) =>
     name === 'hidden_layernorm.weight'
       ? 'a norm of the state before fc; the input_layernorm of the format comes after it'
@@ -47,6 +55,7 @@ export const eagle: ResearchFormat = {
   ],
   fields({ own, shapes, verifier }) {
     const { bias: _, ...layer } = own;
+    for (const name of Object.keys(COPIES)) checkCopied(name, shapes.get(name), verifier);
     return {
       architectures: ['EagleSpeculator', 'LlamaDecoderLayer'],
       // Later versions of the format do not have it.
@@ -68,3 +77,10 @@ export const eagle: ResearchFormat = {
     bias: config['fusion_bias'] === true,
   }),
 };
+
+/** The format has no place for an embedding or a head of fewer tokens. */
+function checkCopied(name: string, shape: readonly number[] | undefined, verifier: Json): void {
+  const expected = [verifier['vocab_size'], verifier['hidden_size']];
+  if (shape !== undefined && shape.join() !== expected.join())
+    throw new FormatError(`${name}: expected the target's [${expected}], got [${shape}]`);
+}

@@ -1,5 +1,6 @@
 // SafeAILab's EAGLE-3 and what others made of it: several layers, norms of queries and keys, norms before the fusion (EAGLE-3.1);
 // with a mask of its own a P-EAGLE head. The tensors say what is there; what no tensor shows is taken from the config.json.
+import { FormatError } from '../../../kernels/errors.ts';
 import { type Json, layerJson } from '../config.ts';
 import type { ResearchFormat } from './format.ts';
 import { isInLayer, kept, layerNames, renames } from './names.ts';
@@ -84,6 +85,8 @@ export const peagle: ResearchFormat = {
   fate: (name) => (name === MASK ? { name } : eagle3.fate(name)),
   back: (name) => (name === MASK ? name : eagle3.back(name)),
   fields({ own, ...parts }) {
+    if (!parts.shapes.has(MASK))
+      throw new FormatError(`expected a P-EAGLE head with ${MASK}, got an EAGLE-3 head without it`);
     const { [MASK_TOKEN]: mask, ...rest } = own;
     // The second is vLLM's name for it.
     return { ...eagle3.fields({ own: rest, ...parts }), [MASK_TOKEN]: mask ?? own['pard_token'] };

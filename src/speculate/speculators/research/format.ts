@@ -33,6 +33,8 @@ export interface ResearchFormat extends Partial<Particulars> {
 export interface Arranged {
   readonly tensors: readonly TensorData[];
   readonly changes: readonly string[];
+  /** Parts of tensors that are left out, and why. */
+  readonly lost?: readonly (readonly [string, string])[];
 }
 
 /** What only some layouts have. */
@@ -41,12 +43,12 @@ export interface Particulars {
   within(own: Json): ResearchFormat;
   /** Which tensors are of the head, where it lies in the checkpoint of its target. */
   includes(name: string): boolean;
-  /** The tensor of the target that one of the head repeats; where both are there they have to be equal. */
-  original(name: string): string | undefined;
+  /** Names of the tensor of the target that one of the head repeats; where both are there they have to be equal. */
+  originals(name: string): readonly string[];
   /** Why a tensor without a fate has none. */
   reason(name: string): string | undefined;
-  /** Names in the format without which there is no head. */
-  needs(config: Json): readonly string[];
+  /** Names in the format without which there is no head, where so many `names` are there. */
+  needs(config: Json, names: ReadonlySet<string>): readonly string[];
   /** Keys of `own` that a caller may choose. */
   readonly choices: readonly string[];
   /** Drafted tokens of the proposal method, for a config.json of the format. */

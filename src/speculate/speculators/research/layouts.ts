@@ -9,6 +9,7 @@ import type { ResearchFormat } from './format.ts';
 import { medusaFormat, medusaVllmFormat } from './medusa.ts';
 import { mlpFormat } from './mlp.ts';
 import { mtp } from './mtp.ts';
+import { some } from './some.ts';
 
 /** Every layout by name; what others contain comes first. */
 export const LAYOUTS: Readonly<Record<string, ResearchFormat>> = {
@@ -95,6 +96,3 @@ function closest(layouts: readonly Layout[], names: ReadonlySet<string>): string
   const against = unknown.length > 0 ? `, none for ${some(unknown)}` : ', but lacks its layer';
   return `; closest is ${name}, which has a place for ${some(known)}${against}`;
 }
-
-const some = (names: readonly string[]) =>
-  `${names.slice(0, 5).join(', ')}${names.length > 5 ? ' …' : ''}`;

@@ -1,7 +1,7 @@
 // The layer for multi-token prediction that comes in the checkpoint of a model (Qwen3-Next, Qwen3.5, Qwen3): `mtp.*` beside the
 // tensors of the target. Only those are read. The columns of its projection are the token's, then the state's, as in the format.
 import { FormatError } from '../../../kernels/errors.ts';
-import { decoderOf, layerJson } from '../config.ts';
+import { decoderOf, type Json, layerJson } from '../config.ts';
 import { fuseExperts, separateExperts } from './experts.ts';
 import type { ResearchFormat } from './format.ts';
 import { renames } from './names.ts';
@@ -22,14 +22,37 @@ const NAMES = renames(
 );
 /** Tensors that only mean something together with quantised weights. */
 const SCALES = /\.(weight_scale(_inv)?|input_scale|scales|qweight|qzeros|g_idx)$/;
-const NEEDS = [
+const NORMS = [
   'input_proj',
   'token_layernorm',
   'hidden_layernorm',
   'input_layernorm',
   'post_attention_layernorm',
   'final_layernorm',
-].map((name) => `${LAYER}.${name}.weight`);
+];
+const [QUERY, KEY, VALUE, OUT] = ['q', 'k', 'v', 'o'].map((each) => `self_attn.${each}_proj`);
+const MLP = ['mlp.gate_proj', 'mlp.up_proj', 'mlp.down_proj'];
+
+/** Latent attention has one matrix down and one up for keys and values, and the same for queries or not; the config says. */
+function needs(config: Json, names: ReadonlySet<string>): string[] {
+  const layer = layerJson(config);
+  const latent = ['self_attn.kv_a_proj_with_mqa', 'self_attn.kv_b_proj'];
+  const latentQuery = ['self_attn.q_a_proj', 'self_attn.q_b_proj'];
+  const attention =
+    layer['kv_lora_rank'] == null
+      ? [QUERY, KEY, VALUE]
+      : [...(layer['q_lora_rank'] == null ? [QUERY] : latentQuery), ...latent];
+  const experts = `${LAYER}.mlp.experts.`;
+  const says = ['num_experts', 'n_routed_experts'].some((key) => Number(layer[key] ?? 0) > 0);
+  const isMixture =
+    [...names].some((name) => name.startsWith(experts)) ||
+    (says && !names.has(`${LAYER}.mlp.gate_proj.weight`));
+  const mlp = isMixture ? ['mlp.gate'] : MLP;
+  return [
+    ...[...NORMS, ...attention, OUT, ...mlp].map((name) => `${LAYER}.${name}.weight`),
+    ...(isMixture ? [`${experts}gate_up_proj`, `${experts}down_proj`] : []),
+  ];
+}
 
 /** A key beside those of the format. */
 const FUSED = 'experts_were_fused';
@@ -38,7 +61,7 @@ const FUSED = 'experts_were_fused';
 export const mtpCommon = {
   algorithm: 'mtp',
   reason: (name) => (SCALES.test(name) ? 'a part of quantised weights' : undefined),
-  needs: () => NEEDS,
+  needs,
   draftLength: () => 3,
   fields({ own, shapes, verifier }) {
     const layer = decoderOf(own);

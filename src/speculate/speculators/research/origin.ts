@@ -10,6 +10,8 @@ const originSchema = z.looseObject({
   layout: z.string().optional(),
   /** Research names that are not the usual ones, by names in the format. */
   names: z.record(z.string(), z.string()).default({}),
+  /** Tensors that were left out, and why. */
+  dropped: z.record(z.string(), z.string()).default({}),
   /** Fields of the research config that do not follow from ours: what it has, and what would follow; either may be missing. */
   fields: z
     .record(z.string(), z.object({ own: z.unknown().optional(), follows: z.unknown().optional() }))
@@ -32,8 +34,10 @@ export function originOf(parts: {
   readonly config: Json;
   /** Research names by names in the format, before tensors are joined or cut. */
   readonly names: ReadonlyMap<string, string>;
+  /** Research names, and why they were left out. */
+  readonly dropped: readonly (readonly [string, string])[];
 }): Json {
-  const { layout, format, own, config, names } = parts;
+  const { layout, format, own, config, names, dropped } = parts;
   const derived = format.ownConfig(config);
   const unusual = [...names].filter(([name, before]) => format.back(name) !== before);
   const keys = [...new Set([...Object.keys(own), ...Object.keys(derived)])];
@@ -42,6 +46,7 @@ export function originOf(parts: {
   return {
     layout,
     ...(unusual.length > 0 && { names: Object.fromEntries(unusual) }),
+    ...(dropped.length > 0 && { dropped: Object.fromEntries(dropped) }),
     ...(fields.length > 0 && { fields: Object.fromEntries(fields) }),
   };
 }

@@ -1,9 +1,10 @@
 // The tensors of a head with their bytes, under other names. Every one has a fate, and no two have the same name afterwards; all
 // faults are in one error.
-import { FormatError } from '../../../kernels/errors.ts';
+import { FormatError, UnsupportedError } from '../../../kernels/errors.ts';
 import { type Checkpoint, PIECE_BYTES } from '../../../tensor/checkpoint.ts';
 import type { TensorData } from '../../../tensor/safetensors.ts';
 import type { ResearchFormat } from './format.ts';
+import { some } from './some.ts';
 
 /** Names before and after, or names and reasons. */
 type Pairs = readonly (readonly [string, string])[];
@@ -19,11 +20,26 @@ export interface Taken {
   readonly names: ReadonlyMap<string, string>;
 }
 
-/** Reads the tensors that a layout includes. Throws a FormatError that names all without a place, and names given twice. */
+/** What one array holds in every runtime, with room for the header of a file. */
+const MOST_BYTES = 2 ** 32 - 2 ** 24;
+
+interface TakeOptions {
+  /** The weights of the target, where they are known. */
+  readonly target?: Checkpoint | null;
+  /** Of all tensors together; by default what one file in memory may have. */
+  readonly mostBytes?: number;
+}
+
+/**
+ * Reads the tensors that a layout includes; those that repeat one of the target are compared with it where its checkpoint is known.
+ * Throws a FormatError that names those without a place, and names given twice, and an UnsupportedError for what memory cannot
+ * hold, before any is read.
+ */
 export async function take(
   where: string,
   checkpoint: Checkpoint,
-  layout: Pick<ResearchFormat, 'fate' | 'includes' | 'original' | 'reason'>,
+  layout: Pick<ResearchFormat, 'fate' | 'includes' | 'originals' | 'reason'>,
+  { target = null, mostBytes = MOST_BYTES }: TakeOptions = {},
 ): Promise<Taken> {
   const dropped: [string, string][] = [];
   const shapes = new Map<string, readonly number[]>();
@@ -39,7 +55,13 @@ export async function take(
   }
   refuse(where, unknown);
   const names = inverse(where, fates);
-  for (const [name] of dropped) await checkCopy(where, checkpoint, name, layout.original?.(name));
+  checkBytes(where, checkpoint, [...fates.keys()], mostBytes);
+  for (const drop of dropped) {
+    const originals = layout.originals?.(drop[0]) ?? [];
+    if (originals.length === 0) continue;
+    const isSame = await isCopy(where, { checkpoint, name: drop[0], target, originals });
+    if (!isSame) drop[1] = NOT_COMPARED;
+  }
   const tensors: TensorData[] = [];
   for (const [name, to] of fates)
     tensors.push({ ...(await readTensor(checkpoint, name)), name: to });
@@ -73,27 +95,61 @@ export function rename(
   };
 }
 
-/** A tensor that is left out because another is the same has to be the same. */
-async function checkCopy(
+function checkBytes(
   where: string,
-  { tensors, readInto }: Checkpoint,
-  name: string,
-  original: string | undefined,
-): Promise<void> {
-  const [copy, other] = [tensors.get(name)!, tensors.get(original ?? '')];
-  if (other === undefined) return;
+  { tensors }: Checkpoint,
+  names: readonly string[],
+  mostBytes: number,
+): void {
+  let all = 0;
+  for (const name of names) {
+    const { from, to } = tensors.get(name)!;
+    if (to - from > MOST_BYTES)
+      throw new UnsupportedError(
+        `${where}: ${name}: expected at most ${MOST_BYTES} bytes, which are held in memory, got ${to - from}`,
+      );
+    all += to - from;
+  }
+  if (all > mostBytes)
+    throw new UnsupportedError(
+      `${where}: expected tensors of at most ${mostBytes} bytes together, which are held in memory, got ${all}`,
+    );
+}
+
+/** Why a tensor is left out that the target has as well, where its own could not be looked at. */
+const NOT_COMPARED = 'the format takes it from the target; the two were not compared';
+
+interface Copy {
+  readonly checkpoint: Checkpoint;
+  readonly name: string;
+  readonly target: Checkpoint | null;
+  /** Names in the target, of which the first that is there counts. */
+  readonly originals: readonly string[];
+}
+
+/**
+ * Whether a tensor that is left out because the target has it is the target's; false where that cannot be said, because there are no
+ * weights or they are of another type. Throws a FormatError for another tensor.
+ */
+async function isCopy(where: string, { checkpoint, name, target, originals }: Copy) {
+  const original = originals.find((each) => target?.tensors.has(each));
+  if (target === null || original === undefined) return false;
+  const [copy, other] = [checkpoint.tensors.get(name)!, target.tensors.get(original)!];
+  const isShaped = copy.shape.join() === other.shape.join();
+  if (isShaped && copy.type !== other.type) return false;
   const size = copy.to - copy.from;
-  let isSame = copy.type === other.type && copy.shape.join() === other.shape.join();
+  let isSame = isShaped;
   for (let at = 0; isSame && at < size; at += PIECE_BYTES) {
-    const pieces = [name, other.name].map(() => new Uint8Array(Math.min(PIECE_BYTES, size - at)));
-    await readInto(name, at, pieces[0]);
-    await readInto(other.name, at, pieces[1]);
+    const pieces = [0, 1].map(() => new Uint8Array(Math.min(PIECE_BYTES, size - at)));
+    await checkpoint.readInto(name, at, pieces[0]);
+    await target.readInto(original, at, pieces[1]);
     isSame = pieces[0].every((byte, index) => byte === pieces[1][index]);
   }
   if (!isSame)
     throw new FormatError(
-      `${where}: ${name}: expected a copy of ${other.name}, which the format takes from the target, got another`,
+      `${where}: ${name}: expected a copy of ${original}, which the format takes from the target, got another`,
     );
+  return true;
 }
 
 const changed = (names: ReadonlyMap<string, string>): Pairs =>
@@ -105,7 +161,7 @@ const faultOf = (name: string, reason: string | undefined) =>
 function refuse(where: string, unknown: readonly string[]): void {
   if (unknown.length > 0)
     throw new FormatError(
-      `${where}: expected tensors that the format has a place for, got ${unknown.join(', ')}`,
+      `${where}: expected tensors that the format has a place for, got ${some(unknown)}`,
     );
 }
 
