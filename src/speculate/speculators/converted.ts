@@ -13,7 +13,7 @@ import { fitHead, targetOfSize } from './fit.ts';
 import { ALGORITHMS } from './load.ts';
 import type { ResearchFormat } from './research/format.ts';
 import { some } from './research/some.ts';
-import { readUntrained, untrainedNote } from './untrained.ts';
+import { initialSizeOf, readUntrained, untrainedNote } from './untrained.ts';
 import { readVocabulary } from './vocabulary.ts';
 
 /** Looks at a conversion; returns notes. Throws a FormatError for one that would not load. */
@@ -29,7 +29,7 @@ export async function checkConverted(
 ): Promise<readonly string[]> {
   const { config, target, tensors, format } = parts;
   const checkpoint = checkpointIn(tensors);
-  const untrained = await readUntrained(checkpoint);
+  const untrained = await readUntrained(checkpoint, initialSizeOf(config, name));
   if (untrained.length > 0)
     throw new FormatError(`${name}: expected trained weights, got ${untrainedNote(untrained)}`);
   const notes = await brokenNotes(checkpoint);

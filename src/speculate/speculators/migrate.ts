@@ -28,7 +28,7 @@ import { textsOf } from './independent.ts';
 import { ALGORITHMS, type SpeculatorFiles } from './load.ts';
 import { take } from './research/take.ts';
 import { bothRopes, flatRope } from './rope.ts';
-import { readUntrained, untrainedNote } from './untrained.ts';
+import { initialSizeOf, readUntrained, untrainedNote } from './untrained.ts';
 
 /** A config.json of the current version. */
 export interface Migration {
@@ -150,7 +150,7 @@ export async function migrateSpeculator(
   });
   const kept = new Map([...checkpoint.tensors].filter(([name]) => name !== COPY));
   const unchecked = await checkOwn(source, config, { ...checkpoint, tensors: kept });
-  const untrained = await readUntrained(checkpoint);
+  const untrained = await readUntrained(checkpoint, initialSizeOf(config, source.name));
   const texts = algorithm === 'independent' ? await textsOf(source) : {};
   return {
     algorithm,
