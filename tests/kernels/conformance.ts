@@ -153,6 +153,27 @@ export function backendConformance(
       await expect(refused).rejects.toThrow(message);
     });
 
+    it('adds a row in one order whatever its company, where another order has another sum', async () => {
+      // In f32, from left to right, 1; in pairs 0.
+      const values = [1e8, 1, -1e8, 1];
+      for (const from of [0, 3, 17]) {
+        const row = new Float32Array(45);
+        row.set(values, from);
+        const sums = await scope(backend, (ops) => {
+          const linear = (rows: number) =>
+            ops
+              .linear(
+                ops.tensor(Array.from({ length: rows }, () => [...row]).flat(), [rows, 45], 'f32'),
+                ops.tensor(Array<number>(45).fill(1), [1, 45], 'f32'),
+              )
+              .read();
+          return Promise.all([1, 2, 3, 5, 8, 16, 19].map(linear));
+        });
+        const all = sums.flatMap((each) => [...each]);
+        expect(all).toEqual(all.map(() => all[0]));
+      }
+    });
+
     for (const dtype of ['f32', 'f16', 'bf16', 'q8_0', 'q4_0'] as const) {
       const refused = skips.some(({ cases }) => cases.includes(`linear 5x96x33 ${dtype}`));
       const inner = isBlocked(dtype) ? 64 : 45;

@@ -5,7 +5,7 @@ import { depthsOf } from '../../src/models/tree.ts';
 import { bestTree, bestTrees, type TreeShape } from '../../src/speculate/best-tree.ts';
 import { vectors } from './laws.ts';
 
-const { H } = vectors;
+const { AB, H, M, N, Y } = vectors;
 
 const ofRank = (row: readonly number[]) => (_level: number, rank: number) => row[rank];
 
@@ -126,5 +126,86 @@ describe('the best tree for a cost', () => {
     const cost = (nodes: number, levels: number) => 1 + nodes + 0.1 * levels;
     const tree = bestTree(treesOf([0.6, 0.2]), { nodes: 10, levels: 5 }, cost);
     expect(tree).toEqual({ parents: [], value: 1 });
+  });
+});
+
+/** A chain whose token of a level is accepted so often, if those before it were. */
+const chainOf = (conditional: readonly number[]) => (levels: number) =>
+  bestTrees((level) => conditional[level] ?? 0, { nodes: levels, levels, width: 1 });
+
+describe('the best chain', () => {
+  it('is as long, and gains as much, as the cost model of vector N says', () => {
+    for (const [key, byAcceptance] of Object.entries(N.optimal_gamma)) {
+      const [rowCost, levelCost] = /^s=([\d.]+),c=([\d.]+)$/.exec(key)!.slice(1).map(Number);
+      const cost = (nodes: number, levels: number) => 1 + rowCost * nodes + levelCost * levels;
+      for (const [rate, [length, gain]] of Object.entries(byAcceptance)) {
+        const trees = chainOf(Array(32).fill(Number(rate)));
+        const { parents, value } = bestTree(trees, { nodes: 32, levels: 32 }, cost);
+        const found = value / cost(parents.length, parents.length);
+        expect(found, `${key}, ${rate}`).toBeCloseTo(gain, 6);
+        expect(parents.length, `${key}, ${rate}`).toBe(length);
+        // The first token pays if it is accepted more often than it costs; where both are equal, nothing is drafted.
+        expect(length > 0).toBe(Number(rate) > rowCost + levelCost + 1e-12);
+      }
+    }
+  });
+
+  it('is worth the tokens of vector N', () => {
+    for (const [rate, byLength] of Object.entries(N.E_tokens))
+      for (const [length, tokens] of Object.entries(byLength)) {
+        const nodes = Number(length);
+        expect(chainOf(Array(nodes).fill(Number(rate)))(nodes)[nodes]!.value).toBeCloseTo(
+          tokens,
+          6,
+        );
+      }
+  });
+
+  it('stops before a step of the staircase that more tokens do not climb', () => {
+    const { verify_cost, draft_cost_per_token, survival, rows, best_gamma } = N.staircase;
+    const verify: Readonly<Record<string, number>> = verify_cost;
+    const cost = (nodes: number, levels: number) =>
+      draft_cost_per_token * levels + verify[nodes + 1];
+    const conditional = survival.map((each, level) => each / (survival[level - 1] ?? 1));
+    for (const { gamma, E_tokens, speedup } of rows) {
+      const { value } = chainOf(conditional)(Math.max(1, gamma))[gamma]!;
+      expect(value).toBeCloseTo(E_tokens, 9);
+      expect(value / cost(gamma, gamma)).toBeCloseTo(speedup, 6);
+    }
+    const best = bestTree(chainOf(conditional), { nodes: 7, levels: 7 }, cost);
+    expect(best.parents.length).toBe(best_gamma);
+  });
+
+  it('follows running acceptance as in vector Y', () => {
+    const verify: Readonly<Record<string, number>> = N.staircase.verify_cost;
+    const cost = (nodes: number, levels: number) => 0.05 * levels + verify[nodes + 1];
+    for (const { conditional, survival, best_gamma, speedups } of Y.trace) {
+      const trees = chainOf(conditional);
+      for (const [length, speedup] of speedups.entries()) {
+        const { value } = trees(Math.max(1, length))[length]!;
+        const expected = survival.slice(0, length).reduce((sum, each) => sum + each, 1);
+        expect(value).toBeCloseTo(expected, 5);
+        expect(value / cost(length, length)).toBeCloseTo(speedup, 6);
+      }
+      const { parents } = bestTree(trees, { nodes: 4, levels: 4 }, cost);
+      expect(parents.length).toBe(best_gamma);
+    }
+  });
+
+  it('emits the tokens of vector AB', () => {
+    expect(chainOf(AB.conditional)(3)[3]!.value).toBeCloseTo(AB.mean_tokens, 12);
+    const added = AB.unconditional.reduce((sum, each) => sum + each, 1);
+    expect(added).toBeCloseTo(AB.mean_tokens, 12);
+  });
+
+  it('is worth what vector M says of a prefix, with and without hope for its next token', () => {
+    const { SPS, a1, theta } = M.prefix_worth;
+    const speed: Readonly<Record<string, number>> = SPS;
+    const worth = (conditional: readonly number[], length: number) =>
+      chainOf(conditional)(Math.max(1, length))[length]!.value * speed[length + 1];
+    expect(worth([a1], 0)).toBeCloseTo(theta['0'], 9);
+    expect(worth([a1], 1)).toBeCloseTo(theta['1'], 9);
+    expect(worth([a1, 0.9], 2)).toBeCloseTo(theta['2_if_c2_0.9'], 9);
+    expect(worth([a1, 0], 2)).toBeCloseTo(theta['2_if_c2_0'], 9);
   });
 });

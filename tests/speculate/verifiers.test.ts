@@ -314,11 +314,16 @@ describe('lossy verifiers', () => {
   });
 
   it('emit what vector J says of typical acceptance', () => {
-    for (const { p, q, eps, delta, acceptance, output_if_draft_sampled_from_q } of vectors.J
-      .cases) {
+    for (const { p, q, eps, delta, acceptance, threshold, ...wanted } of vectors.J.cases) {
       const { row, expectedTokens } = outcome(typical({ epsilon: eps, delta }), { p, q });
-      expect(rounded(row)).toEqual(output_if_draft_sampled_from_q);
+      expect(rounded(row)).toEqual(wanted.output_if_draft_sampled_from_q);
       expect(expectedTokens - 1).toBeCloseTo(acceptance, 6);
+      expect(totalVariation(row, p)).toBeCloseTo(wanted.tv_to_p, 6);
+      const entropy = p.reduce((sum, mass) => sum - mass * Math.log(mass), 0);
+      expect(entropy).toBeCloseTo(wanted.entropy_nats, 6);
+      // The same tokens by the threshold alone.
+      const alone = typical({ epsilon: threshold, delta: 1 });
+      expect(rounded(outcome(alone, { p, q }).row)).toEqual(rounded(row));
     }
   });
 

@@ -10,41 +10,12 @@ import { none } from '../../../src/speculate/drafters/none.ts';
 import { generate } from '../../../src/speculate/generate.ts';
 import { argmax } from '../../../src/speculate/sample.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
-import {
-  openCheckpoint,
-  type TensorData,
-  writeSafetensors,
-} from '../../../src/tensor/safetensors.ts';
-import { type FolderSource, memorySource, openFolder } from '../../../src/tensor/source.ts';
-import { numbers } from '../../kernels/toy.ts';
 import { spelled } from '../fixtures.ts';
 import { eagle3Logits, fuseStates, readTensors } from './float64.ts';
+import { MASK, makeHead } from './peagle-head.ts';
 
 const golden = (path: string) => fileURLToPath(new URL(`../../golden/${path}`, import.meta.url));
-const MASK = 3;
 const SHAPE = { heads: 4, kvHeads: 2, headDim: 8, eps: 1e-5, theta: 10_000 };
-
-/** The EAGLE-3 head with a mask: random numbers for its state. */
-async function makeHead(
-  change: (config: Record<string, unknown>) => object = (same) => same,
-): Promise<FolderSource> {
-  const source = await openFolder(golden('heads/eagle3'));
-  const { tensors, readInto } = await openCheckpoint(source);
-  const all: TensorData[] = [];
-  for (const [name, { type, shape, from, to }] of tensors) {
-    const data = new Uint8Array(to - from);
-    await readInto(name, 0, data);
-    all.push({ name, dtype: type as 'F32', shape, data });
-  }
-  all.push({ name: 'mask_hidden', dtype: 'f32', shape: [1, 1, 96], data: numbers(8, 96) });
-  const config = JSON.parse(await source.text('config.json'));
-  const own = { ...config, speculators_model_type: 'peagle', mask_token_id: MASK };
-  await source.close();
-  return memorySource(
-    { 'config.json': JSON.stringify(change(own)), 'model.safetensors': writeSafetensors(all) },
-    'peagle',
-  );
-}
 
 describe('P-EAGLE', () => {
   let verifier: Decoder;
