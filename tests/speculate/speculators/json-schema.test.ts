@@ -47,6 +47,20 @@ describe('jsonSchemaOf', () => {
     expect(validator.safeParse({ ...config, ...wrong }).success).toBe(false);
   });
 
+  it('takes an independent draft model, whose keys are those of a model, and refuses what is none', () => {
+    const { speculators_config } = configOf('eagle1');
+    const model = JSON.parse(
+      readFileSync(new URL('../../golden/tiny-random-llama/config.json', import.meta.url), 'utf8'),
+    );
+    const config = { ...model, speculators_model_type: 'independent', speculators_config };
+    const schema = jsonSchemaOf('independent');
+    const validator = z.fromJSONSchema(JSON.parse(JSON.stringify(schema)));
+    expect(JSON.stringify(schema)).toContain('"const":"independent"');
+    expect(validator.parse(config)).toEqual(config);
+    for (const wrong of [{ hidden_size: 0 }, { model_type: 'gpt2' }, { speculators_config: {} }])
+      expect(validator.safeParse({ ...config, ...wrong }).success).toBe(false);
+  });
+
   it.each([
     ['eagle1', 'eagle', 'layernorms', 'yes'],
     ['eagle1', 'eagle3', 'fusion_bias', false],
