@@ -19,6 +19,7 @@ import { loadTiny } from '../models/fixtures.ts';
 import { byteFallbackJson, byteLevel, byteLevelFiles } from '../models/tokenizers.ts';
 import { demo, logitsWithoutCache, spelled } from './fixtures.ts';
 import { chances, normal } from './machines.ts';
+import { makeHead } from './speculators/dflash-head.ts';
 
 type Json = Record<string, unknown>;
 
@@ -206,6 +207,15 @@ describe('the files of a head', () => {
     expect(a).toBeGreaterThan(b);
   });
 
+  it('are those of a block, which may begin at the anchor or after it', async () => {
+    const { fits } = await diagnose(target, makeHead({ aux_hidden_state_layer_ids: [0, 8, 4] }), {
+      prompts: [[1, 5, 9]],
+      maxTokens: 6,
+    });
+    expect(fits.map(({ label }) => label).toSorted()).toEqual(['', 'sample_from_anchor true']);
+    expect(fits[0].likelihood).not.toBe(fits[1].likelihood);
+  });
+
   it('are examined the same way every time', async () => {
     const { outlook: _, ...first } = await examined({});
     const { outlook: __, ...second } = await examined({});
@@ -266,7 +276,13 @@ describe('the readings of a head', () => {
 
   it('stay within the layers of the target, and are one for what leaves nothing open', () => {
     const raw = { aux_hidden_state_layer_ids: [0, 8] };
-    expect(labelsOf({ algorithm: 'dflash', raw })).toEqual(['']);
+    expect(labelsOf({ algorithm: 'dflash', raw })).toEqual(['', 'sample_from_anchor true']);
+    const spark = { algorithm: 'dspark', raw };
+    expect(labelsOf(spark)).toEqual(['', 'sample_from_anchor false']);
+    expect(labelsOf({ ...spark, raw: { ...raw, sample_from_anchor: false } })).toEqual([
+      '',
+      'sample_from_anchor true',
+    ]);
     expect(labelsOf({ algorithm: 'independent' })).toEqual(['']);
     expect(labelsOf({ algorithm: 'mtp' })).toEqual(['', 'states after the final norm']);
   });

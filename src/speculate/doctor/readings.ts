@@ -29,7 +29,10 @@ export interface ReadingParts {
   readonly vocabularies: readonly Reading[];
 }
 
-/** All combinations, the file's own first. */
+/**
+ * All combinations, the file's own first. Where positions begin is not among them: queries and keys are turned by their positions, so
+ * that attention sees differences only, and a head says the same from any origin.
+ */
 export function readingsOf(parts: ReadingParts): readonly Reading[] {
   const { algorithm, vocabularies } = parts;
   const own = Object.hasOwn(QUESTIONS, algorithm) ? QUESTIONS[algorithm](parts) : [];
@@ -53,8 +56,8 @@ const QUESTIONS: Readonly<
 > = {
   eagle3: (parts) => [residual(parts), layerIds(parts, 'eagle_aux_hidden_state_layer_ids')],
   peagle: (parts) => [residual(parts), layerIds(parts, 'eagle_aux_hidden_state_layer_ids')],
-  dflash: (parts) => [layerIds(parts, 'aux_hidden_state_layer_ids')],
-  dspark: (parts) => [layerIds(parts, 'aux_hidden_state_layer_ids')],
+  dflash: (parts) => [anchor(parts, false), layerIds(parts, 'aux_hidden_state_layer_ids')],
+  dspark: (parts) => [anchor(parts, true), layerIds(parts, 'aux_hidden_state_layer_ids')],
   eagle: () => [
     [
       {
@@ -76,6 +79,12 @@ const QUESTIONS: Readonly<
 function residual({ raw }: ReadingParts): Reading[] {
   const value = raw['norm_before_residual'] !== true;
   return [{ label: `norm_before_residual ${value}`, config: { norm_before_residual: value } }];
+}
+
+/** Which place of a block says the first token: the anchor's own, or the one after it. */
+function anchor({ raw }: ReadingParts, byDefault: boolean): Reading[] {
+  const value = !(raw['sample_from_anchor'] ?? byDefault);
+  return [{ label: `sample_from_anchor ${value}`, config: { sample_from_anchor: value } }];
 }
 
 /** Some count the states of a model from its embedding, some from the output of its first layer. */
