@@ -4,9 +4,9 @@ import { describe, expect, it } from 'vitest';
 import {
   type Continuations,
   createContinuations,
-  follow,
 } from '../../src/speculate/drafters/continuations.ts';
 import { type SuffixOptions, suffix } from '../../src/speculate/drafters/suffix.ts';
+import { follow } from '../../src/speculate/drafters/suffix-paths.ts';
 import { pointDraw } from '../../src/speculate/drawn.ts';
 import { drafted, request } from './fixtures.ts';
 import { vectors } from './laws.ts';

@@ -3,13 +3,15 @@
 // The index grows with the text and shrinks when the text does; memory is linear in the text.
 import * as z from 'zod';
 import { OptionError } from '../../kernels/errors.ts';
-import type { Drafter, DraftRequest } from '../drafter.ts';
+import type { Draft, Drafter, DraftRequest } from '../drafter.ts';
 import { pointDraw } from '../drawn.ts';
+import { MAX_DRAFT } from '../limits.ts';
 
 const NgramSchema = z
   .strictObject({
     maxLength: z.int().min(1).max(32).default(3),
     minLength: z.int().min(1).default(1),
+    branches: z.int().min(1).max(MAX_DRAFT).default(1),
   })
   .refine(({ minLength, maxLength }) => minLength <= maxLength, {
     path: ['minLength'],
@@ -27,14 +29,15 @@ export type NgramOptions = z.input<typeof NgramSchema>;
 export function ngram(options: NgramOptions = {}): Drafter {
   const parsed = NgramSchema.safeParse(options);
   if (!parsed.success) throw new OptionError(`ngram: ${z.prettifyError(parsed.error)}`);
-  const { minLength, maxLength } = parsed.data;
+  const { minLength, maxLength, branches } = parsed.data;
   let index = createIndex(minLength, maxLength);
   return {
     name: 'ngram',
     draft({ tokens, maxTokens, maxDepth }: DraftRequest) {
       index.reconcile(tokens);
-      const start = index.find(tokens);
-      if (start === undefined) return { tokens: [] };
+      const ends = index.find(tokens, branches);
+      if (branches > 1) return merge(tokens, ends, { maxTokens, maxDepth });
+      const [start = tokens.length] = ends;
       return { tokens: tokens.slice(start, start + Math.min(maxTokens, maxDepth)).map(pointDraw) };
     },
     dispose() {
@@ -86,16 +89,48 @@ function createIndex(minLength: number, maxLength: number) {
       while (text.length > common) pop();
       while (text.length < limit) push(tokens[text.length]);
     },
-    /** The end of the latest earlier occurrence of the longest n-gram that ends `tokens`. */
-    find(tokens: readonly number[]): number | undefined {
-      for (const { length, latest } of levels) {
+    /** Ends of up to `most` earlier occurrences of what ends `tokens`: of longer n-grams before shorter ones, then the latest first. */
+    find(tokens: readonly number[], most: number): number[] {
+      const ends = new Set<number>();
+      for (const { length, latest, previous } of levels) {
         if (tokens.length < length) continue;
-        const end = latest.get(gramAt(tokens, tokens.length, length));
-        if (end !== undefined) return end;
+        let end = latest.get(gramAt(tokens, tokens.length, length));
+        for (; end !== undefined && ends.size < most; end = previous[end - length]) ends.add(end);
       }
-      return undefined;
+      return [...ends];
     },
   };
+}
+
+/**
+ * The tree of what follows the places, paths that begin alike sharing their nodes. It grows level by level, in the order of the places,
+ * so that none is without a token while another has two.
+ */
+function merge(
+  text: readonly number[],
+  places: readonly number[],
+  { maxTokens, maxDepth }: Pick<DraftRequest, 'maxTokens' | 'maxDepth'>,
+): Draft {
+  const tokens: number[] = [];
+  const parents: number[] = [];
+  /** Nodes of the last level by place, -1 for the text. */
+  let ends = places.map((place) => ({ place, node: -1 }));
+  for (let depth = 0; depth < maxDepth && ends.length > 0; depth++) {
+    const next: typeof ends = [];
+    const first = tokens.length;
+    for (const { place, node: parent } of ends) {
+      const token = text[place + depth];
+      if (token === undefined) continue;
+      let node = first;
+      while (node < tokens.length && (tokens[node] !== token || parents[node] !== parent)) node++;
+      if (node === maxTokens) continue;
+      tokens[node] = token;
+      parents[node] = parent;
+      next.push({ place, node });
+    }
+    ends = next;
+  }
+  return { tokens: tokens.map(pointDraw), parents };
 }
 
 function gramAt(text: readonly number[], end: number, length: number): string {
