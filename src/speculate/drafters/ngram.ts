@@ -1,5 +1,6 @@
 // Prompt lookup: what followed the last few tokens the last time they occurred, will follow again.
-// Saxena, "Prompt lookup decoding", 2023. The longest matching n-gram counts first, and of its occurrences the latest.
+// Saxena, "Prompt lookup decoding", 2023. The longest matching n-gram counts first, and of its occurrences the latest. What followed
+// other occurrences may be drafted beside it, as branches of a tree.
 // The index grows with the text and shrinks when the text does; memory is linear in the text.
 import * as z from 'zod';
 import { OptionError } from '../../kernels/errors.ts';
@@ -22,17 +23,19 @@ const NgramSchema = z
  * Options of `ngram`.
  * - `maxLength`: tokens of the longest n-gram looked up, default 3; raise it for texts that repeat long passages.
  * - `minLength`: tokens of the shortest, default 1; raise it when single-token matches mislead.
+ * - `branches`: occurrences whose continuations are drafted, default 1, a chain; with more a tree, which pays where checked tokens cost
+ *   little. Where the longest n-gram has fewer occurrences, those of shorter ones come after them.
  */
 export type NgramOptions = z.input<typeof NgramSchema>;
 
-/** A drafter that copies what followed an earlier occurrence; throws an OptionError for wrong options. */
+/** A drafter that copies what followed earlier occurrences; throws an OptionError for wrong options. */
 export function ngram(options: NgramOptions = {}): Drafter {
   const parsed = NgramSchema.safeParse(options);
   if (!parsed.success) throw new OptionError(`ngram: ${z.prettifyError(parsed.error)}`);
   const { minLength, maxLength, branches } = parsed.data;
   let index = createIndex(minLength, maxLength);
   return {
-    name: 'ngram',
+    name: branches > 1 ? `ngram tree of ${branches}` : 'ngram',
     draft({ tokens, maxTokens, maxDepth }: DraftRequest) {
       index.reconcile(tokens);
       const ends = index.find(tokens, branches);
@@ -89,11 +92,11 @@ function createIndex(minLength: number, maxLength: number) {
       while (text.length > common) pop();
       while (text.length < limit) push(tokens[text.length]);
     },
-    /** Ends of up to `most` earlier occurrences of what ends `tokens`: of longer n-grams before shorter ones, then the latest first. */
+    /** Ends of up to `most` earlier occurrences of an n-gram that ends `tokens`, longer n-grams first, of each the latest first. */
     find(tokens: readonly number[], most: number): number[] {
       const ends = new Set<number>();
       for (const { length, latest, previous } of levels) {
-        if (tokens.length < length) continue;
+        if (tokens.length < length || ends.size === most) continue;
         let end = latest.get(gramAt(tokens, tokens.length, length));
         for (; end !== undefined && ends.size < most; end = previous[end - length]) ends.add(end);
       }
@@ -103,8 +106,8 @@ function createIndex(minLength: number, maxLength: number) {
 }
 
 /**
- * The tree of what follows the places, paths that begin alike sharing their nodes. It grows level by level, in the order of the places,
- * so that none is without a token while another has two.
+ * The tree of what follows the places, where paths that begin alike share their nodes. It grows level by level, in the order of the
+ * places, so that no path has two tokens before each has one.
  */
 function merge(
   text: readonly number[],
@@ -113,19 +116,19 @@ function merge(
 ): Draft {
   const tokens: number[] = [];
   const parents: number[] = [];
-  /** Nodes of the last level by place, -1 for the text. */
+  /** The node that each path has come to, -1 for the text. */
   let ends = places.map((place) => ({ place, node: -1 }));
   for (let depth = 0; depth < maxDepth && ends.length > 0; depth++) {
     const next: typeof ends = [];
-    const first = tokens.length;
     for (const { place, node: parent } of ends) {
       const token = text[place + depth];
       if (token === undefined) continue;
-      let node = first;
-      while (node < tokens.length && (tokens[node] !== token || parents[node] !== parent)) node++;
-      if (node === maxTokens) continue;
-      tokens[node] = token;
-      parents[node] = parent;
+      let node = tokens.findIndex((each, at) => each === token && parents[at] === parent);
+      if (node < 0) {
+        if (tokens.length === maxTokens) continue;
+        node = tokens.push(token) - 1;
+        parents.push(parent);
+      }
       next.push({ place, node });
     }
     ends = next;

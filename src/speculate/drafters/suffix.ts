@@ -1,5 +1,5 @@
 // Suffix decoding: what most often followed the last few tokens, in this text and in earlier ones, will follow again.
-// Oliaro et al., "SuffixDecoding", 2024. A longer match may draft more, and the draft with the largest sum of path
+// Oliaro et al., "SuffixDecoding", 2024. A longer match may draft more, a chain or a tree, and the draft with the largest sum of path
 // probabilities wins, which is how many of its tokens the counts expect to come. Own text and earlier ones are counted apart.
 import * as z from 'zod';
 import { OptionError } from '../../kernels/errors.ts';
@@ -23,14 +23,15 @@ const SuffixSchema = z.strictObject({
  *   of time and memory per token.
  * - `factor`, `offset`: a match of m tokens drafts up to m * factor + offset, default 1 and 0; raise them where even short
  *   matches are to be trusted.
- * - `minProbability`: a draft ends before the token at which its path is less probable, default 0.1; raise it where rejected
- *   tokens are expensive.
+ * - `minProbability`: no token is drafted whose path is less probable, default 0.1; raise it where rejected tokens are expensive.
+ * - `tree`: drafts the most probable tokens of all continuations, not only of the most frequent one, default false. It gains where short
+ *   matches, which are seldom sure, may draft several tokens: with factor 2 and offset 2, say.
  * - `earlierTokens`: how much of earlier texts is kept, default 16384 tokens; the oldest are dropped whole. 0 keeps none.
  */
 export type SuffixOptions = z.input<typeof SuffixSchema>;
 
 /**
- * A drafter that copies the most frequent continuation of what the text ends with. A text that is not the last one continued
+ * A drafter that copies the most frequent continuations of what the text ends with. A text that is not the last one continued
  * starts anew, and the last one becomes an earlier text. Memory is at most `maxDepth` nodes per token of the text and of the
  * earlier ones. Throws an OptionError for wrong options.
  */
@@ -42,7 +43,7 @@ export function suffix(options: SuffixOptions = {}): Drafter {
   let own = createContinuations(maxDepth);
   let earlier = createArchive(maxDepth, earlierTokens);
 
-  /** The best draft of all matches of the end of the text, the longest of equals; `best` where none is better. */
+  /** The best draft of all matches of the end of the text, that of the longest of equals; `best` where none is better. */
   const better = (best: Continuation, counts: Continuations, request: DraftRequest) => {
     const places: Place[] = [];
     while (places.length < Math.min(maxDepth - 1, text.length)) {
