@@ -195,6 +195,15 @@ function treeOf({ branching = '3,2,1' }: CliOptions, { model }: LoadedModel) {
   return { branching: branchingOf(branching) };
 }
 
+function branchingOf(list: string): number[] {
+  const counts = list.split(',').map(Number);
+  if (counts.some((count) => !Number.isInteger(count) || count < 1))
+    throw new UsageError(
+      `--branching: expected whole numbers from 1 like 3,2,1, or best, got ${JSON.stringify(list)}`,
+    );
+  return counts;
+}
+
 /** How many occurrences n-grams follow. */
 function branchesOf({ branching = '1' }: CliOptions): number {
   if (!/^\d+$/.test(branching))
@@ -211,15 +220,6 @@ function isTree({ branching }: CliOptions): boolean {
       `--branching: expected best with --drafter suffix, got ${JSON.stringify(branching)}`,
     );
   return branching === 'best';
-}
-
-function branchingOf(list: string): number[] {
-  const counts = list.split(',').map(Number);
-  if (counts.some((count) => !Number.isInteger(count) || count < 1))
-    throw new UsageError(
-      `--branching: expected whole numbers from 1 like 3,2,1, or best, got ${JSON.stringify(list)}`,
-    );
-  return counts;
 }
 
 /** `4` for the first four, or a list like 0,2,5. */
