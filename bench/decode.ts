@@ -117,11 +117,14 @@ function draftersOf(target: LoadedModel, draft: LoadedModel, filter: string): Dr
   const half = layerSkip(target.model, { layers: Math.ceil(target.model.config.layers / 2) });
   // Every turn writes the same texts again, which it must not have seen.
   const copy = suffix({ earlierTokens: 0 });
+  const copies = suffix({ earlierTokens: 0, tree: true, factor: 2, offset: 2 });
   const all: Drafters = {
     'ngram, 4': { drafter: ngram(), draftLength: 4 },
     'ngram, auto': { drafter: ngram(), draftLength: 'auto' },
+    'ngram tree of 3, auto': { drafter: ngram({ branches: 3 }), draftLength: 'auto' },
     'suffix, 4': { drafter: copy, draftLength: 4 },
     'suffix, auto': { drafter: copy, draftLength: 'auto' },
+    'suffix tree, auto': { drafter: copies, draftLength: 'auto' },
     'model, 2': { drafter: model, draftLength: 2 },
     'model, 4': { drafter: model, draftLength: 4 },
     'model, auto': { drafter: model, draftLength: 'auto' },

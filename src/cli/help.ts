@@ -51,6 +51,7 @@ How it speculates
   --draft-length N      drafted tokens per round at most, or auto: as far as it pays
                                                                           (auto; doctor: 4)
   --branching LIST      children per level of tree, or best: the shape worth most       (3,2,1)
+                        of ngram: the occurrences that it follows; of suffix: best, a tree
   --verifier NAME       greedy, match, rejection, block or traversal
                                                     (greedy at temperature 0, else match)
 

@@ -106,8 +106,10 @@ export async function openDrafter(
   parts: { readonly backend: Backend; readonly target: LoadedModel; readonly signal: AbortSignal },
 ): Promise<OpenedDrafter> {
   const name = oneOf('drafter', options.drafter ?? fallback, DRAFTERS);
-  if (options.branching !== undefined && name !== 'tree')
-    throw new UsageError(`--branching: expected --drafter tree with it, got ${name}`);
+  if (options.branching !== undefined && !['tree', 'ngram', 'suffix'].includes(name))
+    throw new UsageError(
+      `--branching: expected --drafter tree, ngram or suffix with it, got ${name}`,
+    );
   if ((options.prediction !== undefined) !== (name === 'prediction'))
     throw new UsageError(
       `--prediction: expected a file exactly with --drafter prediction, got ${name} and ${options.prediction ?? 'no file'}`,
@@ -152,8 +154,8 @@ async function openModelless(
   { model, tokenizer }: LoadedModel,
 ): Promise<Drafter> {
   if (name === 'none') return none();
-  if (name === 'ngram') return ngram();
-  if (name === 'suffix') return suffix();
+  if (name === 'ngram') return ngram({ branches: branchesOf(options) });
+  if (name === 'suffix') return suffix({ tree: isTree(options) });
   if (name === 'layer-skip')
     return layerSkip(model, { layers: layersOf(options['draft-layers']!) });
   const text = await readFile(options.prediction!, 'utf8').catch((error: Error) => {
@@ -200,6 +202,24 @@ function branchingOf(list: string): number[] {
       `--branching: expected whole numbers from 1 like 3,2,1, or best, got ${JSON.stringify(list)}`,
     );
   return counts;
+}
+
+/** How many occurrences n-grams follow. */
+function branchesOf({ branching = '1' }: CliOptions): number {
+  if (!/^\d+$/.test(branching))
+    throw new UsageError(
+      `--branching: expected a whole number like 3 with --drafter ngram, got ${JSON.stringify(branching)}`,
+    );
+  return Number(branching);
+}
+
+/** Whether suffixes draft the most probable tree. */
+function isTree({ branching }: CliOptions): boolean {
+  if (branching !== undefined && branching !== 'best')
+    throw new UsageError(
+      `--branching: expected best with --drafter suffix, got ${JSON.stringify(branching)}`,
+    );
+  return branching === 'best';
 }
 
 /** `4` for the first four, or a list like 0,2,5. */

@@ -110,7 +110,8 @@ export function createController(parts: {
   /** Tokens of the last draft of each depth, and the most per level of any. */
   const sizes: number[] = [];
   let widest = Number.POSITIVE_INFINITY;
-  const sizeOf = (levels: number) => sizes[levels] ?? Math.min(nodesAt(levels), levels * widest);
+  // Drafts that were asked for more levels than they came to may be wider than those that are asked for so many.
+  const sizeOf = (levels: number) => Math.min(nodesAt(levels), sizes[levels] ?? levels * widest);
   /** How often the drafter has something to say. */
   let speaks = 1;
   let drafts = 0;

@@ -63,6 +63,8 @@ describe('an engine', () => {
       { kind: 'model', model: draft, branching: [2, 1] },
       { kind: 'ngram', maxLength: 2 },
       { kind: 'suffix', maxDepth: 12, offset: 1 },
+      { kind: 'ngram', branches: 3 },
+      { kind: 'suffix', tree: true, offset: 3 },
       {
         kind: 'prediction',
         tokens: await target.encode(plain.text, { addSpecialTokens: false }),

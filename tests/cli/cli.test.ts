@@ -118,13 +118,22 @@ describe('foretoken', () => {
 
   it.each([
     ['ngram', 'match', 'cpu'],
+    ['ngram --branching 3', 'match', 'cpu'],
     ['suffix', 'match', 'cpu'],
+    ['suffix --branching best', 'match', 'cpu'],
     ['tree', 'match', 'cpu'],
     ['model', 'match', 'gpu-webasm'],
   ])(
     'samples the same tokens with drafter %s and verifier %s on %s',
     (drafter, verifier, backend) => {
-      const args = ['--drafter', drafter, '--verifier', verifier, '--backend', backend];
+      const args = [
+        '--drafter',
+        ...drafter.split(' '),
+        '--verifier',
+        verifier,
+        '--backend',
+        backend,
+      ];
       const sampling = [
         '--temperature',
         '0.8',
@@ -491,7 +500,22 @@ describe('foretoken', () => {
       '--json: expected with compare or explain or inspect or export-vllm or doctor, got it with generate',
     ],
     [['--rows', '3'], 2, '--rows: expected with explain, got it with compare'],
-    [['--branching', '2'], 2, '--branching: expected --drafter tree with it, got model'],
+    [
+      ['--branching', '2'],
+      2,
+      '--branching: expected --drafter tree, ngram or suffix with it, got model',
+    ],
+    [
+      ['--drafter', 'suffix', '--branching', '3,2'],
+      2,
+      '--branching: expected best with --drafter suffix, got "3,2"',
+    ],
+    [
+      ['--drafter', 'ngram', '--branching', 'best'],
+      2,
+      '--branching: expected a whole number like 3 with --drafter ngram, got "best"',
+    ],
+    [['--drafter', 'ngram', '--branching', '0'], 1, 'branches'],
     [
       ['--drafter', 'guess'],
       2,

@@ -4,6 +4,7 @@ import { type Batch, createBatch, generateBatch } from '../../src/speculate/batc
 import type { Drafter } from '../../src/speculate/drafter.ts';
 import { draftModel } from '../../src/speculate/drafters/model.ts';
 import { ngram } from '../../src/speculate/drafters/ngram.ts';
+import { suffix } from '../../src/speculate/drafters/suffix.ts';
 import { pointDraw } from '../../src/speculate/drawn.ts';
 import { createGate } from '../../src/speculate/gate.ts';
 import { generate, type Target } from '../../src/speculate/generate.ts';
@@ -125,6 +126,21 @@ describe('a batch', () => {
       }
       const results = await Promise.all(running);
       expect(results.map(({ tokens }) => tokens)).toEqual(order.map((index) => expected[index]));
+      batch.dispose();
+    }
+  });
+
+  it('lets texts share a drafter that copies, in trees as well', async () => {
+    const options = { maxTokens: 30, ignoreEos: true, temperature: 0.3, seed: 5, draftLength: 6 };
+    const plain = await Promise.all(PROMPTS.map((prompt) => generate(target, prompt, options)));
+    for (const drafter of [ngram({ branches: 3 }), suffix({ tree: true, offset: 3 })]) {
+      const batch = createBatch(target, { slots: 1000 });
+      const results = await Promise.all(
+        PROMPTS.map((prompt) => batch.generate(prompt, { ...options, drafter })),
+      );
+      expect(results.map(({ tokens }) => tokens)).toEqual(plain.map(({ tokens }) => tokens));
+      const drafted = results.reduce((sum, { stats }) => sum + stats.draftedTokens, 0);
+      expect(drafted).toBeGreaterThan(30);
       batch.dispose();
     }
   });

@@ -241,6 +241,25 @@ describe('the draft length', () => {
     expect(narrow.knowledge().bestGain).toBeGreaterThan(1.8);
   });
 
+  it('expects no more tokens of few levels than it would ask for, however wide deeper drafts came out', () => {
+    const ladder = createLadder();
+    for (const rows of [1, 2, 4, 16]) ladder.add(rows, 1 + 0.3 * (rows - 1));
+    const bushy = createController({ ladder, cost: { draftMs: () => 1e-9, missedMs: 0 } });
+    const asked: number[] = [];
+    for (let round = 0; round < 200; round++) {
+      const choice = bushy.choose({ position: 10 + round, left: 200, room: 9 });
+      // As many tokens as it may draft, every other time all for one place. The second level is always wrong.
+      const nodes = choice.levels;
+      const depth = Math.min(1 + (round % 2), nodes);
+      const accepted = round % 5 === 0 ? 0 : Math.min(1, depth);
+      const outcome = { choice, depth, nodes, accepted, draftMs: 1e-9, targetMs: 1 };
+      bushy.add({ ...outcome, position: 10 + round });
+      asked.push(choice.levels);
+    }
+    expect(asked.filter((levels) => levels > 1).length).toBeLessThan(20);
+    expect(asked.filter((levels) => levels === 1).length).toBeGreaterThan(150);
+  });
+
   it('is nothing as long as no forward was timed', () => {
     const controller = createController({ ladder: createLadder() });
     expect(controller.choose({ position: 9, left: 50, room: 49 }).levels).toBe(0);

@@ -104,6 +104,16 @@ describe('goes on drafting when a session goes on, up to the end of the context:
       expect(Math.min(...(await converse(draftModel(draft, shape))))).toBeGreaterThan(5);
   });
 
+  it('n-grams and suffixes, chains and trees', async () => {
+    for (const drafter of [
+      ngram(),
+      ngram({ branches: 3 }),
+      suffix(),
+      suffix({ tree: true, factor: 2, offset: 2 }),
+    ])
+      expect(Math.min(...(await converse(drafter)))).toBeGreaterThan(0);
+  });
+
   it.each(Object.keys(ALGORITHMS))('a head of %s, in every shape', async (algorithm) => {
     using head: Speculator = await randomHead(algorithm, model, { seed: 3, dtype: 'f32' });
     for (const shape of shapes())
@@ -114,7 +124,13 @@ describe('goes on drafting when a session goes on, up to the end of the context:
 describe('leaves the text of the target as it is:', () => {
   it('a drafter that needs no model', async () => {
     const predicted = [33, 9, 1, 5, 9, 33, 9, 5, 9, 33];
-    await check([ngram(), suffix(), prediction({ tokens: predicted })]);
+    await check([
+      ngram(),
+      ngram({ branches: 3 }),
+      suffix(),
+      suffix({ tree: true, factor: 2, offset: 2 }),
+      prediction({ tokens: predicted }),
+    ]);
   });
 
   it('a draft model', () => check(shapes().map((shape) => draftModel(draft, shape))));

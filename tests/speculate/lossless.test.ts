@@ -16,11 +16,18 @@ import { pointDraw } from '../../src/speculate/drawn.ts';
 import { generate, type Target } from '../../src/speculate/generate.ts';
 import type { GenerateOptions } from '../../src/speculate/options.ts';
 import { argmax } from '../../src/speculate/sample.ts';
+import type { Verifier } from '../../src/speculate/verifier.ts';
 import { VERIFIERS } from '../../src/speculate/verifiers/named.ts';
 import { rejection, rejectionWithReplacement } from '../../src/speculate/verifiers/rejection.ts';
 import { block, traversal } from '../../src/speculate/verifiers/traversal.ts';
 import { BACKENDS } from '../models/fixtures.ts';
-import { decodeWithoutCache, oracleDrafter, randomDrafter, tinyTarget } from './fixtures.ts';
+import {
+  decodeWithoutCache,
+  oracleDrafter,
+  randomDrafter,
+  request,
+  tinyTarget,
+} from './fixtures.ts';
 
 const PROMPT = [1, 5, 9, 5, 9, 5];
 const COUNT = 40;
@@ -35,7 +42,9 @@ function draftersOf(
   return {
     none: () => none(),
     ngram: () => ngram(),
+    'a tree of ngram': () => ngram({ branches: 4 }),
     suffix: () => suffix(),
+    'a tree of suffix': () => suffix({ tree: true, factor: 2, offset: 3, minProbability: 0 }),
     'suffix, all that was ever seen': () =>
       suffix({ maxDepth: 9, factor: 2, offset: 1, minProbability: 0 }),
     'a prediction with tokens missing, wrong and too many': () =>
@@ -168,11 +177,32 @@ describe('sampling with shared noise', () => {
 });
 
 describe('verifiers that promise the law', () => {
+  const settings = { temperature: 0.4, topK: 3, maxTokens: 3, ignoreEos: true };
+
+  /** Texts of 3000 seeds, against the law by chi-square; and how many drafted tokens were accepted. */
+  async function check(
+    target: Target,
+    expected: ReadonlyMap<string, number>,
+    { verifier, drafter }: { readonly verifier: Verifier; readonly drafter: Drafter },
+  ): Promise<number> {
+    const counts = new Map<string, number>();
+    let accepted = 0;
+    for (let seed = 0; seed < 3000; seed++) {
+      const options = { ...settings, seed, drafter, verifier, draftLength: 6 };
+      const { tokens, stats } = await generate(target, PROMPT, options);
+      counts.set(tokens.join(), (counts.get(tokens.join()) ?? 0) + 1);
+      accepted += stats.acceptedTokens;
+    }
+    drafter.dispose?.();
+    const { pValue } = chiSquare(expected, counts);
+    const trial = { verifier: verifier.name, drafter: drafter.name, pValue };
+    expect({ ...trial, tooFar: pValue < 1e-4 }).toMatchObject({ tooFar: false });
+    return accepted;
+  }
+
   it('draw the first three tokens from the joint law of the target, by chi-square', async () => {
     const target = await tinyTarget('llama');
     const draft = await tinyTarget('llama-mha');
-    const settings = { temperature: 0.4, topK: 3, maxTokens: 3, ignoreEos: true };
-    const runs = 3000;
     const expected = await jointLaw(target, settings);
     using head = await randomHead('eagle', target.model, { seed: 2, dtype: 'f32' });
     using spark = await randomHead('dspark', target.model, { seed: 2, dtype: 'f32' });
@@ -189,19 +219,21 @@ describe('verifiers that promise the law', () => {
       // Stops where it thinks little of what it has drawn so far.
       { verifier: block, drafter: spark.drafter({ confidence: 0.3 }) },
     ];
-    for (const { verifier, drafter } of trials) {
-      const counts = new Map<string, number>();
-      for (let seed = 0; seed < runs; seed++) {
-        const options = { ...settings, seed, drafter, verifier, draftLength: 6 };
-        const { tokens } = await generate(target, PROMPT, options);
-        counts.set(tokens.join(), (counts.get(tokens.join()) ?? 0) + 1);
-      }
-      drafter.dispose?.();
-      const { pValue } = chiSquare(expected, counts);
-      const trial = { verifier: verifier.name, drafter: drafter.name, pValue };
-      expect({ ...trial, tooFar: pValue < 1e-4 }).toMatchObject({ tooFar: false });
-    }
+    for (const trial of trials) await check(target, expected, trial);
   }, 120_000);
+
+  it('do so with trees of points that are mostly right, copied from the texts of other seeds', async () => {
+    const target = await tinyTarget('llama');
+    const expected = await jointLaw(target, settings);
+    for (const verifier of [rejection, traversal]) {
+      const drafter = suffix({ tree: true, minProbability: 0 });
+      for (let seed = 3000; seed < 3040; seed++) {
+        const { tokens } = await generate(target, PROMPT, { ...settings, seed });
+        await drafter.draft(request([...PROMPT, ...tokens]));
+      }
+      expect(await check(target, expected, { verifier, drafter })).toBeGreaterThan(3000 * 1.5);
+    }
+  }, 60_000);
 });
 
 /** The law of the first three tokens, by plain decoding from every prefix. */

@@ -6,6 +6,7 @@ import type { Ladder } from '../../src/models/model.ts';
 import type { Drafter } from '../../src/speculate/drafter.ts';
 import { draftModel } from '../../src/speculate/drafters/model.ts';
 import { ngram } from '../../src/speculate/drafters/ngram.ts';
+import { suffix } from '../../src/speculate/drafters/suffix.ts';
 import { pointDraw } from '../../src/speculate/drawn.ts';
 import { generate, type Target } from '../../src/speculate/generate.ts';
 import type { GenerateOptions } from '../../src/speculate/options.ts';
@@ -46,6 +47,8 @@ describe('the automatic draft length', () => {
       const plain = await run(target, { ...settings, draftLength: 0 });
       const drafters: Record<string, () => Drafter> = {
         ngram: () => ngram(),
+        'a tree of ngram': () => ngram({ branches: 3 }),
+        'a tree of suffix': () => suffix({ tree: true, offset: 4 }),
         model: () => draftModel(draft.model),
         'the target itself': () => draftModel(target.model),
         tree: () => draftModel(draft.model, { branching: [3, 2, 1] }),

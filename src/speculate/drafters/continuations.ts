@@ -14,8 +14,8 @@ interface Node {
   count: number;
   /** By next token; null while it has occurred once, and at the depth of the trie. */
   children: Map<number, Node> | null;
-  /** The most frequent child, the smallest token of equals; null when it has to be looked for. */
-  best: Node | null;
+  /** The most frequent children in order, as many as were asked for; null when they have to be looked for. */
+  ranked: Node[] | null;
   /** Its only occurrence, while it has occurred once. */
   occurrence: Occurrence | null;
 }
@@ -24,13 +24,6 @@ interface Node {
 export interface Place {
   readonly node: Node;
   readonly ahead: number;
-}
-
-/** The most frequent way on from a place. */
-export interface Continuation {
-  readonly tokens: readonly number[];
-  /** Sum of the probabilities of its prefixes: the tokens of it that are expected to come. */
-  readonly score: number;
 }
 
 /** The counts of some texts. */
@@ -48,7 +41,7 @@ export interface Continuations {
 
 /** An empty trie of strings of up to `depth` tokens. */
 export function createContinuations(depth: number): Continuations {
-  const root: Node = { token: -1, count: 0, children: new Map(), best: null, occurrence: null };
+  const root: Node = { token: -1, count: 0, children: new Map(), ranked: null, occurrence: null };
   /** The nodes of the last l tokens of the growing text, by l; none where a shorter one has no children. */
   let ends: (Node | undefined)[] = [];
 
@@ -70,7 +63,7 @@ export function createContinuations(depth: number): Continuations {
         node.occurrence = null;
         if (occurrence !== null && length < depth) giveChild(node, occurrence);
       }
-      if (parent.best !== null && beats(node, parent.best)) parent.best = node;
+      if (parent.ranked !== null) promote(parent.ranked, node);
       next[length] = node;
     }
     ends = next;
@@ -88,7 +81,7 @@ export function createContinuations(depth: number): Continuations {
         for (let at = start; at < end && node.children !== null; at++) {
           const child = node.children.get(text[at])!;
           child.count -= 1;
-          if (node.best === child) node.best = null;
+          if (node.ranked?.includes(child)) node.ranked = null;
           if (child.count === 0) node.children.delete(child.token);
           node = child;
         }
@@ -104,30 +97,32 @@ export function createContinuations(depth: number): Continuations {
 }
 
 /**
- * The walk from a place to the most frequent next token, and so on: `length` tokens, at most to the depth of the trie, or fewer
- * where its probability would fall below `least`.
+ * The place after the next token that is the `rank`-th most frequent one, of equals the smaller first. Children are looked at
+ * one by one only when more of them are asked for than ever before, twice as many each time, or after one was taken back.
  */
-export function follow(from: Place, length: number, least: number): Continuation {
-  const tokens: number[] = [];
-  let place = from;
-  let probability = 1;
-  let score = 0;
-  while (tokens.length < length) {
-    const { node, ahead } = place;
-    const token = node.children === null ? following(node, ahead) : bestOf(node)?.token;
-    if (token === undefined) break;
-    place = step(place, token)!;
-    if (place.node !== node) probability *= place.node.count / node.count;
-    if (probability < least) break;
-    tokens.push(token);
-    score += probability;
+export function nextOf(
+  place: Place,
+  rank: number,
+): { readonly token: number; readonly place: Place } | null {
+  const { node, ahead } = place;
+  if (node.children === null) {
+    const token = rank === 0 ? following(node, ahead) : undefined;
+    return token === undefined ? null : { token, place: { node, ahead: ahead + 1 } };
   }
-  return { tokens, score };
+  const known = node.ranked?.length ?? 0;
+  if (known <= rank && known < node.children.size)
+    node.ranked = mostFrequent(node.children, Math.max(1, 2 * rank));
+  const child = node.ranked?.[rank];
+  return child === undefined ? null : { token: child.token, place: { node: child, ahead: 0 } };
 }
+
+/** How probable a place is after one before it: how often it comes of all the times that the other does. */
+export const shareOf = (place: Place, before: Place): number =>
+  place.node === before.node ? 1 : place.node.count / before.node.count;
 
 function leaf(text: readonly number[], end: number): Node {
   const token = text[end - 1];
-  return { token, count: 1, children: null, best: null, occurrence: { text, end } };
+  return { token, count: 1, children: null, ranked: null, occurrence: { text, end } };
 }
 
 /** What followed the first occurrence of a node that occurs again, if that was not the end of a text. */
@@ -148,12 +143,34 @@ function step({ node, ahead }: Place, token: number): Place | null {
   return child === undefined ? null : { node: child, ahead: 0 };
 }
 
-/** Looks at every child only where none is known: the first time, and after one was taken back. */
-function bestOf(node: Node): Node | null {
-  if (node.best === null)
-    for (const child of node.children!.values())
-      if (node.best === null || beats(child, node.best)) node.best = child;
-  return node.best;
+function mostFrequent(children: ReadonlyMap<number, Node>, count: number): Node[] {
+  const ranked: Node[] = [];
+  for (const child of children.values()) {
+    if (ranked.length < count) ranked.push(child);
+    else if (beats(child, ranked[count - 1])) ranked[count - 1] = child;
+    else continue;
+    settle(ranked, ranked.length - 1);
+  }
+  return ranked;
+}
+
+/** The count of a child has grown: it may have become one of the first. */
+function promote(ranked: Node[], child: Node): void {
+  const at = ranked.indexOf(child);
+  const last = ranked.length - 1;
+  if (at >= 0) settle(ranked, at);
+  else if (beats(child, ranked[last])) {
+    ranked[last] = child;
+    settle(ranked, last);
+  }
+}
+
+/** Moves a node forward to its place among those before it, which are in order. */
+function settle(ranked: Node[], from: number): void {
+  const node = ranked[from];
+  let at = from;
+  for (; at > 0 && beats(node, ranked[at - 1]); at--) ranked[at] = ranked[at - 1];
+  ranked[at] = node;
 }
 
 function beats(one: Node, other: Node): boolean {
