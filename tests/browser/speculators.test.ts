@@ -17,6 +17,7 @@ import { wasm } from '../../src/kernels/wasm/index.ts';
 import { load } from '../../src/models/load.ts';
 import { generate } from '../../src/speculate/generate.ts';
 import { Speculator } from '../../src/speculate/speculators/load.ts';
+import { writeSafetensors } from '../../src/tensor/safetensors.ts';
 import { memorySource } from '../../src/tensor/source.ts';
 import { urlSource } from '../../src/tensor/url-source.ts';
 import { byteLevelFiles } from '../models/tokenizers.ts';
@@ -28,7 +29,7 @@ const HEAD = { url: '/tests/golden/heads/eagle3' };
 const PROMPT = [1, 5, 9, 5, 9, 5, 17];
 const COMMON = { maxTokens: 40, ignoreEos: true } as const;
 /** Every proposal method of the format, the first by default. */
-const METHODS = [
+const METHODS: readonly Json[] = [
   { proposal_type: 'greedy', speculative_tokens: 3 },
   { proposal_type: 'sampling', speculative_tokens: 2 },
   { proposal_type: 'static_tree', initial_branching_factor: 3, branching_factor: 1, depth: 2 },
@@ -54,11 +55,40 @@ function changed(files: Files, change: (config: Json) => Json): Files {
 const proposing = (methods: readonly Json[]) => (config: Json) => ({
   ...config,
   speculators_config: {
-    ...(config['speculators_config'] as Json),
+    algorithm: config['speculators_model_type'],
+    verifier: { name_or_path: null, architectures: [] },
     default_proposal_method: methods[0]['proposal_type'],
     proposal_methods: methods,
   },
 });
+
+/** An MLP speculator of two steps with weights that nobody trained. */
+function mlpFiles(): Files {
+  const [width, inner, vocab] = [32, 24, 64];
+  const shapes = { emb: [vocab, inner], head: [vocab, inner], ln: [inner] };
+  const wave = (shape: readonly number[]) =>
+    Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, at) => Math.sin(at ** 2));
+  const tensors = [
+    ...Object.entries(shapes).map(([name, shape]) => ({ name: `${name}.0.weight`, shape })),
+    { name: 'ln.0.bias', shape: [inner] },
+    { name: 'proj.0.weight', shape: [inner, width] },
+    { name: 'proj.1.weight', shape: [inner, inner] },
+  ].map((tensor) => ({ ...tensor, dtype: 'f32' as const, data: wave(tensor.shape) }));
+  const config = {
+    speculators_model_type: 'mlp',
+    hidden_size: width,
+    intermediate_size: inner,
+    vocab_size: vocab,
+    num_layers: 2,
+    tie_weights: true,
+    top_k_tokens_per_head: [2, 2],
+    n_candidates: 3,
+  };
+  return {
+    'config.json': JSON.stringify(proposing(METHODS.slice(0, 1))(config)),
+    'model.safetensors': writeSafetensors(tensors),
+  };
+}
 
 let engine: Engine;
 let targetFiles: Files;
@@ -81,15 +111,11 @@ const withMethods = (verifier: RemoteModel) =>
   engine.loadSpeculator({ memory: changed(headFiles, proposing(METHODS)) }, { verifier });
 
 describe('a speculator in an engine', () => {
-  it('says what it is, what it proposes, and how far its load has come', async () => {
+  it('says what it is, what it proposes and how, and how far its load has come', async () => {
     const seen: number[] = [];
+    const lossy = METHODS.with(1, { ...METHODS[1], accept_lenience: 0.5 });
     const loaded = await engine.loadSpeculator(
-      {
-        memory: changed(
-          headFiles,
-          proposing([...METHODS, { ...METHODS[1], accept_lenience: 0.5 }]),
-        ),
-      },
+      { memory: changed(headFiles, proposing(lossy)) },
       {
         verifier: target,
         dtype: 'f16',
@@ -99,10 +125,15 @@ describe('a speculator in an engine', () => {
     expect(seen.at(-1)).toBe(1);
     expect(loaded.algorithm).toBe('eagle3');
     expect(loaded.defaultProposal).toBe('greedy');
-    expect(loaded.proposals.map(({ type }) => type)).toEqual(
-      METHODS.map(({ proposal_type }) => proposal_type).concat('sampling'),
-    );
-    expect(head.proposals).toEqual([{ type: 'greedy', notes: [] }]);
+    const types = METHODS.map(({ proposal_type }) => proposal_type);
+    expect(loaded.proposals.map(({ type }) => type)).toEqual(types);
+    expect(loaded.proposals.map(({ notes }) => notes.join())).toEqual([
+      '',
+      expect.stringContaining('accept_lenience 0.5 changes the law'),
+      '',
+      '',
+    ]);
+    expect(loaded.notes).toEqual([]);
     await loaded.dispose();
   });
 
@@ -183,6 +214,33 @@ describe('a speculator in an engine', () => {
     expect(await seen({}, { proposal: 'sampling' })).toEqual([2, 'rejection']);
     expect(await seen({ verifier: 'match' }, { proposal: 'sampling' })).toEqual([2, 'match']);
     await remote.dispose();
+  });
+
+  it('proposes the paths of an MLP speculator', async () => {
+    const plain = await target.generate(PROMPT, COMMON);
+    const mlp = await engine.loadSpeculator({ memory: mlpFiles() }, { verifier: target });
+    expect(mlp.proposals.map(({ type }) => type)).toEqual(['greedy', 'paths']);
+    const { tokens, stats } = await target.generate(PROMPT, {
+      ...COMMON,
+      drafter: { kind: 'speculator', speculator: mlp, proposal: 'paths' },
+    });
+    expect(tokens).toEqual(plain.tokens);
+    expect(stats.drafting).toMatchObject({ drafter: 'mlp 3 paths of [2, 2]', draftLength: 6 });
+    await mlp.dispose();
+  });
+
+  it('compares the tokenizer of an independent draft model with that of the target', async () => {
+    const plain = await target.generate(PROMPT, COMMON);
+    const files = changed(targetFiles, (config) =>
+      proposing(METHODS)({ ...config, speculators_model_type: 'independent' }),
+    );
+    const loaded = await engine.loadSpeculator({ memory: files }, { verifier: target });
+    expect([loaded.algorithm, loaded.notes]).toEqual(['independent', []]);
+    const drafter = { kind: 'speculator', speculator: loaded } as const;
+    const { tokens, stats } = await target.generate(PROMPT, { ...COMMON, drafter });
+    expect(tokens).toEqual(plain.tokens);
+    expect(stats.acceptedTokens).toBe(stats.draftedTokens);
+    await loaded.dispose();
   });
 
   it('drafts for two texts at once', async () => {
