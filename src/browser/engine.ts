@@ -23,7 +23,7 @@ import type { StoredModel, StoreProgress } from './store.ts';
 
 export type { EngineWorker } from './line.ts';
 
-/** Who drafts: an n-gram of the text, …, or what the engine has loaded. */
+/** Who drafts; models and speculators as the engine gave them. */
 export type EngineDrafter =
   | Exclude<DrafterChoice, ModelChoice | SpeculatorChoice>
   | (Omit<ModelChoice, 'model'> & { readonly model: RemoteModel })
