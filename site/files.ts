@@ -1,6 +1,10 @@
-// Models of the user's own: chosen, dropped on the page, or kept in the browser. They become choices of the form.
+// Models and speculators of the user's own: chosen, dropped on the page, or kept in the browser. They become choices of the form.
+import type { StoredModel } from '../src/browser/store.ts';
+import { isSpeculator } from '../src/speculate/speculators/is-speculator.ts';
+import { fileSource } from '../src/tensor/file-source.ts';
 import { button, byId, html } from './dom.ts';
 import type { Models, OwnModel } from './models.ts';
+import { SPECULATOR } from './settings.ts';
 
 /** What a model file is called by. */
 const MODEL = /\.(gguf|safetensors)$/;
@@ -22,12 +26,13 @@ export function createFiles(
   const stored = byId('stored', HTMLUListElement);
 
   let offers = 0;
-  const offer = (own: Omit<OwnModel, 'version'>, as: string) => {
-    const value = `own:${own.name}`;
+  const offer = (own: Omit<OwnModel, 'version'>, kind: StoredModel['kind']) => {
+    const drafts = kind === 'speculator';
+    const value = `${drafts ? SPECULATOR : 'own:'}${own.name}`;
     models.own.set(value, { ...own, version: ++offers });
-    const select = as === 'draft' ? draft : target;
+    const select = drafts ? drafter : role.value === 'draft' ? draft : target;
     if (![...select.options].some((option) => option.value === value))
-      select.append(html('option', { value }, own.name));
+      select.append(html('option', { value }, drafts ? `${own.name}, a speculator` : own.name));
     select.value = value;
     // The draft model of the stories knows another vocabulary.
     const lacks = target.value.startsWith('own:') && !draft.value.startsWith('own:');
@@ -45,16 +50,19 @@ export function createFiles(
       const folder = weights.webkitRelativePath.split('/').at(-2);
       const name = folder ?? weights.name;
       const origin = { files, name };
-      if (!keep.checked) return offer({ name, origin }, role.value);
+      if (!keep.checked) {
+        const found = await isSpeculator(fileSource(files, name));
+        return offer({ name, origin }, found ? 'speculator' : 'model');
+      }
       progress.hidden = false;
-      await models.engine().store(name, origin, {
+      const { kind } = await models.engine().store(name, origin, {
         onProgress({ storedBytes, totalBytes }) {
           progress.value = storedBytes / totalBytes;
         },
       });
       progress.hidden = true;
       await list();
-      offer({ name, origin: { stored: name } }, role.value);
+      offer({ name, origin: { stored: name } }, kind);
     } catch (error) {
       progress.hidden = true;
       onError(error);
@@ -65,13 +73,13 @@ export function createFiles(
     try {
       const copies = await models.engine().stored();
       stored.replaceChildren(
-        ...copies.map(({ name, bytes }) =>
+        ...copies.map(({ name, kind, bytes }) =>
           html(
             'li',
             {},
             `${name} (${(bytes / 1e6).toFixed(1)} MB) `,
             button('Use', { 'aria-label': `Use ${name}` }, () =>
-              offer({ name, origin: { stored: name } }, role.value),
+              offer({ name, origin: { stored: name } }, kind),
             ),
             button('Remove', { 'aria-label': `Remove ${name}` }, () => {
               models.engine().removeStored(name).then(list, onError);

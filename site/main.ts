@@ -8,7 +8,7 @@ import { createFiles } from './files.ts';
 import { createInspector } from './inspector.ts';
 import { createModels, type Pair } from './models.ts';
 import { createProve } from './prove.ts';
-import { generateRun, type Run } from './run.ts';
+import { drafterOf, generateRun, type Run } from './run.ts';
 import { readSettings, type Settings, settleForm } from './settings.ts';
 import { createStream } from './stream.ts';
 import { createTheme } from './theme.ts';
@@ -138,13 +138,14 @@ async function ensure(wanted: Settings, signal: AbortSignal): Promise<Pair> {
     },
   });
   progress.hidden = true;
-  if (pair.fresh) await warmUp(pair, signal);
+  if (pair.fresh) await warmUp(pair, wanted, signal);
   status.textContent = await describe(pair);
   return pair;
 }
 
 /** A first ladder and a short text, so that the first run is not slowed by code that is compiled while it runs. */
-async function warmUp({ target, draft }: Pair, signal: AbortSignal): Promise<void> {
+async function warmUp(pair: Pair, wanted: Settings, signal: AbortSignal): Promise<void> {
+  const { target, draft, speculator } = pair;
   status.textContent = 'Measuring what a forward costs here …';
   const until = () => AbortSignal.any([signal, AbortSignal.timeout(WARM_UP_MS)]);
   try {
@@ -155,16 +156,17 @@ async function warmUp({ target, draft }: Pair, signal: AbortSignal): Promise<voi
     ladder = [];
   }
   costs.show({ drafted, plain, ladder });
-  if (draft === null) return;
-  const drafter = { kind: 'model', model: draft } as const;
+  if (draft === null && speculator === null) return;
+  const drafter = drafterOf(wanted, pair);
   await target.generate('One day', { ...WARM_UP, drafter, signal: until() });
 }
 
-async function describe({ target }: Pair): Promise<string> {
+async function describe({ target, speculator }: Pair): Promise<string> {
   report = await target.currentReport();
   const { backend, executor, notes } = report;
   const told = notes.filter((note) => /^(inflated|passed over|device)|isolated/.test(note));
-  return [`Ready: ${backend}, ${executor}`, ...told].map(sentence).join(' ');
+  const head = speculator === null ? [] : [`drafter: ${speculator.algorithm}`, ...speculator.notes];
+  return [`Ready: ${backend}, ${executor}`, ...told, ...head].map(sentence).join(' ');
 }
 
 function sentence(text: string): string {

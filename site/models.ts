@@ -4,6 +4,7 @@ import {
   type Engine,
   type EngineWorker,
   type RemoteModel,
+  type RemoteSpeculator,
 } from '../src/browser/engine.ts';
 import type { Origin, RemoteLoadOptions } from '../src/browser/protocol.ts';
 import { OptionError } from '../src/kernels/errors.ts';
@@ -12,7 +13,7 @@ import type { Settings } from './settings.ts';
 /** Parameters that the story model is inflated to: the cost of a real model, where checking several tokens at once pays. */
 const INFLATED = 100e6;
 
-/** A model of the user's own: files that were given, or a copy in the browser. */
+/** A model or a speculator of the user's own: files that were given, or a copy in the browser. */
 export interface OwnModel {
   readonly name: string;
   /** Which of those with this name: another folder may be called the same. */
@@ -20,10 +21,11 @@ export interface OwnModel {
   readonly origin: Origin;
 }
 
-/** A target and, where one drafts, its draft model. */
+/** A target and, where one drafts, its draft model or its speculator. */
 export interface Pair {
   readonly target: RemoteModel;
   readonly draft: RemoteModel | null;
+  readonly speculator: RemoteSpeculator | null;
   /** Whether one of them has just been loaded. */
   readonly fresh: boolean;
 }
@@ -31,7 +33,7 @@ export interface Pair {
 /** How far a load has come, in words and as a share. */
 export type Report = (what: string, share: number) => void;
 
-/** A model to load; `what` and `version` tell it from others. */
+/** Something to load; `what` and `version` tell it from others. */
 interface Wanted {
   readonly origin: Origin;
   readonly options: RemoteLoadOptions;
@@ -39,9 +41,16 @@ interface Wanted {
   readonly version: number;
 }
 
-interface Slot {
+/** What is loaded, or nothing. */
+interface Slot<Loaded> {
   key: string;
-  model: RemoteModel | null;
+  loaded: Loaded | null;
+}
+
+/** What a load is told and tells. */
+interface Line {
+  readonly report: Report;
+  readonly signal: AbortSignal;
 }
 
 /** Models by what the form says. */
@@ -49,19 +58,16 @@ export interface Models {
   /** Own models by the value that the form has for them. */
   readonly own: Map<string, OwnModel>;
   /** The models for these settings, loaded where they are not. */
-  ensure(
-    settings: Settings,
-    options: { readonly report: Report; readonly signal: AbortSignal },
-  ): Promise<Pair>;
+  ensure(settings: Settings, line: Line): Promise<Pair>;
   engine(): Engine;
   /** Lets go of the models, whose device or memory may be gone; the next run loads them again. */
   reset(): void;
 }
 
-/** An engine over the site's worker; both slots are empty. */
+/** An engine over the site's worker; all slots are empty. */
 export function createModels(): Models {
   let engine: Engine | undefined;
-  const slots = { target: emptySlot(), draft: emptySlot() };
+  let slots = emptySlots();
   const own = new Map<string, OwnModel>();
 
   const start = (): Engine => {
@@ -75,73 +81,107 @@ export function createModels(): Models {
   const reset = () => {
     engine?.dispose();
     engine = undefined;
-    slots.target = emptySlot();
-    slots.draft = emptySlot();
+    slots = emptySlots();
   };
 
-  const fill = async (
-    slot: Slot,
-    { origin, options, what, version }: Wanted,
-    { report, signal }: { readonly report: Report; readonly signal: AbortSignal },
-  ): Promise<RemoteModel> => {
+  const fill = async <Loaded extends { dispose(): Promise<void> }>(
+    slot: Slot<Loaded>,
+    { options, what, version }: Wanted,
+    { report, signal }: Line,
+    loadOne: (line: Parameters<Engine['load']>[1]) => Promise<Loaded>,
+  ): Promise<Loaded> => {
     const key = JSON.stringify([what, version, options]);
-    if (slot.model !== null && slot.key === key) return slot.model;
-    await slot.model?.dispose();
-    slot.model = null;
-    slot.model = await models.engine().load(origin, {
-      ...options,
+    if (slot.loaded !== null && slot.key === key) return slot.loaded;
+    await slot.loaded?.dispose();
+    slot.loaded = null;
+    slot.loaded = await loadOne({
       signal,
       onProgress: ({ loadedBytes, totalBytes }) =>
         report(`loading ${what}`, loadedBytes / totalBytes),
     });
     slot.key = key;
-    return slot.model;
+    return slot.loaded;
   };
+  const fillModel = (slot: Slot<RemoteModel>, wanted: Wanted, line: Line) =>
+    fill(slot, wanted, line, (told) =>
+      models.engine().load(wanted.origin, { ...wanted.options, ...told }),
+    );
 
   const models: Models = {
     own,
     reset,
     engine: () => (engine ??= start()),
-    async ensure({ backend, target, draft: draftName, dtype, drafter }, line) {
-      const options = { backend: { name: backend }, dtype };
-      const found = own.get(target);
-      const inflate = target === 'inflated' ? { inflate: { parameters: INFLATED } } : {};
-      const wanted =
-        found === undefined
-          ? {
-              origin: { url: './target' },
-              options: { ...options, ...inflate },
-              what: 'stories',
-              version: 0,
-            }
-          : { origin: found.origin, options, what: found.name, version: found.version };
-      const ownDraft = own.get(draftName);
-      const drafts = drafter === 'model' || drafter === 'tree';
-      if (drafts && found !== undefined && ownDraft === undefined)
-        throw new OptionError(
-          'Drafter: expected a draft model for a target of your own, got none; open one as draft model, or let n-grams draft',
-        );
-      const wantedDraft = ownDraft
-        ? { origin: ownDraft.origin, options, what: ownDraft.name, version: ownDraft.version }
-        : {
-            origin: { url: './draft' },
-            options,
-            what: 'the draft model of the stories',
-            version: 0,
-          };
-      const before = [slots.target.model, slots.draft.model, null];
-      const model = await fill(slots.target, wanted, line);
-      const draft = drafts ? await fill(slots.draft, wantedDraft, line) : null;
-      return {
-        target: model,
-        draft,
-        fresh: !before.includes(model) || !before.includes(draft),
-      };
+    async ensure(settings, line) {
+      const wanted = wantedBy(settings, own);
+      const before = [slots.target, slots.draft, slots.speculator].map(({ loaded }) => loaded);
+      const target = await fillModel(slots.target, wanted.target, line);
+      // A speculator goes with its target.
+      if (!before.includes(target)) slots.speculator = emptySlots().speculator;
+      const draft = wanted.draft && (await fillModel(slots.draft, wanted.draft, line));
+      const { dtype } = settings;
+      const speculator =
+        wanted.speculator &&
+        (await fill(slots.speculator, wanted.speculator, line, (told) => {
+          const options = { verifier: target, dtype, ...told };
+          return models.engine().loadSpeculator(wanted.speculator!.origin, options);
+        }));
+      const loaded = [target, draft, speculator];
+      const fresh = loaded.some((each) => each !== null && !before.includes(each));
+      return { target, draft, speculator, fresh };
     },
   };
   return models;
 }
 
-function emptySlot(): Slot {
-  return { key: '', model: null };
+/** What settings ask for. Throws an OptionError for a target without a draft model. */
+function wantedBy(
+  { backend, target, draft, dtype, drafter }: Settings,
+  own: Models['own'],
+): {
+  readonly target: Wanted;
+  readonly draft: Wanted | null;
+  readonly speculator: Wanted | null;
+} {
+  const options = { backend: { name: backend }, dtype };
+  const ofOwn = ({ origin, name, version }: OwnModel): Wanted => ({
+    origin,
+    options,
+    what: name,
+    version,
+  });
+  const ownTarget = own.get(target);
+  const ownDraft = own.get(draft);
+  const drafts = drafter === 'model' || drafter === 'tree';
+  if (drafts && ownTarget !== undefined && ownDraft === undefined)
+    throw new OptionError(
+      'Drafter: expected a draft model for a target of your own, got none; open one as draft model, or let n-grams draft',
+    );
+  const inflate = target === 'inflated' ? { inflate: { parameters: INFLATED } } : {};
+  const stories: Wanted = {
+    origin: { url: './target' },
+    options: { ...options, ...inflate },
+    what: 'stories',
+    version: 0,
+  };
+  const storiesDraft: Wanted = {
+    origin: { url: './draft' },
+    options,
+    what: 'the draft model of the stories',
+    version: 0,
+  };
+  const wantedDraft = ownDraft ? ofOwn(ownDraft) : storiesDraft;
+  return {
+    target: ownTarget ? ofOwn(ownTarget) : stories,
+    draft: drafts ? wantedDraft : null,
+    speculator: drafter === 'speculator' ? ofOwn(ownDraft!) : null,
+  };
+}
+
+function emptySlots() {
+  const empty = <Loaded>(): Slot<Loaded> => ({ key: '', loaded: null });
+  return {
+    target: empty<RemoteModel>(),
+    draft: empty<RemoteModel>(),
+    speculator: empty<RemoteSpeculator>(),
+  };
 }

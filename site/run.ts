@@ -1,6 +1,5 @@
 // A run: one generation, watched round by round, and its trace.
-import type { RemoteModel } from '../src/browser/engine.ts';
-import type { DrafterChoice } from '../src/browser/protocol.ts';
+import type { EngineDrafter } from '../src/browser/engine.ts';
 import type { RoundData } from '../src/browser/round.ts';
 import type { GenerateResult, Token } from '../src/speculate/generate.ts';
 import type { Pair } from './models.ts';
@@ -24,7 +23,7 @@ export interface Run {
 
 /** Generates, with drafts or without, and calls `onRound` after every round. */
 export async function generateRun(
-  { target, draft }: Pair,
+  pair: Pair,
   settings: Settings,
   options: {
     readonly label: Run['label'];
@@ -33,10 +32,10 @@ export async function generateRun(
   },
 ): Promise<Run> {
   const { label, signal, onRound } = options;
-  const drafter = label === 'plain' ? { kind: 'none' as const } : drafterOf(settings, draft);
+  const drafter = label === 'plain' ? { kind: 'none' as const } : drafterOf(settings, pair);
   const arrived: RoundData[] = [];
   const rounds: { data: RoundData; tokens: Token[] }[] = [];
-  const generation = target.generate(settings.prompt, {
+  const generation = pair.target.generate(settings.prompt, {
     ...optionsOf(settings),
     drafter,
     signal,
@@ -56,16 +55,15 @@ export async function generateRun(
   return { label, rounds, result: await generation.result };
 }
 
-function drafterOf(settings: Settings, draft: RemoteModel | null): Drafter {
-  const { drafter, branching } = settings;
+/** Who drafts by the settings; a speculator in the shape that it proposes itself. */
+export function drafterOf(
+  { drafter, branching }: Settings,
+  { draft, speculator }: Pick<Pair, 'draft' | 'speculator'>,
+): EngineDrafter {
   if (drafter === 'none' || drafter === 'ngram' || drafter === 'suffix') return { kind: drafter };
-  if (draft === null) throw new Error(`internal: expected a draft model for ${drafter}, got none`);
-  return { kind: 'model', model: draft, ...(drafter === 'tree' && { branching }) };
+  if (drafter === 'speculator') return { kind: drafter, speculator: speculator! };
+  return { kind: 'model', model: draft!, ...(drafter === 'tree' && { branching }) };
 }
-
-type Drafter =
-  | Exclude<DrafterChoice, { readonly kind: 'model' }>
-  | { readonly kind: 'model'; readonly model: RemoteModel; readonly branching?: readonly number[] };
 
 /** Tokens and milliseconds of drafting and checking after each round but the first, which computes the prompt. */
 export function course({ rounds }: Run): { readonly ms: number; readonly tokens: number }[] {

@@ -9,9 +9,9 @@ export interface Settings {
   readonly backend: string;
   readonly target: string;
   readonly dtype: NonNullable<RemoteLoadOptions['dtype']>;
-  /** Of the drafters that run one. */
+  /** The model, or the speculator, of the drafters that run one. */
   readonly draft: string;
-  readonly drafter: 'model' | 'tree' | 'ngram' | 'suffix' | 'none';
+  readonly drafter: 'model' | 'tree' | 'speculator' | 'ngram' | 'suffix' | 'none';
   readonly draftLength: number | 'auto';
   readonly branching: readonly number[];
   /** Of sampled texts; at temperature 0 it is greedy. */
@@ -29,10 +29,15 @@ const MOST_NODES = 64;
 const select = (id: string) => byId(id, HTMLSelectElement).value;
 const input = (id: string) => byId(id, HTMLInputElement);
 
+/** What values of speculators begin with, each of which is a drafter of its own. */
+export const SPECULATOR = 'speculator:';
+
 /** Reads the form. */
 export function readSettings(): Settings {
   const length = select('length');
-  const drafter = select('drafter') as Settings['drafter'];
+  const chosen = select('drafter');
+  const isSpeculator = chosen.startsWith(SPECULATOR);
+  const drafter = isSpeculator ? 'speculator' : (chosen as Settings['drafter']);
   const branching = input('branching').value.split(',').map(Number);
   const temperature = input('temperature').valueAsNumber;
   return {
@@ -40,7 +45,7 @@ export function readSettings(): Settings {
     backend: select('backend'),
     target: select('target'),
     dtype: select('dtype') as Settings['dtype'],
-    draft: select('draft'),
+    draft: isSpeculator ? chosen : select('draft'),
     drafter,
     draftLength:
       drafter === 'tree' ? nodesOf(branching) : length === 'auto' ? 'auto' : Number(length),

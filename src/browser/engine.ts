@@ -4,41 +4,34 @@ import { OptionError } from '../kernels/errors.ts';
 import type { LoadProgress } from '../models/load.ts';
 import type { LadderPoint } from '../models/model.ts';
 import type { EncodeOptions } from '../models/tokenizer.ts';
-import { deferred } from '../speculate/deferred.ts';
-import type { GenerateResult, Generation, Prompt, Token } from '../speculate/generate.ts';
-import { unpackError } from './errors.ts';
+import type { Generation, Prompt } from '../speculate/generate.ts';
+import { remoteGeneration } from './generation.ts';
+import { type Ask, createLine, type EngineWorker } from './line.ts';
 import type {
-  Answer,
-  CallName,
-  Calls,
   DrafterChoice,
   LoadedInfo,
+  ModelChoice,
   Origin,
   RemoteGenerateOptions,
   RemoteLoadOptions,
-  Request,
-  ResultData,
+  RemoteSpeculatorOptions,
+  SpeculatorChoice,
+  SpeculatorInfo,
 } from './protocol.ts';
 import type { RoundData } from './round.ts';
 import type { StoredModel, StoreProgress } from './store.ts';
 
-/** The part of a `Worker` that is used. */
-export interface EngineWorker {
-  postMessage(message: Request): void;
-  terminate(): void;
-  onmessage: ((event: { readonly data: Answer }) => void) | null;
-  onerror: ((event: { readonly message?: string; preventDefault?(): void }) => void) | null;
-}
+export type { EngineWorker } from './line.ts';
+
+/** Who drafts; models and speculators as the engine gave them. */
+export type EngineDrafter =
+  | Exclude<DrafterChoice, ModelChoice | SpeculatorChoice>
+  | (Omit<ModelChoice, 'model'> & { readonly model: RemoteModel })
+  | (Omit<SpeculatorChoice, 'speculator'> & { readonly speculator: RemoteSpeculator });
 
 /** Options of `RemoteModel.generate`: as for `generate`, with drafters and verifiers by name. */
 export type EngineGenerateOptions = Omit<RemoteGenerateOptions, 'drafter'> & {
-  readonly drafter?:
-    | Exclude<DrafterChoice, { readonly kind: 'model' }>
-    | {
-        readonly kind: 'model';
-        readonly model: RemoteModel;
-        readonly branching?: readonly number[];
-      };
+  readonly drafter?: EngineDrafter;
   readonly signal?: AbortSignal;
   /** Called after every round with what happened in it, before its tokens; `candidates` (default 8) of every law. */
   readonly onRound?: (round: RoundData) => void;
@@ -58,11 +51,17 @@ export interface RemoteModel extends Omit<LoadedInfo, 'model'> {
     rows: readonly number[],
     options?: { readonly turns?: number; readonly signal?: AbortSignal },
   ): Promise<readonly LadderPoint[]>;
-  /** Frees it. Models that draft for others have to outlive them. */
+  /** Frees it and the speculators that were loaded for it. Models that draft for others have to outlive them. */
   dispose(): Promise<void>;
 }
 
-/** Loads models into one worker. */
+/** A speculator in the worker, for the model that it was loaded for. */
+export interface RemoteSpeculator extends Omit<SpeculatorInfo, 'speculator'> {
+  /** Frees it, which its model's `dispose` does, too. */
+  dispose(): Promise<void>;
+}
+
+/** Loads models and speculators into one worker. */
 export interface Engine {
   /** Errors are those of `load`. */
   load(
@@ -72,7 +71,18 @@ export interface Engine {
       readonly signal?: AbortSignal;
     },
   ): Promise<RemoteModel>;
-  /** Copies a model into the browser's storage under a name, from where `{ stored: name }` loads it. */
+  /**
+   * Loads a speculator for a model of this engine, on that model's backend. Errors are those of `Speculator.fromPretrained`.
+   */
+  loadSpeculator(
+    origin: Origin,
+    options: RemoteSpeculatorOptions & {
+      readonly verifier: RemoteModel;
+      readonly onProgress?: (progress: LoadProgress) => void;
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<RemoteSpeculator>;
+  /** Copies a model or a speculator into the browser's storage under a name, from where `{ stored: name }` loads it. */
   store(
     name: string,
     origin: Origin,
@@ -89,32 +99,41 @@ export interface Engine {
   [Symbol.dispose](): void;
 }
 
-type Ask = <Name extends CallName>(
-  call: Name,
-  params: Calls[Name]['params'],
-  line?: {
-    readonly onEvent?: ((event: Calls[Name]['event']) => void) | undefined;
-    readonly signal?: AbortSignal | undefined;
-  },
-) => Promise<Calls[Name]['value']>;
-
-interface Pending {
-  resolve(value: unknown): void;
-  reject(error: unknown): void;
-  onEvent?: ((event: never) => void) | undefined;
+/** What one engine has handed out, by the worker's numbers, which the page has no other use for. */
+interface Numbers {
+  readonly models: WeakMap<RemoteModel, number>;
+  readonly speculators: WeakMap<RemoteSpeculator, number>;
 }
-
-/** Numbers of models, which the page has no other use for. */
-const numbers = new WeakMap<RemoteModel, number>();
 
 /** An engine over a worker that serves (`serve`). */
 export function connect(worker: EngineWorker): Engine {
   const { ask, close } = createLine(worker);
+  const numbers: Numbers = { models: new WeakMap(), speculators: new WeakMap() };
   return {
     async load(origin, { onProgress, signal, ...options } = {}) {
       const params = { origin: resolved(origin), options };
-      const info = await ask('load', params, { onEvent: onProgress, signal });
-      return remoteModel(ask, info);
+      const { model, ...info } = await ask('load', params, { onEvent: onProgress, signal });
+      const remote = remoteModel(ask, numbers, model, info);
+      numbers.models.set(remote, model);
+      return remote;
+    },
+    async loadSpeculator(origin, { verifier: remote, onProgress, signal, ...options }) {
+      const verifier = numberOf(
+        numbers.models,
+        remote,
+        'loadSpeculator: verifier: expected a model',
+      );
+      const params = { origin: resolved(origin), verifier, options };
+      const line = { onEvent: onProgress, signal };
+      const { speculator, ...info } = await ask('loadSpeculator', params, line);
+      const loaded: RemoteSpeculator = {
+        ...info,
+        async dispose() {
+          await ask('disposeSpeculator', { speculator });
+        },
+      };
+      numbers.speculators.set(loaded, speculator);
+      return loaded;
     },
     store: (name, origin, { onProgress, signal } = {}) =>
       ask('store', { name, origin: resolved(origin) }, { onEvent: onProgress, signal }),
@@ -135,76 +154,22 @@ function resolved(origin: Origin): Origin {
     : origin;
 }
 
-/** Requests with their answers, and one end for all when the worker is gone. */
-function createLine(worker: EngineWorker): { readonly ask: Ask; close(): void } {
-  const pending = new Map<number, Pending>();
-  let last = 0;
-  let gone: Error | null = null;
-  const end = (why: string) => {
-    gone ??= new Error(`engine: ${why}; make a new one`);
-    for (const { reject } of pending.values()) reject(gone);
-    pending.clear();
-    worker.terminate();
-  };
-  worker.onerror = (event) => {
-    event.preventDefault?.();
-    end(`the worker ended (${event.message || 'it could not be started'})`);
-  };
-  worker.onmessage = ({ data }) => {
-    const call = pending.get(data.id);
-    if (call === undefined) return;
-    if ('event' in data) return call.onEvent?.(data.event as never);
-    pending.delete(data.id);
-    if ('error' in data) call.reject(unpackError(data.error));
-    else call.resolve(data.value);
-  };
-  const ask: Ask = (call, params, { onEvent, signal } = {}) =>
-    new Promise<never>((resolve, reject) => {
-      if (gone !== null) throw gone;
-      signal?.throwIfAborted();
-      const id = ++last;
-      try {
-        worker.postMessage({ id, call, params });
-      } catch (error) {
-        throw new OptionError(
-          `engine: ${call}: expected options that can be sent to a worker, got ${(error as Error).message}`,
-        );
-      }
-      const abort = () => worker.postMessage({ id, abort: reasonOf(signal) });
-      signal?.addEventListener('abort', abort, { once: true });
-      const finish = () => signal?.removeEventListener('abort', abort);
-      pending.set(id, {
-        resolve(value) {
-          finish();
-          resolve(value as never);
-        },
-        reject(error) {
-          finish();
-          // The reason itself, not a copy.
-          reject(signal?.aborted && error !== gone ? signal.reason : error);
-        },
-        onEvent,
-      });
-    });
-  return { ask, close: () => end('it has been disposed') };
-}
-
-/** A reason that can be sent. */
-function reasonOf(signal: AbortSignal | undefined): string {
-  return signal?.reason instanceof Error ? signal.reason.message : String(signal?.reason);
-}
-
-function remoteModel(ask: Ask, { model, ...info }: LoadedInfo): RemoteModel {
-  const remote: RemoteModel = {
+function remoteModel(
+  ask: Ask,
+  numbers: Numbers,
+  model: number,
+  info: Omit<LoadedInfo, 'model'>,
+): RemoteModel {
+  return {
     ...info,
     generate: (prompt, { signal, drafter, onRound, candidates = 8, ...options } = {}) =>
-      remoteGeneration((onToken, stop) =>
+      remoteGeneration(async (onToken, stop) =>
         ask(
           'generate',
           {
             model,
             prompt,
-            options: { ...options, ...(drafter && { drafter: choiceOf(drafter) }) },
+            options: { ...options, ...(drafter && { drafter: choiceOf(drafter, numbers) }) },
             candidates: onRound === undefined ? null : candidates,
           },
           {
@@ -223,71 +188,26 @@ function remoteModel(ask: Ask, { model, ...info }: LoadedInfo): RemoteModel {
       await ask('dispose', { model });
     },
   };
-  numbers.set(remote, model);
-  return remote;
 }
 
-function choiceOf(drafter: NonNullable<EngineGenerateOptions['drafter']>): DrafterChoice {
-  if (drafter.kind !== 'model') return drafter;
-  const model = numbers.get(drafter.model);
-  if (model === undefined)
-    throw new OptionError('generate: drafter: expected a model of an engine, got another object');
-  return { ...drafter, model };
+function choiceOf(drafter: EngineDrafter, { models, speculators }: Numbers): DrafterChoice {
+  const where = 'generate: drafter: expected';
+  if (drafter.kind === 'model')
+    return { ...drafter, model: numberOf(models, drafter.model, `${where} a model`) };
+  if (drafter.kind === 'speculator') {
+    const speculator = numberOf(speculators, drafter.speculator, `${where} a speculator`);
+    return { ...drafter, speculator };
+  }
+  return drafter;
 }
 
-/** The tokens as they come, and the result in the end; `start` is called by the first who wants either. */
-function remoteGeneration(
-  start: (onEvent: (token: Token) => void, stop: AbortSignal) => Promise<ResultData>,
-): Generation {
-  const stop = new AbortController();
-  const tokens: Token[] = [];
-  let wake = () => {};
-  const { promise: result, resolve: settle, reject: fail } = deferred<GenerateResult>();
-  let over = false;
-  let begun = false;
-  const begin = () => {
-    if (begun) return;
-    begun = true;
-    start((token) => {
-      tokens.push(token);
-      wake();
-    }, stop.signal)
-      .then(({ stats, explanation, ...rest }) =>
-        settle({ ...rest, stats: { ...stats, explain: () => explanation } }),
-      )
-      .catch(fail)
-      .finally(() => {
-        over = true;
-        wake();
-      });
-  };
-  let iterated = false;
-  return {
-    result,
-    // biome-ignore lint/suspicious/noThenProperty: awaitable and iterable by design
-    then(onResult, onError) {
-      begin();
-      return result.then(onResult, onError);
-    },
-    async *[Symbol.asyncIterator]() {
-      if (iterated)
-        throw new OptionError('generate: expected one consumer, got a second iteration');
-      iterated = true;
-      begin();
-      try {
-        while (true) {
-          const token = tokens.shift();
-          if (token !== undefined) yield token;
-          else if (over) break;
-          else
-            await new Promise<void>((done) => {
-              wake = done;
-            });
-        }
-        await result;
-      } finally {
-        if (!over) stop.abort(new Error('nobody listens any more'));
-      }
-    },
-  };
+/** The worker's number of something; throws an OptionError for what another engine, or nobody, has handed out. */
+function numberOf<Remote extends object>(
+  numbers: WeakMap<Remote, number>,
+  remote: Remote,
+  expected: string,
+): number {
+  const number = numbers.get(remote);
+  if (number === undefined) throw new OptionError(`${expected} of this engine, got another object`);
+  return number;
 }

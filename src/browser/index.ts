@@ -6,11 +6,20 @@ export { FormatError, OptionError, ShapeError, UnsupportedError } from '../kerne
 export {
   connect,
   type Engine,
+  type EngineDrafter,
   type EngineGenerateOptions,
   type EngineWorker,
   type RemoteModel,
+  type RemoteSpeculator,
 } from './engine.ts';
-export type { BackendChoice, DrafterChoice, Origin, RemoteLoadOptions } from './protocol.ts';
+export type {
+  BackendChoice,
+  DrafterChoice,
+  Origin,
+  RemoteLoadOptions,
+  RemoteSpeculatorOptions,
+  ShapeChoice,
+} from './protocol.ts';
 export type { Candidate, ChoiceData, NodeData, Outcome, RoundData, Runner } from './round.ts';
 export type { StoredModel, StoreProgress } from './store.ts';
 

@@ -1,20 +1,22 @@
 // What a page and its worker say to each other. Types only; everything here survives a structured clone.
 import type { BackendReport } from '../kernels/backend.ts';
-import type { LoadOptions } from '../models/load.ts';
+import type { LoadOptions, LoadProgress } from '../models/load.ts';
 import type { LadderPoint } from '../models/model.ts';
 import type { EncodeOptions } from '../models/tokenizer.ts';
-import type { DraftModelOptions } from '../speculate/drafters/model.ts';
 import type { NgramOptions } from '../speculate/drafters/ngram.ts';
 import type { PredictionOptions } from '../speculate/drafters/prediction.ts';
+import type { ShapeOptions } from '../speculate/drafters/shapes.ts';
 import type { SuffixOptions } from '../speculate/drafters/suffix.ts';
 import type { GenerateResult, Prompt, Token } from '../speculate/generate.ts';
 import type { GenerateOptions } from '../speculate/options.ts';
+import type { SpeculatorOptions } from '../speculate/speculators/loaded.ts';
+import type { ProposalName } from '../speculate/speculators/proposal.ts';
 import type { VerifierName } from '../speculate/verifiers/named.ts';
 import type { PageFile } from '../tensor/file-source.ts';
 import type { RoundData } from './round.ts';
 import type { StoredModel, StoreProgress } from './store.ts';
 
-/** Where a model comes from: a folder behind a URL, files given to the page, the browser's storage, or files in memory. */
+/** Where a model or a speculator comes from: a folder behind a URL, files given to the page, the browser's storage, or files in memory. */
 export type Origin =
   | { readonly url: string; readonly headers?: Readonly<Record<string, string>> }
   | { readonly files: readonly PageFile[]; readonly name?: string }
@@ -32,16 +34,39 @@ export interface BackendChoice {
   readonly options?: object;
 }
 
-/** Who drafts; a model by its number. */
+/** Options of loading a speculator in the worker. */
+export type RemoteSpeculatorOptions = Pick<SpeculatorOptions, 'dtype'>;
+
+/** One shape of a draft as data; `best` reads the target's own ladder. */
+export type ShapeChoice = Omit<ShapeOptions, 'best'> & {
+  readonly best?: true | { readonly width?: number | undefined } | undefined;
+};
+
+/** A draft model, by its number. */
+export interface ModelChoice extends ShapeChoice {
+  readonly kind: 'model';
+  readonly model: number;
+}
+
+/**
+ * A speculator, by its number, with one of its proposal methods (by default the one that its config names) or a shape; `confidence`
+ * is that of a chain.
+ */
+export interface SpeculatorChoice extends ShapeChoice {
+  readonly kind: 'speculator';
+  readonly speculator: number;
+  readonly proposal?: ProposalName | undefined;
+  readonly confidence?: number | undefined;
+}
+
+/** Who drafts. */
 export type DrafterChoice =
   | { readonly kind: 'none' }
   | ({ readonly kind: 'ngram' } & NgramOptions)
   | ({ readonly kind: 'suffix' } & SuffixOptions)
   | ({ readonly kind: 'prediction' } & PredictionOptions)
-  | ({ readonly kind: 'model'; readonly model: number } & Omit<
-      DraftModelOptions,
-      'session' | 'vocabulary' | 'best'
-    >);
+  | ModelChoice
+  | SpeculatorChoice;
 
 /** Options of a generation in the worker. */
 export type RemoteGenerateOptions = Omit<
@@ -61,6 +86,22 @@ export interface LoadedInfo {
   readonly contextLength: number;
 }
 
+/** What the page knows of a speculator in the worker. */
+export interface SpeculatorInfo {
+  readonly speculator: number;
+  /** Its `speculators_model_type`. */
+  readonly algorithm: string;
+  /** What a user should know. */
+  readonly notes: readonly string[];
+  /** The proposal methods of its config; the one that it names is the default. */
+  readonly proposals: readonly {
+    readonly type: ProposalName;
+    /** What a user of this one should know, as that it is lossy. */
+    readonly notes: readonly string[];
+  }[];
+  readonly defaultProposal: ProposalName;
+}
+
 /** A result without its function, and what the function says. */
 export interface ResultData extends Omit<GenerateResult, 'stats'> {
   readonly stats: Omit<GenerateResult['stats'], 'explain'>;
@@ -71,12 +112,18 @@ export interface ResultData extends Omit<GenerateResult, 'stats'> {
 export interface Calls {
   load: {
     readonly params: { readonly origin: Origin; readonly options: RemoteLoadOptions };
-    readonly event: {
-      readonly loadedBytes: number;
-      readonly totalBytes: number;
-      readonly tensor: string;
-    };
+    readonly event: LoadProgress;
     readonly value: LoadedInfo;
+  };
+  loadSpeculator: {
+    readonly params: {
+      readonly origin: Origin;
+      /** The model that it drafts for. */
+      readonly verifier: number;
+      readonly options: RemoteSpeculatorOptions;
+    };
+    readonly event: LoadProgress;
+    readonly value: SpeculatorInfo;
   };
   generate: {
     readonly params: {
@@ -129,6 +176,11 @@ export interface Calls {
   };
   dispose: {
     readonly params: { readonly model: number };
+    readonly event: never;
+    readonly value: null;
+  };
+  disposeSpeculator: {
+    readonly params: { readonly speculator: number };
     readonly event: never;
     readonly value: null;
   };

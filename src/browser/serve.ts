@@ -1,49 +1,39 @@
 // The worker's side: models live here, so that a page that shows their text never waits for them.
-import type { Backend } from '../kernels/backend.ts';
-import { cpu } from '../kernels/cpu/index.ts';
+import * as z from 'zod';
 import { OptionError, UnsupportedError } from '../kernels/errors.ts';
-import { type WasmOptions, wasm } from '../kernels/wasm/index.ts';
 import { timeRows } from '../models/ladder.ts';
-import { type LoadedModel, load } from '../models/load.ts';
-import type { Drafter } from '../speculate/drafter.ts';
-import { draftModel } from '../speculate/drafters/model.ts';
-import { ngram } from '../speculate/drafters/ngram.ts';
-import { none } from '../speculate/drafters/none.ts';
-import { prediction } from '../speculate/drafters/prediction.ts';
-import { sharedVocabulary } from '../speculate/drafters/shared-vocabulary.ts';
-import { suffix } from '../speculate/drafters/suffix.ts';
+import { load } from '../models/load.ts';
+import { WEIGHT_DTYPES } from '../models/weights.ts';
 import { generate } from '../speculate/generate.ts';
+import { Speculator } from '../speculate/speculators/load.ts';
 import { VERIFIER_NAMES, VERIFIERS } from '../speculate/verifiers/named.ts';
 import { fileSource } from '../tensor/file-source.ts';
 import { type FolderSource, memorySource } from '../tensor/source.ts';
 import { urlSource } from '../tensor/url-source.ts';
+import { proposalsOf } from './drafters.ts';
 import { packError } from './errors.ts';
+import { createHeld, type Held } from './held.ts';
+import { BACKENDS, createPool, type OpenBackend, type Pool } from './pool.ts';
 import type {
   Answer,
-  BackendChoice,
   CallName,
   Calls,
-  DrafterChoice,
+  LoadedInfo,
   Origin,
   Request,
+  ResultData,
+  SpeculatorInfo,
 } from './protocol.ts';
 import { packRound } from './round.ts';
 import { removeStored, storedModels, storedSource, storeModel } from './store.ts';
 
-/** Opens a backend with the options that the page gave. */
-export type OpenBackend = (options: object) => Backend | Promise<Backend>;
+export type { OpenBackend } from './pool.ts';
 
 /** The worker's end of the line; the global scope of a dedicated worker is one. */
 export interface Port {
   postMessage(message: Answer): void;
   onmessage: ((event: { readonly data: Request }) => void) | null;
 }
-
-/** Backends that need nothing but this package. */
-const BACKENDS: Readonly<Record<string, OpenBackend>> = {
-  wasm: (options) => wasm(options as WasmOptions),
-  cpu: () => cpu(),
-};
 
 /** A call in progress. */
 interface Line<Name extends CallName> {
@@ -90,87 +80,11 @@ export function serve(port: Port, backends: Readonly<Record<string, OpenBackend>
 
 function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handlers {
   const pool = createPool(backends);
-  const models = new Map<
-    number,
-    { readonly loaded: LoadedModel; readonly drafters: Map<string, Drafter>; dispose(): void }
-  >();
-  let last = 0;
-  const find = (model: number) => {
-    const found = models.get(model);
-    if (found === undefined)
-      throw new Error('engine: expected a loaded model, got one that has been disposed');
-    return found;
-  };
-
-  /** The same drafter for the same choice: what it has learnt about a text stays. */
-  const drafterOf = (target: number, choice: DrafterChoice): Drafter => {
-    const { drafters } = find(target);
-    const key = JSON.stringify(choice);
-    let drafter = drafters.get(key);
-    if (drafter === undefined) {
-      drafter = createDrafter(choice, find(target).loaded, (model) => find(model).loaded);
-      drafters.set(key, drafter);
-    }
-    return drafter;
-  };
-
+  const held = createHeld();
   return {
-    async load({ origin, options }, { signal, send }) {
-      const { backend: choice, ...rest } = options;
-      const lease = await pool.lease(choice ?? { name: 'wasm' }).catch((error) => {
-        // `load` then has a backend for where there is no WebAssembly, and a note that says so.
-        if (choice === undefined && error instanceof UnsupportedError) return undefined;
-        throw error;
-      });
-      try {
-        const loaded = await load(await sourceOf(origin), {
-          ...rest,
-          signal,
-          ...(lease && { backend: lease.backend }),
-          onProgress: send,
-        });
-        const { config, contextLength, report } = loaded.model;
-        const model = ++last;
-        const drafters = new Map<string, Drafter>();
-        models.set(model, {
-          loaded,
-          drafters,
-          dispose() {
-            for (const drafter of drafters.values()) drafter.dispose?.();
-            loaded.dispose();
-            lease?.end();
-          },
-        });
-        const { vocab, width, layers } = config;
-        const parameters = { vocab, width, layers };
-        return { model, loadMs: loaded.loadMs, report, parameters, contextLength };
-      } catch (error) {
-        lease?.end();
-        throw error;
-      }
-    },
-
-    async generate({ model, prompt, options, candidates }, { signal, send }) {
-      const { drafter, verifier, ...rest } = options;
-      if (verifier !== undefined && !(verifier in VERIFIERS))
-        throw new OptionError(
-          `generate: verifier: expected ${VERIFIER_NAMES.join(', ')}, got ${JSON.stringify(verifier)}`,
-        );
-      const { loaded } = find(model);
-      const generation = generate(loaded, prompt, {
-        ...rest,
-        signal,
-        ...(drafter && { drafter: drafterOf(model, drafter) }),
-        ...(verifier && { verifier: VERIFIERS[verifier] }),
-        ...(candidates !== null && {
-          onRound: (round) => send({ round: packRound(round, loaded.tokenizer, candidates) }),
-        }),
-      });
-      for await (const token of generation) send({ token });
-      const { stats, ...result } = await generation.result;
-      const { explain, ...figures } = stats;
-      return { ...result, stats: figures, explanation: explain() };
-    },
+    load: (params, line) => loadModel(held, pool, params, line),
+    loadSpeculator: (params, line) => loadSpeculator(held, params, line),
+    generate: (params, line) => generateIn(held, params, line),
 
     store: async ({ name, origin }, { signal, send }) =>
       storeModel(name, await sourceOf(origin), { signal, onProgress: send }),
@@ -180,17 +94,109 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
       return null;
     },
 
-    encode: ({ model, text, options }) => find(model).loaded.tokenizer.encode(text, options),
-    report: ({ model }) => find(model).loaded.model.report,
+    encode: ({ model, text, options }) => held.model(model).tokenizer.encode(text, options),
+    report: ({ model }) => held.model(model).model.report,
     ladder: ({ model, ...options }, { signal }) =>
-      timeRows(find(model).loaded.model, { ...options, signal }),
+      timeRows(held.model(model).model, { ...options, signal }),
 
-    dispose({ model }) {
-      models.get(model)?.dispose();
-      models.delete(model);
+    async dispose({ model }) {
+      await held.disposeModel(model);
+      return null;
+    },
+    async disposeSpeculator({ speculator }) {
+      await held.disposeSpeculator(speculator);
       return null;
     },
   };
+}
+
+async function loadModel(
+  held: Held,
+  pool: Pool,
+  { origin, options }: Calls['load']['params'],
+  { signal, send }: Line<'load'>,
+): Promise<LoadedInfo> {
+  const { backend: choice, ...rest } = options;
+  const lease = await pool.lease(choice ?? { name: 'wasm' }).catch((error) => {
+    // `load` then has a backend for where there is no WebAssembly, and a note that says so.
+    if (choice === undefined && error instanceof UnsupportedError) return undefined;
+    throw error;
+  });
+  try {
+    const loaded = await load(await sourceOf(origin), {
+      ...rest,
+      signal,
+      ...(lease && { backend: lease.backend }),
+      onProgress: send,
+    });
+    const { config, contextLength, report } = loaded.model;
+    const model = held.addModel(loaded, () => lease?.end());
+    const { vocab, width, layers } = config;
+    const parameters = { vocab, width, layers };
+    return { model, loadMs: loaded.loadMs, report, parameters, contextLength };
+  } catch (error) {
+    lease?.end();
+    throw error;
+  }
+}
+
+const SpeculatorSchema = z.strictObject({ dtype: z.enum(['auto', ...WEIGHT_DTYPES]).optional() });
+
+async function loadSpeculator(
+  held: Held,
+  { origin, verifier, options }: Calls['loadSpeculator']['params'],
+  { signal, send }: Line<'loadSpeculator'>,
+): Promise<SpeculatorInfo> {
+  const parsed = SpeculatorSchema.safeParse(options);
+  if (!parsed.success) throw new OptionError(`loadSpeculator: ${z.prettifyError(parsed.error)}`);
+  return held.run(verifier, undefined, async ({ loaded: { model, tokenizer }, gone }) => {
+    const speculator = await Speculator.fromPretrained(await sourceOf(origin), {
+      ...options,
+      verifier: model,
+      tokenizer,
+      signal: AbortSignal.any([signal, gone]),
+      onProgress: send,
+    });
+    const { config, notes } = speculator;
+    return {
+      speculator: held.addSpeculator(speculator, verifier),
+      algorithm: config.algorithm,
+      notes,
+      proposals: proposalsOf(speculator).map((type) => ({
+        type,
+        notes: speculator.notesOn(type),
+      })),
+      defaultProposal: config.defaultProposal,
+    };
+  });
+}
+
+async function generateIn(
+  held: Held,
+  { model, prompt, options, candidates }: Calls['generate']['params'],
+  { signal, send }: Line<'generate'>,
+): Promise<ResultData> {
+  const { drafter: choice, verifier, draftLength, ...rest } = options;
+  if (verifier !== undefined && !Object.hasOwn(VERIFIERS, verifier))
+    throw new OptionError(
+      `generate: verifier: expected ${VERIFIER_NAMES.join(', ')}, got ${JSON.stringify(verifier)}`,
+    );
+  return held.run(model, choice, async ({ loaded, drafting, gone }) => {
+    const generation = generate(loaded, prompt, {
+      ...rest,
+      signal: AbortSignal.any([signal, gone]),
+      drafter: drafting?.drafter,
+      draftLength: draftLength ?? drafting?.draftLength,
+      verifier: verifier === undefined ? drafting?.verifier : VERIFIERS[verifier],
+      ...(candidates !== null && {
+        onRound: (round) => send({ round: packRound(round, loaded.tokenizer, candidates) }),
+      }),
+    });
+    for await (const token of generation) send({ token });
+    const { stats, ...result } = await generation.result;
+    const { explain, ...figures } = stats;
+    return { ...result, stats: figures, explanation: explain() };
+  });
 }
 
 async function sourceOf(origin: Origin): Promise<FolderSource> {
@@ -199,81 +205,4 @@ async function sourceOf(origin: Origin): Promise<FolderSource> {
   if ('stored' in origin) return storedSource(origin.stored);
   if ('files' in origin) return fileSource(origin.files, origin.name);
   return memorySource(origin.memory, origin.name);
-}
-
-/** A backend that a model may use until it is disposed. */
-interface Lease {
-  readonly backend: Backend;
-  end(): void;
-}
-
-/**
- * Models that ask for the same backend get the same one, so that a target and its drafter share their threads instead of
- * waiting for each other's. It goes with its last model; a device that was lost is thus opened anew.
- */
-function createPool(backends: Readonly<Record<string, OpenBackend>>): {
-  lease(choice: BackendChoice): Promise<Lease>;
-} {
-  const open = new Map<string, { readonly backend: Promise<Backend>; users: number }>();
-  return {
-    async lease(choice) {
-      const key = JSON.stringify(choice);
-      const entry = open.get(key) ?? { backend: openBackend(backends, choice), users: 0 };
-      open.set(key, entry);
-      entry.users += 1;
-      const leave = () => {
-        entry.users -= 1;
-        if (entry.users > 0) return false;
-        open.delete(key);
-        return true;
-      };
-      try {
-        const backend = await entry.backend;
-        return {
-          backend,
-          end() {
-            if (leave()) backend.dispose();
-          },
-        };
-      } catch (error) {
-        leave();
-        throw error;
-      }
-    },
-  };
-}
-
-async function openBackend(
-  backends: Readonly<Record<string, OpenBackend>>,
-  { name, options = {} }: BackendChoice,
-): Promise<Backend> {
-  const open = Object.hasOwn(backends, name) ? backends[name] : undefined;
-  if (open === undefined)
-    throw new OptionError(
-      `load: backend: expected ${Object.keys(backends).join(', ')}, got ${JSON.stringify(name)}`,
-    );
-  return open(options);
-}
-
-function createDrafter(
-  choice: DrafterChoice,
-  target: LoadedModel,
-  find: (model: number) => LoadedModel,
-): Drafter {
-  if (choice.kind === 'none') return none();
-  if (choice.kind === 'ngram') {
-    const { kind: _, ...options } = choice;
-    return ngram(options);
-  }
-  if (choice.kind === 'suffix') {
-    const { kind: _, ...options } = choice;
-    return suffix(options);
-  }
-  if (choice.kind === 'prediction') {
-    const { kind: _, ...options } = choice;
-    return prediction(options);
-  }
-  const { kind: _, model, ...options } = choice;
-  const draft = find(model);
-  return draftModel(draft.model, { ...options, vocabulary: sharedVocabulary(draft, target) });
 }

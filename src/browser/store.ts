@@ -1,6 +1,7 @@
-// Models in the browser's own storage (the origin private file system, WHATWG "File System"): copied once, read from there
-// like files. A copy that was not finished is not there.
+// Models and speculators in the browser's own storage (the origin private file system, WHATWG "File System"): copied once, read
+// from there like files. A copy that was not finished is not there.
 import { FormatError, OptionError, UnsupportedError } from '../kernels/errors.ts';
+import { isSpeculator } from '../speculate/speculators/is-speculator.ts';
 import { fileSource, type PageFile } from '../tensor/file-source.ts';
 import { type FolderSource, parseJson } from '../tensor/source.ts';
 
@@ -25,9 +26,11 @@ interface FileHandle {
   }>;
 }
 
-/** A model that is stored. */
+/** A model or a speculator that is stored. */
 export interface StoredModel {
   readonly name: string;
+  /** By its config.json. */
+  readonly kind: 'model' | 'speculator';
   readonly bytes: number;
 }
 
@@ -43,7 +46,7 @@ const FOLDER = 'foretoken';
 const COMPLETE = '.complete';
 const PIECE = 1 << 22;
 
-/** Files of a Hugging Face folder that a model may have beside its weights. */
+/** Files of a Hugging Face folder that a model or a speculator may have beside its weights. */
 const SMALL = [
   'config.json',
   'generation_config.json',
@@ -55,8 +58,8 @@ const WEIGHTS = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
 
 /**
- * Copies the files of a model; an older copy of the name is replaced. What was copied is removed when it is aborted or fails.
- * `totalBytes` is the sum of all files.
+ * Copies the files of a model or a speculator; an older copy of the name is replaced. What was copied is removed when it is aborted
+ * or fails. `totalBytes` is the sum of all files.
  */
 export async function storeModel(
   name: string,
@@ -71,6 +74,7 @@ export async function storeModel(
   const files = await modelFiles(source);
   const sizes = await Promise.all(files.map((file) => source.size(file)));
   const totalBytes = sizes.reduce((sum, size) => sum + size, 0);
+  const kind = await kindOf(source);
   const root = await rootFolder();
   await remove(root, name);
   const folder = await root.getDirectoryHandle(name, { create: true });
@@ -98,7 +102,7 @@ export async function storeModel(
     await remove(root, name);
     throw error;
   }
-  return { name, bytes: totalBytes };
+  return { name, kind, bytes: totalBytes };
 }
 
 /** A stored model as a folder; throws a FormatError where there is none. */
@@ -116,10 +120,20 @@ export async function storedModels(): Promise<readonly StoredModel[]> {
   const models: StoredModel[] = [];
   for await (const { kind, name } of root.values()) {
     const files = kind === 'directory' ? await filesOf(root, name) : null;
-    if (files !== null)
-      models.push({ name, bytes: files.reduce((sum, { size }) => sum + size, 0) });
+    if (files === null) continue;
+    const bytes = files.reduce((sum, { size }) => sum + size, 0);
+    models.push({ name, kind: await kindOf(fileSource(files, `storage/${name}`)), bytes });
   }
   return models.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+async function kindOf(source: FolderSource): Promise<StoredModel['kind']> {
+  const found = await isSpeculator(source).catch((error) => {
+    // Whoever loads it says what is wrong with its config.json.
+    if (error instanceof FormatError) return false;
+    throw error;
+  });
+  return found ? 'speculator' : 'model';
 }
 
 /** Removes a model; nothing happens where there is none. */

@@ -175,7 +175,7 @@ describe('an engine', () => {
       onProgress: ({ storedBytes, totalBytes }) => seen.push(storedBytes / totalBytes),
     });
     expect(seen.at(-1)).toBe(1);
-    expect(await engine.stored()).toEqual([{ name: 'draft', bytes }]);
+    expect(await engine.stored()).toEqual([{ name: 'draft', kind: 'model', bytes }]);
     const model = await engine.load({ stored: 'draft' });
     const expected = await draft.generate(PROMPT, { maxTokens: 8 });
     expect((await model.generate(PROMPT, { maxTokens: 8 })).tokens).toEqual(expected.tokens);

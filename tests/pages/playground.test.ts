@@ -1,6 +1,6 @@
 // The playground as it is built, in Chromium: what it shows, what it saves, that it can be used by everybody, and that it asks
 // no other host for anything. Its speed is not tested; its size is.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,11 +8,13 @@ import { gzipSync } from 'node:zlib';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright';
 import { build, type PreviewServer, preview } from 'vite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { byteLevelFiles } from '../models/tokenizers.ts';
 import { chromiumPath, FLAGS } from './chromium.ts';
 
 const configFile = fileURLToPath(new URL('../../site/vite.config.ts', import.meta.url));
 const axeFile = fileURLToPath(new URL('../../node_modules/axe-core/axe.min.js', import.meta.url));
 const models = fileURLToPath(new URL('../../models', import.meta.url));
+const golden = fileURLToPath(new URL('../golden', import.meta.url));
 
 /** Of everything that is fetched before a text can be generated, but for the model. */
 const LARGEST_GZIP = 250_000;
@@ -255,6 +257,49 @@ describe.skipIf(chromiumPath === undefined)('the playground', () => {
     expect(await page.textContent('#verdict')).toContain('the same 24 tokens');
     await page.getByRole('button', { name: 'Remove draft' }).click();
     await page.waitForSelector('#stored li', { state: 'detached' });
+    await page.close();
+  }, 60_000);
+
+  it('takes a speculator of the reader as a drafter, also from its copies', async () => {
+    const own = join(folder, 'own');
+    cpSync(join(golden, 'tiny-random-llama-8l'), own, { recursive: true });
+    // One id each for what the prompt has, so that it is a text of this model.
+    const words = [...'aceimnoptuOĠ', ...Array.from({ length: 52 }, (_, index) => `w${index}`)];
+    writeFileSync(join(own, 'tokenizer.json'), JSON.stringify(byteLevelFiles(words).tokenizerJson));
+    const page = await open();
+    await small(page);
+    await page.click('summary');
+    await page.check('#keep');
+    const copies = page.locator('#stored li');
+    for (const [index, path] of [own, join(golden, 'heads/eagle3')].entries()) {
+      await page.setInputFiles('#folder', path);
+      await expect.poll(() => copies.count()).toBe(index + 1);
+      await ready(page);
+    }
+    await page.reload();
+    await ready(page);
+    await small(page);
+    await page.click('summary');
+    for (const name of ['own', 'eagle3']) {
+      await page.getByRole('button', { name: `Use ${name}` }).click();
+      await ready(page);
+    }
+    expect(await page.inputValue('#target')).toBe('own:own');
+    expect(await page.inputValue('#drafter')).toBe('speculator:eagle3');
+    expect(await page.textContent('#drafter option:checked')).toBe('eagle3, a speculator');
+    expect(await page.isDisabled('#draft')).toBe(true);
+    expect(await page.textContent('#status')).toContain('Drafter: eagle3.');
+    await generate(page);
+    expect(await page.textContent('#verdict')).toContain('the same 24 tokens');
+    await page.locator('#block-1').click();
+    expect(await page.locator('#round .node').count()).toBeGreaterThan(2);
+    // It is none for another target.
+    await page.selectOption('#target', 'embedded');
+    await ready(page);
+    expect(await page.textContent('#error')).toContain("vocab_size: expected the target's 2048");
+    await page.selectOption('#target', 'own:own');
+    await ready(page);
+    await generate(page);
     await page.close();
   }, 60_000);
 

@@ -4,13 +4,7 @@ import { isBlocked } from '../../kernels/blocks.ts';
 import { UnsupportedError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
 import { type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
-import {
-  type FolderSource,
-  inFolder,
-  memorySource,
-  parseJson,
-  writeFolder,
-} from '../../tensor/source.ts';
+import { type FolderSource, inFolder, memorySource, writeFolder } from '../../tensor/source.ts';
 import type { Drafter } from '../drafter.ts';
 import { dflash } from '../drafters/dflash.ts';
 import { dspark } from '../drafters/dspark.ts';
@@ -25,6 +19,7 @@ import { openSpeculatorConfig, type SpeculatorConfig } from './config.ts';
 import { type HeadFiles, headFiles } from './files.ts';
 import type { Head } from './head.ts';
 import { loadIndependent } from './independent.ts';
+import { isSpeculator } from './is-speculator.ts';
 import { headLoader } from './load-head.ts';
 import type { Loaded, Loader, Shape, SpeculatorOptions } from './loaded.ts';
 import { notesOn, type Proposal, type ProposalName, planFor } from './proposal.ts';
@@ -81,12 +76,7 @@ export interface Speculator {
 /** Loads speculators. */
 export const Speculator = {
   /** Whether a folder holds a speculator: a config.json that says so. */
-  isIn: (from: string | FolderSource): Promise<boolean> =>
-    inFolder(from, async (source) => {
-      if (!(await source.has('config.json'))) return false;
-      const json = parseJson(await source.text('config.json'), `${source.name}/config.json`);
-      return typeof json === 'object' && json !== null && 'speculators_model_type' in json;
-    }),
+  isIn: isSpeculator,
 
   /** Makes one of a config and weights in memory; as `fromPretrained` of a folder with them. */
   async fromConfig(
