@@ -30,7 +30,9 @@ export function isNative({ op, inputs, output, params }: Step): boolean {
     case 'gather': {
       const { axis } = params as OpParams['gather'];
       const rows = axis === 0 && first.shape.length === 2 && TYPES[first.dtype] !== undefined;
-      return rows && others(first) && (inPanels(first) || inOrder(first));
+      return (
+        rows && others(first) && (inPanels(first) || (inOrder(first) && !isBlocked(first.dtype)))
+      );
     }
     default:
       return OPS.includes(op) && inputs.every(inOrder);

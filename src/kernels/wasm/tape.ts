@@ -83,7 +83,7 @@ function stepInstruction(step: Step, places: Places): number[] | null {
     }
     case 'rope': {
       const { heads } = step.params as OpParams['rope'];
-      args = [...all, rows, heads, inputs[2].shape[1]];
+      args = [...all, rows, heads, inputs[2].shape[1], output.shape[1] / heads];
       break;
     }
     case 'scatter': {
