@@ -8,6 +8,7 @@ import type { BlockWindows } from '../../models/rows.ts';
 import type { Recorder } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { PathTree } from '../drafters/branching.ts';
+import type { LayerConfig } from '../drafters/gated-config.ts';
 
 /** A head that is being read: its own fields, and the target it drafts for. */
 export interface DraftConfig<Fields> {
@@ -18,7 +19,7 @@ export interface DraftConfig<Fields> {
 /** One with decoder layers. */
 export interface HeadConfig<Fields> extends DraftConfig<Fields> {
   /** `transformer_layer_config`, defaults of its class filled in. */
-  readonly layer: DecoderConfig;
+  readonly layer: LayerConfig;
 }
 
 /** Weights by name in the file. */
@@ -95,6 +96,8 @@ export interface DecoderAlgorithm<Fields> extends AlgorithmBase<HeadConfig<Field
   readonly depths?: undefined;
   /** Decoder layers it runs; by default those of `transformer_layer_config`. */
   layers?(config: HeadConfig<Fields>): number;
+  /** Vectors that the passes find among the weights, and that no file has. */
+  constants?(config: HeadConfig<Fields>): Readonly<Record<string, Float32Array | Int32Array>>;
   /**
    * Heads that draft a whole chain in one pass: the token of its further places, and the weight whose numbers [taps * C] are
    * fused to their state. Absent: one pass per token.
