@@ -7,13 +7,14 @@ export const route: Kernel<'route'> = (out, [logits], { count, normalised }) => 
   const [rows, experts] = out.shape;
   for (let t = 0; t < rows; t++) {
     const row = Array.from({ length: experts }, (_, e) => logits.at(t * experts + e));
-    const isBefore = (a: number, b: number) => row[a] > row[b] || (row[a] === row[b] && a < b);
-    const isChosen = row.map((_, e) => row.filter((_, other) => isBefore(other, e)).length < count);
+    const order = [...row.keys()].toSorted((a, b) => row[b] - row[a] || a - b);
+    const chosen = new Set(order.slice(0, count));
     const largest = row.reduce((most, logit) => Math.max(most, logit), -Infinity);
     const powers = row.map((logit) => Math.exp(logit - largest));
     let total = 0;
-    for (let e = 0; e < experts; e++) if (isChosen[e] || !normalised) total += powers[e];
-    for (let e = 0; e < experts; e++) out.put(t * experts + e, isChosen[e] ? powers[e] / total : 0);
+    for (let e = 0; e < experts; e++) if (chosen.has(e) || !normalised) total += powers[e];
+    for (let e = 0; e < experts; e++)
+      out.put(t * experts + e, chosen.has(e) ? powers[e] / total : 0);
   }
 };
 

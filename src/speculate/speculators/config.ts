@@ -175,10 +175,12 @@ export function readDraftConfig(
   const type = layerTypeOf(own, { algorithm, version });
   const gated = algorithm === 'mtp' ? GATED_DEFAULTS : {};
   const classes: Readonly<Record<string, Json>> = { ...DEFAULTS, ...gated };
-  if (typeof type !== 'string' || !Object.hasOwn(classes, type))
+  if (typeof type !== 'string' || !Object.hasOwn(classes, type)) {
+    const names = Object.keys(classes);
     throw new UnsupportedError(
-      `${where}.model_type: expected ${Object.keys(classes).join(' or ')}, got ${JSON.stringify(type)}`,
+      `${where}.model_type: expected ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, got ${JSON.stringify(type)}`,
     );
+  }
   const json = { ...classes[type], ...own, model_type: type };
   if (Object.hasOwn(gated, type)) return readGated(json, where);
   return architectureOf(json, where).readConfig(json, where);
