@@ -5,7 +5,7 @@ import type { WeightSpec } from '../../models/architecture.ts';
 import { attend, feedForward, weight } from '../../models/layers.ts';
 import type { Recorder } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { HeadContext } from '../speculators/algorithm.ts';
+import type { Constants, HeadContext } from '../speculators/algorithm.ts';
 import { mixture, mixtureSpecs } from './experts.ts';
 import type { LayerConfig } from './gated-config.ts';
 import { need } from './head-layer.ts';
@@ -42,7 +42,7 @@ export function gatedSpecs(prefix: string, layer: LayerConfig): WeightSpec[] {
 }
 
 /** What such a layer reads that no file has: where queries and gates lie in the rows of q_proj, and what norms add. */
-export function gatedConstants(layer: LayerConfig): Record<string, Float32Array | Int32Array> {
+export function gatedConstants(layer: LayerConfig): Constants {
   const { width, heads, headDim, gated } = layer;
   if (gated === undefined) return {};
   const rows = (first: number) =>
@@ -77,8 +77,9 @@ export function gainOf<Fields>(
 export function gatedLayer<Fields>(
   ops: Recorder,
   context: HeadContext<Fields>,
-  { prefix, input, residual }: Readonly<Record<'input' | 'residual', Tensor>> & { prefix: string },
+  at: { readonly prefix: string; readonly input: Tensor; readonly residual: Tensor },
 ): Tensor {
+  const { prefix, input, residual } = at;
   const { layer } = context.config;
   const get = (name: string) => need(context.weights, `${prefix}.${name}`);
   const norm = (x: Tensor, name: string) =>

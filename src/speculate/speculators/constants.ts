@@ -1,10 +1,7 @@
 // Vectors that the passes of a head find among its weights, and that no file has.
 import type { Backend } from '../../kernels/backend.ts';
 import { Tensor } from '../../tensor/tensor.ts';
-import type { HeadWeights } from './algorithm.ts';
-
-/** Constants of a head by name. */
-export type Constants = Readonly<Record<string, Float32Array | Int32Array>>;
+import type { Constants, HeadWeights } from './algorithm.ts';
 
 /** The weights, and constants beside them on the backend. */
 export function withConstants(
