@@ -9,12 +9,29 @@ import { wasm } from '../../src/kernels/wasm/index.ts';
 import { type Eager, scope } from '../../src/tensor/scope.ts';
 import { makerFor } from './cases.ts';
 
+const DTYPES = ['f32', 'bf16', 'f16', 'q8_0', 'q4_0'] as const;
 const BACKENDS: readonly [string, Backend][] = [
   ['reference', reference()],
   ['cpu', cpu()],
   ['wasm', wasm({ threads: 2 })],
   ['gpu', await gpu({ mode: 'webasm' })],
 ];
+
+const ROWS = 9;
+const WIDTH = 64;
+
+/** Rows [from, to) of a mixture. */
+function mixture(ops: Eager, dtype: DType, from: number, to: number) {
+  const make = makerFor(ops, `experts ${dtype}`);
+  const x = make.uniform([ROWS, WIDTH]).rows(from, to);
+  const logits = make.uniform([ROWS, 5], -2, 2).rows(from, to);
+  const weights = {
+    gateUp: make.uniform([5, 64, WIDTH], -0.5, 0.5, dtype),
+    down: make.uniform([5, WIDTH, 32], -0.5, 0.5, dtype),
+  };
+  const shares = ops.route(logits, { count: 3, normalised: true });
+  return ops.experts(x, shares, weights, { count: 3 }).read();
+}
 
 /** Which experts the rows of some logits have a share of. */
 const chosenBy = (backend: Backend, logits: number[][], count: number) =>
@@ -74,30 +91,27 @@ describe.each(BACKENDS)('experts on %s', (_, backend) => {
     expect(found[1]).toBe(0);
   });
 
-  it.each<DType>(['f32', 'bf16', 'f16', 'q8_0', 'q4_0'])(
-    'give a row of %s the same bits alone and among others',
-    async (dtype) => {
-      const rows = 9;
-      const width = 64;
-      const mixture = (ops: Eager, from: number, to: number) => {
-        const make = makerFor(ops, `experts ${dtype}`);
-        const x = make.uniform([rows, width]).rows(from, to);
-        const logits = make.uniform([rows, 5], -2, 2).rows(from, to);
-        const weights = {
-          gateUp: make.uniform([5, 64, width], -0.5, 0.5, dtype),
-          down: make.uniform([5, width, 32], -0.5, 0.5, dtype),
-        };
-        const shares = ops.route(logits, { count: 3, normalised: true });
-        return ops.experts(x, shares, weights, { count: 3 }).read();
-      };
-      const run = (from: number, to: number) => scope(backend, (ops) => mixture(ops, from, to));
-      const all = await run(0, rows);
-      expect(all.every(Number.isFinite)).toBe(true);
-      for (const count of [1, 2, 4, 5])
-        for (const from of [0, 3, rows - count])
-          expect(await run(from, from + count)).toEqual(
-            all.slice(from * width, (from + count) * width),
-          );
-    },
+  it.each(DTYPES)('give a row of %s the same bits alone and among others', async (dtype) => {
+    const [rows, width] = [ROWS, WIDTH];
+    const run = (from: number, to: number) =>
+      scope(backend, (ops) => mixture(ops, dtype, from, to));
+    const all = await run(0, rows);
+    expect(all.every(Number.isFinite)).toBe(true);
+    for (const count of [1, 2, 4, 5])
+      for (const from of [0, 3, rows - count])
+        expect(await run(from, from + count)).toEqual(
+          all.slice(from * width, (from + count) * width),
+        );
+  });
+});
+
+it.each(DTYPES)('experts of %s have the same bits on any number of threads', async (dtype) => {
+  const bits = await Promise.all(
+    [1, 2, 3].map(async (threads) => {
+      using backend = wasm({ threads });
+      return await scope(backend, (ops) => mixture(ops, dtype, 0, ROWS));
+    }),
   );
+  expect(bits[1]).toEqual(bits[0]);
+  expect(bits[2]).toEqual(bits[0]);
 });
