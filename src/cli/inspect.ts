@@ -110,10 +110,8 @@ async function inspectSpeculator(path: string): Promise<Findings> {
 function layerOf(config: SpeculatorConfig, file: string): Findings['config'] {
   const given = config.raw['transformer_layer_config'];
   if (hasNoLayers(config)) return {};
-  const { modelType, layers, width, heads, kvHeads, headDim, ffnWidth, vocab } = readDraftConfig(
-    config,
-    file,
-  );
+  const { modelType, layers, width, heads, kvHeads, headDim, ffnWidth, vocab, gated } =
+    readDraftConfig(config, file);
   return {
     [given === undefined ? 'model' : 'layer']: JSON.stringify({
       modelType,
@@ -124,6 +122,7 @@ function layerOf(config: SpeculatorConfig, file: string): Findings['config'] {
       headDim,
       ffnWidth,
       vocab,
+      gated,
     }),
     ...(given !== undefined && {
       'keys of its layer':

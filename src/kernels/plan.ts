@@ -76,7 +76,10 @@ export interface OpParams {
   linear: Record<never, never>;
   /** x [T, N*D], gain [D] -> [T, N*D]; every one of the N groups is normalised by itself. */
   rmsNorm: { readonly eps: number };
-  /** x [T, heads*D], positions i32 [T], cos [P, D/2], sin [P, D/2] -> [T, heads*D]; pairs (d, d + D/2). */
+  /**
+   * x [T, heads*D], positions i32 [T], cos [P, R/2], sin [P, R/2] -> [T, heads*D]; pairs (d, d + R/2) of the first R columns of
+   * every head, the others as they are.
+   */
   rope: { readonly heads: number };
   /** state [S, W] (in place), rows [T, W], slots i32 [T] -> state */
   scatter: Record<never, never>;
@@ -93,6 +96,16 @@ export interface OpParams {
   };
   /** gate [T, F], up [T, F] -> [T, F] */
   siluMul: Record<never, never>;
+  /**
+   * logits [T, E] -> shares [T, E]: the softmax of a row where it is one of the `count` largest (of equals the first ones), else
+   * 0; over those alone where they are `normalised`, so that they sum to 1.
+   */
+  route: { readonly count: number; readonly normalised: boolean };
+  /**
+   * x [T, C], shares [T, E], gateUp [E, 2*F, C], down [E, C, F] -> [T, C]; experts without a share are not computed, and `count` of a
+   * row have one.
+   */
+  experts: { readonly count: number };
   /** x, index i32 [N] -> x with `axis` replaced by N; every kind of float, blocks included, comes out as f32. */
   gather: { readonly axis: number };
   /** x -> same shape */

@@ -66,7 +66,7 @@ export interface ForwardContext {
   readonly config: DecoderConfig;
   readonly weights: Weights;
   readonly rows: RowInputs;
-  /** Rotary tables f32 [P, D/2]. */
+  /** Rotary tables f32 [P, D/2], of the columns of a head that turn. */
   readonly cos: Tensor;
   readonly sin: Tensor;
   /** Per layer, f32 [S, G*D] each. */

@@ -41,6 +41,8 @@ export interface DecoderParts {
   readonly lender?: Pick<Decoder, 'disposed'>;
   /** Numbers per row of logits, where they are not those of the vocabulary. */
   readonly logitsWidth?: number;
+  /** Columns of a head that rotary positions turn; all where it does not say. */
+  readonly rotaryDim?: number | undefined;
   /** Width of the state that comes with every row; without it rows have none (`Segment.states`). */
   readonly stateWidth?: number;
   /** Of decoders whose drafts are blocks (`Segment.draft.mutual`) although layers have windows; others refuse that. */
@@ -76,12 +78,12 @@ export interface Decoder extends Model {
 /** Puts an architecture and its weights together. */
 export function createDecoder(parts: DecoderParts): Decoder {
   const { config, backend, contextLength, maxRows, stateWidth } = parts;
-  const { logitsWidth = config.vocab, blockWindows } = parts;
+  const { logitsWidth = config.vocab, rotaryDim = config.headDim, blockWindows } = parts;
   const windows = [...new Set(config.windows.filter((window) => window > 0))];
   // Windows that are in the lists of what rows see, rather than in the kernels.
   const listed = blockWindows === undefined ? [] : windows;
-  const half = config.headDim / 2;
-  const tables = ropeTables(config.rope, config.headDim, contextLength);
+  const half = rotaryDim / 2;
+  const tables = ropeTables(config.rope, rotaryDim, contextLength);
   const table = (data: Float32Array) => {
     const buffer = backend.alloc('f32', data.length);
     backend.write(buffer, data);

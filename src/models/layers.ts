@@ -9,7 +9,7 @@ export function weight(name: string, ...shape: readonly number[]): WeightSpec {
   return { name, shape };
 }
 
-/** The width of a matrix, for `Backend.alloc`; vectors have none. */
+/** The width of a matrix, for `Backend.alloc`; vectors have none, nor have several matrices in one tensor. */
 export function columnsOf({ shape }: WeightSpec): number | undefined {
   return shape.length === 2 ? shape[1] : undefined;
 }
@@ -30,12 +30,13 @@ export function attend(
   const within = rows.within.get(window);
   const keys = ops.scatter(
     context.keys[l],
-    ops.rope(k, rows.positions, cos, sin, kvHeads),
+    ops.rope(k, rows.positions, cos, sin, kvHeads, headDim),
     rows.slots,
   ); // [S, G*D]
   const values = ops.scatter(context.values[l], v, rows.slots); // [S, G*D]
   const sight = { ...rows, ...within };
-  return ops.attention(ops.rope(q, rows.positions, cos, sin, heads), keys, values, sight, {
+  const turned = ops.rope(q, rows.positions, cos, sin, heads, headDim);
+  return ops.attention(turned, keys, values, sight, {
     heads,
     kvHeads,
     scale: 1 / Math.sqrt(headDim),

@@ -22,6 +22,7 @@ export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './drafter.t
 export type { BestOptions } from './drafters/best.ts';
 export type { PathTree } from './drafters/branching.ts';
 export type { DynamicTree } from './drafters/explore.ts';
+export type { Gated, LayerConfig, Mixture } from './drafters/gated-config.ts';
 export { type DraftHeadOptions, draftHead } from './drafters/head.ts';
 
 export { type LayerSkipOptions, layerSkip } from './drafters/layer-skip.ts';
@@ -81,6 +82,7 @@ export { type Fed, Session } from './session.ts';
 export type {
   AlgorithmBase,
   BlockShape,
+  Constants,
   DecoderAlgorithm,
   DepthAlgorithm,
   DepthContext,

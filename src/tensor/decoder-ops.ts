@@ -43,17 +43,28 @@ export function decoderOps(emit: Emit) {
       return emit('rmsNorm', [x, gain], { eps }, like(x));
     },
 
-    /** Rotary positions, half-split pairs: x f32 [T, heads*D], positions i32 [T], cos and sin f32 [P, D/2]. */
-    rope(x: Tensor, positions: Tensor, cos: Tensor, sin: Tensor, heads: number): Tensor {
+    /**
+     * Rotary positions, half-split pairs: x f32 [T, heads*D], positions i32 [T], cos and sin f32 [P, R/2]. The first R columns of a
+     * head turn, and the others stay where `headDim` says that there are more.
+     */
+    rope(
+      x: Tensor,
+      positions: Tensor,
+      cos: Tensor,
+      sin: Tensor,
+      heads: number,
+      headDim = 2 * cos.shape[1],
+    ): Tensor {
       check(
         x.dtype === 'f32' &&
           x.shape.length === 2 &&
           isIndex(positions) &&
           positions.shape[0] === x.shape[0] &&
           sameShape(cos.shape, sin.shape) &&
-          x.shape[1] === heads * cos.shape[1] * 2,
+          x.shape[1] === heads * headDim &&
+          2 * cos.shape[1] <= headDim,
         'rope',
-        'x f32 [T, heads*D], positions i32 [T], cos and sin f32 [P, D/2]',
+        `x f32 [T, ${heads}*${headDim}], positions i32 [T], cos and sin f32 [P, R/2], R up to ${headDim}`,
         describe(x, positions, cos, sin),
       );
       return emit('rope', [x, positions, cos, sin], { heads }, like(x));
@@ -113,6 +124,59 @@ export function decoderOps(emit: Emit) {
         describe(gate, up),
       );
       return emit('siluMul', [gate, up], {}, like(gate));
+    },
+
+    /**
+     * Which of E experts each row goes to: its softmax where it is one of the `count` largest (of equals the first ones), else 0; over
+     * those alone where `normalised`. f32 [T, E] -> f32 [T, E]
+     */
+    route(logits: Tensor, params: OpParams['route']): Tensor {
+      const { count } = params;
+      check(
+        logits.dtype === 'f32' && logits.shape.length === 2,
+        'route',
+        'logits f32 [T, E]',
+        describe(logits),
+      );
+      check(
+        Number.isInteger(count) && count >= 1 && count <= logits.shape[1],
+        'route',
+        `a count from 1 to ${logits.shape[1]}`,
+        `${count}`,
+      );
+      return emit('route', [logits], params, like(logits));
+    },
+
+    /**
+     * A mixture of experts, each a SwiGLU: Σ_e shares[t,e] · down_e(silu(gate_e(x)) * up_e(x)), of the experts that have a share. x f32
+     * [T, C], shares f32 [T, E] with `count` in a row that are not 0, gateUp [E, 2*F, C] (gate first) and down [E, C, F] of any
+     * float dtype -> f32 [T, C]
+     */
+    experts(
+      x: Tensor,
+      shares: Tensor,
+      weights: { readonly gateUp: Tensor; readonly down: Tensor },
+      params: OpParams['experts'],
+    ): Tensor {
+      const { gateUp, down } = weights;
+      const [rows, width] = x.shape;
+      const [experts, , inner] = down.shape;
+      const isMatrices = ({ dtype, shape }: Tensor) =>
+        isFloat(dtype) && shape.length === 3 && (!isBlocked(dtype) || shape[2] % BLOCK === 0);
+      check(
+        x.dtype === 'f32' &&
+          x.shape.length === 2 &&
+          shares.dtype === 'f32' &&
+          sameShape(shares.shape, [rows, experts]) &&
+          isMatrices(gateUp) &&
+          isMatrices(down) &&
+          sameShape(gateUp.shape, [experts, 2 * inner, width]) &&
+          down.shape[1] === width,
+        'experts',
+        'x f32 [T, C], shares f32 [T, E], gateUp [E, 2*F, C] and down [E, C, F] in floats, or in whole blocks a row',
+        describe(x, shares, gateUp, down),
+      );
+      return emit('experts', [x, shares, gateUp, down], params, like(x));
     },
 
     /** The slices index i32 [N] of x along an axis; every float dtype comes out as f32. Embedding is a gather of rows. */

@@ -1,7 +1,7 @@
 // What a recorded plan is made of: per step its shapes, the bytes it moves, its floating-point operations and, where the
 // backend measures steps, its time and share. Counts are those of the algorithm, not of a cache or a compiler.
 import { bytesPerElement } from '../kernels/dtype.ts';
-import type { Extent, OpName, Plan, Step, Value } from '../kernels/plan.ts';
+import type { Extent, OpName, OpParams, Plan, Step, Value } from '../kernels/plan.ts';
 import { show, sizeOf } from './shape.ts';
 
 /** How a plan is run. */
@@ -145,6 +145,13 @@ function bytesOf(step: Step, options: ExplainOptions): number {
       // Rows of one sequence see the same slots, so the cache is counted once.
       return size(q) + visible * (rowBytes(keys) + rowBytes(values)) + 4 * visible + written;
     }
+    case 'experts': {
+      const [x, shares, gateUp, down] = step.inputs;
+      const { count } = step.params as OpParams['experts'];
+      // Rows may share experts; counted as if they did not, while there are so many.
+      const read = Math.min(down.shape[0], count * shapeOf(x, options)[0]);
+      return size(x) + size(shares) + read * (rowBytes(gateUp) + rowBytes(down)) + written;
+    }
     default:
       return step.inputs.reduce((sum, value) => sum + size(value), 0) + written;
   }
@@ -170,6 +177,16 @@ function flopsOf(step: Step, options: ExplainOptions): number {
       return 5 * out;
     case 'softmax':
       return 4 * out;
+    case 'route':
+      // A softmax, and every element against all others.
+      return out * (4 + step.output.shape[1]);
+    case 'experts': {
+      const { count } = step.params as OpParams['experts'];
+      const inner = step.inputs[3].shape[2];
+      const rows = shapeOf(step.output, options)[0];
+      // Three products, a gated unit, and a share of each expert.
+      return count * (6 * out * inner + 5 * rows * inner + 2 * out);
+    }
     case 'unary':
     case 'binary':
     case 'compare':

@@ -42,7 +42,8 @@ export async function scope<Result>(
     );
   });
   const allocate = (kind: 'constant' | 'state', shape: Shape, dtype: DType): Tensor => {
-    const buffer = backend.alloc(dtype, sizeOf(shape), isBlocked(dtype) ? shape.at(-1) : undefined);
+    const isMatrix = isBlocked(dtype) && shape.length === 2;
+    const buffer = backend.alloc(dtype, sizeOf(shape), isMatrix ? shape[1] : undefined);
     owned.push({ free: () => backend.free(buffer), buffers: [buffer] });
     return new Tensor({ kind, dtype, shape, buffer, offset: 0 }, backend);
   };

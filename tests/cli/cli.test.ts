@@ -421,6 +421,10 @@ describe('foretoken', () => {
     expect(kind).toBe('speculator of algorithm eagle3, version 0.8.0');
     expect(tensors).toContainEqual({ name: 'd2t', type: 'I64', shape: [40], bytes: 320 });
     expect(config).toMatchObject({ default: 'greedy', norm_before_residual: false });
+    const gated = fileURLToPath(new URL('../golden/heads/mtp-qwen3-next', import.meta.url));
+    const { stdout: experts } = foretoken(['inspect', gated]);
+    expect(experts).toContain('"gated":{"rotaryDim":4,"mixture":{"experts":4,"count":2,');
+    expect(experts).toMatch(/mlp\.experts\.gate_up_proj +BF16 +\[4, 16, 32\] +4096/);
     const independent = foretoken(['inspect', independentFolder()]);
     expect(independent).toMatchObject({ status: 0, stderr: '' });
     expect(independent.stdout).toContain('speculator of algorithm independent, version 0.1.0');

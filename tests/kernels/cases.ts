@@ -154,6 +154,26 @@ const decoder: readonly OpCase[] = [
       4,
     ),
   ),
+  row('rope', '5x3 heads of 16, of which 6 turn', 1e-5, (ops, make) =>
+    ops.rope(
+      make.uniform([5, 48]),
+      make.integers([5], 16),
+      make.uniform([16, 3]),
+      make.uniform([16, 3]),
+      3,
+      16,
+    ),
+  ),
+  row('rope', '2x2 heads of 12, of which 8 turn', 1e-5, (ops, make) =>
+    ops.rope(
+      make.uniform([2, 24]),
+      make.integers([2], 16),
+      make.uniform([16, 4]),
+      make.uniform([16, 4]),
+      2,
+      12,
+    ),
+  ),
   row('scatter', '3 rows to 7 slots', 0, (ops, make) =>
     ops.scatter(ops.state([7, 12]), make.uniform([3, 12]), make.numbers([5, 0, 2], [3], 'i32')),
   ),
@@ -163,6 +183,44 @@ const decoder: readonly OpCase[] = [
   attentionCase('parts of one list', [4, 2, 8, 0], PARTS),
   row('siluMul', '5x33', 1e-5, (ops, make) =>
     ops.siluMul(make.uniform([5, 33], -8, 8), make.uniform([5, 33])),
+  ),
+];
+
+/** Rows that go to some of the experts; shares from the logits of a router, and by hand. */
+const mixture: readonly OpCase[] = [
+  ...[true, false].flatMap((normalised) =>
+    [1, 3, 8].map((count) =>
+      row('route', `5x8 to ${count}${normalised ? ', normalised' : ''}`, 1e-6, (ops, make) =>
+        ops.route(make.uniform([5, 8], -6, 6), { count, normalised }),
+      ),
+    ),
+  ),
+  row('route', 'takes the first of equals', 1e-6, (ops) =>
+    ops.route(ops.tensor([2, 5, 5, 5, 1, 0, 0, 0, 0, 0], [2, 5]), { count: 2, normalised: true }),
+  ),
+  row('route', 'a row of far logits', 1e-6, (ops) =>
+    ops.route(ops.tensor([-300, 400, -1000, 399], [1, 4]), { count: 3, normalised: true }),
+  ),
+  ...WEIGHT_DTYPES.map((dtype) =>
+    row('experts', `7x64, 3 of 6 experts of 32 ${dtype}`, toleranceOf(dtype, 64), (ops, make) =>
+      ops.experts(
+        make.uniform([7, 64]),
+        ops.route(make.uniform([7, 6], -3, 3), { count: 3, normalised: true }),
+        {
+          gateUp: make.uniform([6, 64, 64], -0.5, 0.5, dtype),
+          down: make.uniform([6, 64, 32], -0.5, 0.5, dtype),
+        },
+        { count: 3 },
+      ),
+    ),
+  ),
+  row('experts', '4x5, rows of 2, 1 and none of 3 experts of 3', 2e-5, (ops, make) =>
+    ops.experts(
+      make.uniform([4, 5]),
+      ops.tensor([0.25, 0, 0.75, 0, 2, 0, 0, 0, 0, -1, 0.5, 0], [4, 3]),
+      { gateUp: make.uniform([3, 6, 5]), down: make.uniform([3, 5, 3]) },
+      { count: 2 },
+    ),
   ),
 ];
 
@@ -311,4 +369,4 @@ const movement: readonly OpCase[] = [
 ];
 
 /** Every row. */
-export const opCases: readonly OpCase[] = [...decoder, ...elementwise, ...movement];
+export const opCases: readonly OpCase[] = [...decoder, ...mixture, ...elementwise, ...movement];

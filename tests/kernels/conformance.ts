@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/kernels/backend.ts';
 import { isBlocked } from '../../src/kernels/blocks.ts';
-import { fromFloat32, toFloat32 } from '../../src/kernels/dtype.ts';
+import { elements, fromFloat32, toFloat32 } from '../../src/kernels/dtype.ts';
 import { reference } from '../../src/kernels/reference/index.ts';
 import { record } from '../../src/tensor/record.ts';
 import { type Eager, scope } from '../../src/tensor/scope.ts';
@@ -142,6 +142,19 @@ export function backendConformance(
         bytes?.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
         if (!bytes) backend.write(buffer, data);
         expect(await backend.read(buffer)).toEqual(data);
+        backend.free(buffer);
+      }
+    });
+
+    it('keeps several matrices in one buffer, which has no width', async () => {
+      for (const dtype of ['f32', 'bf16', 'q8_0', 'q4_0'] as const) {
+        if (skips.some(({ cases }) => cases.includes(`linear 5x96x33 ${dtype}`))) continue;
+        const buffer = backend.alloc(dtype, 192);
+        const data = fromFloat32(Float32Array.from({ length: 192 }, Math.sin), dtype);
+        backend.write(buffer, elements(data, dtype, 0, 64));
+        backend.write(buffer, elements(data, dtype, 64, 192), 64);
+        expect(await backend.read(buffer)).toEqual(data);
+        expect(await backend.read(buffer, 32, 160)).toEqual(elements(data, dtype, 32, 160));
         backend.free(buffer);
       }
     });

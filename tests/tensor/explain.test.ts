@@ -62,6 +62,32 @@ describe('explainPlan', () => {
     expect(by('attention').bytes).toBe(3 * 8 * 4 + 10 * 2 * 8 * 4 + 10 * 4 + 3 * 8 * 4);
   });
 
+  it('counts the experts that rows can go to, not all there are', () => {
+    const mixture = record((ops) => {
+      const x = ops.input('x', 'f32', [16, 8], 'T');
+      const shares = ops.route(ops.input('logits', 'f32', [16, 12], 'T'), {
+        count: 2,
+        normalised: true,
+      });
+      const weights = {
+        gateUp: held('constant', 'bf16', [12, 10, 8]),
+        down: held('constant', 'bf16', [12, 8, 5]),
+      };
+      return [ops.experts(x, shares, weights, { count: 2 })];
+    });
+    const expert = 10 * 8 * 2 + 8 * 5 * 2;
+    const small = (rows: number) => rows * (8 + 12 + 8) * 4;
+    for (const [rows, read] of [
+      [1, 2],
+      [3, 6],
+      [16, 12],
+    ]) {
+      const [, experts] = explainPlan(mixture, { extents: { T: rows, K: 0 } });
+      expect(experts.bytes).toBe(small(rows) + read * expert);
+      expect(experts.flops).toBe(rows * 2 * (6 * 8 * 5 + 5 * 5 + 2 * 8));
+    }
+  });
+
   it('gives times and shares only where there are timings', () => {
     expect(rows.map(({ share }) => share)).toEqual([0.1, 0.2, 0.3, 0, 0, 0.4]);
     const without = explainPlan(plan, { extents: { T: 1, K: 0 } });

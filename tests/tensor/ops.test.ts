@@ -28,7 +28,12 @@ const WRONG: readonly [string, Wrong, string][] = [
   [
     'rope',
     (ops, x, i) => ops.rope(x, i, ops.zeros([9, 1]), ops.zeros([9, 1]), 1),
-    'rope: expected',
+    'rope: expected x f32 [T, 1*2], positions i32 [T], cos and sin f32 [P, R/2], R up to 2, got f32 [2, 3]',
+  ],
+  [
+    'rope with more columns that turn than there are',
+    (ops, x, i) => ops.rope(x, i, ops.zeros([9, 2]), ops.zeros([9, 2]), 1, 3),
+    'rope: expected x f32 [T, 1*3]',
   ],
   ['scatter', (ops, x, i) => ops.scatter(x, x, i), 'scatter: expected state [S, W]'],
   [
@@ -47,6 +52,23 @@ const WRONG: readonly [string, Wrong, string][] = [
     'siluMul',
     (ops, x) => ops.siluMul(x, ops.zeros([2, 2])),
     'siluMul: expected two f32 of one shape, got f32 [2, 3], f32 [2, 2]',
+  ],
+  ['route', (ops, _, i) => ops.route(i, { count: 1, normalised: true }), 'route: expected logits'],
+  [
+    'route to more than there are',
+    (ops, x) => ops.route(x, { count: 4, normalised: true }),
+    'route: expected a count from 1 to 3, got 4',
+  ],
+  [
+    'experts',
+    (ops, x) =>
+      ops.experts(
+        x,
+        ops.zeros([2, 4]),
+        { gateUp: ops.zeros([4, 5, 3]), down: ops.zeros([4, 3, 2]) },
+        { count: 1 },
+      ),
+    'got f32 [2, 3], f32 [2, 4], f32 [4, 5, 3], f32 [4, 3, 2]',
   ],
   ['gather', (ops, x) => ops.gather(x, x), 'gather: expected index i32 [N], got f32 [2, 3]'],
   [

@@ -5,6 +5,7 @@ import { interpreter } from '../interpreter.ts';
 import type { KernelTable } from '../operand.ts';
 import { referenceKernels } from '../reference/index.ts';
 import { createAttention } from './attention.ts';
+import { createExperts } from './experts.ts';
 import { createLinear } from './linear.ts';
 import { binary, gather, rmsNorm, rope, scatter, siluMul } from './pointwise.ts';
 
@@ -13,6 +14,7 @@ export function cpu(): Backend {
   const own = {
     linear: createLinear(),
     attention: createAttention(),
+    experts: createExperts(),
     rmsNorm,
     rope,
     scatter,

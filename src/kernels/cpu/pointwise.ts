@@ -20,23 +20,25 @@ export const rmsNorm: Kernel<'rmsNorm'> = (out, [x, gain], { eps }) => {
   }
 };
 
-/** (a, b) -> (a·cos − b·sin, b·cos + a·sin) for the pairs (d, d + D/2) of each head */
+/** (a, b) -> (a·cos − b·sin, b·cos + a·sin) for the pairs (d, d + R/2) of each head, d < R/2 */
 export const rope: Kernel<'rope'> = (out, [x, positions, cos, sin], { heads }) => {
   const source = x.data as Float32Array;
   const result = out.data as Float32Array;
   const cosines = cos.data as Float32Array;
   const sines = sin.data as Float32Array;
   const [rows, width] = out.shape;
+  const headDim = width / heads;
   const half = cos.shape[1];
   for (let t = 0; t < rows; t++) {
     const angle = positions.data[t] * half;
-    for (let head = t * width; head < t * width + heads * 2 * half; head += 2 * half) {
+    for (let head = t * width; head < (t + 1) * width; head += headDim) {
       for (let d = 0; d < half; d++) {
         const a = source[head + d];
         const b = source[head + half + d];
         result[head + d] = a * cosines[angle + d] - b * sines[angle + d];
         result[head + half + d] = b * cosines[angle + d] + a * sines[angle + d];
       }
+      for (let d = 2 * half; d < headDim; d++) result[head + d] = source[head + d];
     }
   }
 };

@@ -31,16 +31,18 @@ export const rmsNorm: Template<'rmsNorm'> = (emit, [x, gain], output, { eps }) =
   );
 };
 
-/** (a, b) -> (a·cos − b·sin, b·cos + a·sin) for the pairs (d, d + D/2) of each head; `upper` is 1 for b, else 0. */
-export const rope: Template<'rope'> = (emit, inputs, output) => {
+/** (a, b) -> (a·cos − b·sin, b·cos + a·sin) for the pairs (d, d + R/2) of each head; `upper` is 1 for b, else 0. */
+export const rope: Template<'rope'> = (emit, inputs, output, { heads }) => {
+  const headDim = output.shape[1] / heads;
   const half = inputs[2].shape[1];
   return emit(
     output,
     inputs,
     ({ y, x, reads: [input, positions, cos, sin] }) => `
-    const halves = ${quotient(x, half)};
-    const upper = halves - 2 * Math.floor((halves + 0.5) / 2);
-    const d = ${x} - halves * ${half};
+    const column = ${x} - ${quotient(x, headDim)} * ${headDim};
+    ${2 * half < headDim ? `if (column >= ${2 * half}) {\n      return ${input(y, x)};\n    }` : ''}
+    const upper = column < ${half} ? 0 : 1;
+    const d = column - upper * ${half};
     const partner = ${x} + ${half} - ${2 * half} * upper;
     const position = ${positions('0', y)};
     const turned = (2 * upper - 1) * ${input(y, 'partner')};

@@ -6,6 +6,7 @@ import { INDEX_INPUTS } from '../indices.ts';
 import type { OpName, Plan, Step, Value } from '../plan.ts';
 import { sizeOf } from '../size.ts';
 import * as decoder from './decoder.ts';
+import * as mixture from './experts.ts';
 import { type Fused, fuse } from './fuse.ts';
 import * as general from './general.ts';
 import { kernelCall } from './kernel-call.ts';
@@ -21,6 +22,8 @@ const TEMPLATES: { readonly [Op in Exclude<OpName, 'scatter' | 'linear'>]: Templ
   rope: decoder.rope,
   attention: decoder.attention,
   siluMul: decoder.siluMul,
+  route: mixture.route,
+  experts: mixture.experts,
   gather: general.gather,
   unary: general.unary,
   binary: general.binary,

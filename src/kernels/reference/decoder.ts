@@ -27,20 +27,22 @@ export const rmsNorm: Kernel<'rmsNorm'> = (out, [x, gain], { eps }) => {
   }
 };
 
-/** (a, b) -> (a·cos − b·sin, b·cos + a·sin) for the pairs (d, d + D/2) of each head (Su et al., 2021) */
+/** (a, b) -> (a·cos − b·sin, b·cos + a·sin) for the pairs (d, d + R/2) of each head, d < R/2 (Su et al., 2021) */
 export const rope: Kernel<'rope'> = (out, [x, positions, cos, sin], { heads }) => {
   const [rows, width] = out.shape;
+  const headDim = width / heads;
   const half = cos.shape[1];
   for (let t = 0; t < rows; t++) {
     const angle = positions.at(t) * half;
     for (let h = 0; h < heads; h++) {
-      const head = t * width + h * 2 * half;
+      const head = t * width + h * headDim;
       for (let d = 0; d < half; d++) {
         const a = x.at(head + d);
         const b = x.at(head + half + d);
         out.put(head + d, a * cos.at(angle + d) - b * sin.at(angle + d));
         out.put(head + half + d, b * cos.at(angle + d) + a * sin.at(angle + d));
       }
+      for (let d = 2 * half; d < headDim; d++) out.put(head + d, x.at(head + d));
     }
   }
 };

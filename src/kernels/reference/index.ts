@@ -3,6 +3,7 @@ import type { Backend } from '../backend.ts';
 import { interpreter } from '../interpreter.ts';
 import type { KernelTable } from '../operand.ts';
 import * as decoder from './decoder.ts';
+import * as mixture from './experts.ts';
 import * as general from './general.ts';
 
 /** Every op by its definition. */
@@ -13,6 +14,8 @@ export const referenceKernels: KernelTable = {
   scatter: decoder.scatter,
   attention: decoder.attention,
   siluMul: decoder.siluMul,
+  route: mixture.route,
+  experts: mixture.experts,
   gather: general.gather,
   unary: general.unary,
   binary: general.binary,

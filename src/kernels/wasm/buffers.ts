@@ -1,6 +1,6 @@
 // Buffers of the wasm backend: elements in their order, or a matrix in panels.
 import { BLOCK, isBlocked } from '../blocks.ts';
-import { arrayFor, bytesPerElement, elements } from '../dtype.ts';
+import { arrayFor, bytesPerElement, elements, entriesOf } from '../dtype.ts';
 import type { Buffer, DType, TypedArray } from '../plan.ts';
 import { packBlocks, panelBytes, unpackBlocks } from './block-panels.ts';
 import { packFloats, panelElements, unpackFloats } from './float-panels.ts';
@@ -15,27 +15,26 @@ export interface WasmBuffer extends Buffer {
   readonly columns: number | null;
 }
 
-/** Zeros; in panels if `columns` says that it is a matrix, and always for blocks. */
+/** Zeros; in panels if `columns` says that it is a matrix. */
 export function allocBuffer(
   storage: Storage,
   dtype: DType,
   length: number,
   columns: number | null,
 ): WasmBuffer {
-  const width = columns ?? (isBlocked(dtype) ? length : null);
-  const bytes = bytesOf({ dtype, length, columns: width });
+  const bytes = bytesOf({ dtype, length, columns });
   const place =
-    width === null
+    columns === null
       ? { annex: 0, address: storage.main.allocate(bytes) }
       : storage.placeMatrix(bytes);
-  return { dtype, length, columns: width, ...place };
+  return { dtype, length, columns, ...place };
 }
 
 /** Copies data to element `at` on. */
 export function writeElements(storage: Storage, buffer: WasmBuffer, data: TypedArray, at: number) {
   const { dtype, columns, length } = buffer;
   const place = storageOf(storage, buffer);
-  if (columns === null) return place.set(data, at);
+  if (columns === null) return place.set(data, entriesOf(dtype, at));
   const rows = length / columns;
   if (isBlocked(dtype))
     packBlocks(data as Uint8Array, place as Uint8Array, dtype, {

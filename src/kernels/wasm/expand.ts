@@ -1,9 +1,9 @@
 // The instructions of a plan before they have addresses: its steps, and what a linear needs before it. Rows of x are arranged
 // for its tiles, or quantised beside weights in blocks, once for all linears that read them; weights that do not lie in panels
-// are packed.
+// are packed. Experts are two instructions.
 import { BLOCK, isBlocked } from '../blocks.ts';
 import type { Touches } from '../lifetimes.ts';
-import type { Plan, Step, Value } from '../plan.ts';
+import type { OpParams, Plan, Step, Value } from '../plan.ts';
 import { panelElements } from './float-panels.ts';
 import { inPanels, isNative } from './native.ts';
 
@@ -17,13 +17,23 @@ export type Work =
       readonly step: Touches;
       /** The weights of the plan. */
       readonly weight: Value;
-    };
+    }
+  | ExpertsWork;
+
+/** The hidden values of the experts of every row, f32 [T, count, F], or what the experts make of them. */
+export interface ExpertsWork {
+  readonly kind: 'hidden' | 'experts';
+  readonly index: number;
+  readonly step: Touches;
+  readonly hidden: Value;
+}
 
 /** The work of a plan in order; linears read rows and weights that were made ready in place of their own. */
 export function expand({ steps }: Plan): Work[] {
   const ready = new Map<Value, { readonly form: string; readonly output: Value }[]>();
   return steps.flatMap((step, index): Work[] => {
     const [x, weight, ...bias] = step.inputs;
+    if (step.op === 'experts' && isNative(step)) return expandExperts(step, index);
     if (step.op !== 'linear' || !isNative(step)) return [{ kind: 'step', index, step }];
     const work = (kind: 'linear' | 'rows' | 'pack', inputs: readonly Value[], output: Value) =>
       ({ kind, index, step: { inputs, output }, weight }) as const;
@@ -44,6 +54,17 @@ export function expand({ steps }: Plan): Work[] {
     }
     return [...before, work('linear', [rows, panels, ...bias], step.output)];
   });
+}
+
+function expandExperts({ inputs, output, params }: Step, index: number): Work[] {
+  const [x, shares, gateUp, down] = inputs;
+  const { count } = params as OpParams['experts'];
+  const shape = [output.shape[0], count, down.shape[2]];
+  const hidden: Value = { kind: 'scratch', dtype: 'f32', shape, extent: output.extent };
+  return [
+    { kind: 'hidden', index, hidden, step: { inputs: [x, shares, gateUp], output: hidden } },
+    { kind: 'experts', index, hidden, step: { inputs: [hidden, shares, down], output } },
+  ];
 }
 
 /**

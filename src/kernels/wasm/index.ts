@@ -75,7 +75,7 @@ export function wasm(options: WasmOptions = {}): Backend {
         stepTimings: true,
         preferredRows: 64,
         notes: [
-          "by the reference's definition: unary, compare, where, cast, reduce, softmax, matmul, transpose, concat, slice, binary but add, gather of f16 or of other axes",
+          "by the reference's definition: unary, compare, where, cast, reduce, softmax, route, matmul, transpose, concat, slice, binary but add, gather of f16 or of other axes",
           ...notes,
           ...team.notes,
           ...(annexes > 0 ? [`matrices in ${annexes + 1} memories, for want of room in one`] : []),

@@ -3,7 +3,7 @@ import { isBlocked } from '../blocks.ts';
 import type { DType, OpParams, Step, Value } from '../plan.ts';
 import type { WasmBuffer } from './buffers.ts';
 
-/** Element types of `linear` and `gather`, as the assembly has them. */
+/** Element types of `linear`, `experts` and `gather`, as the assembly has them. */
 export const TYPES: { readonly [Type in DType]?: number } = {
   f32: 0,
   bf16: 1,
@@ -13,7 +13,7 @@ export const TYPES: { readonly [Type in DType]?: number } = {
   i32: 5,
 };
 
-const OPS: readonly string[] = ['rmsNorm', 'rope', 'scatter', 'attention', 'siluMul'];
+const OPS: readonly string[] = ['rmsNorm', 'rope', 'scatter', 'attention', 'siluMul', 'experts'];
 
 /** Whether a step becomes an instruction. */
 export function isNative({ op, inputs, output, params }: Step): boolean {
@@ -30,7 +30,9 @@ export function isNative({ op, inputs, output, params }: Step): boolean {
     case 'gather': {
       const { axis } = params as OpParams['gather'];
       const rows = axis === 0 && first.shape.length === 2 && TYPES[first.dtype] !== undefined;
-      return rows && others(first) && (inPanels(first) || inOrder(first));
+      return (
+        rows && others(first) && (inPanels(first) || (inOrder(first) && !isBlocked(first.dtype)))
+      );
     }
     default:
       return OPS.includes(op) && inputs.every(inOrder);

@@ -178,7 +178,7 @@ function encode(plan: Plan, work: readonly Work[], areas: Areas, values: Values)
         write: values.range(output),
       });
     words.push(...(code ?? []));
-    if (item.kind === 'rows' || item.kind === 'pack') continue;
+    if (item.kind === 'rows' || item.kind === 'pack' || item.kind === 'hidden') continue;
     const step = plan.steps[index];
     const host = code === null ? hostStep(step, values) : null;
     const before = stretches.at(-1);

@@ -93,6 +93,12 @@ function touches(a: Item, b: Item): boolean {
 /** Nanoseconds of one worker, roughly: what counts is whether they are many times a meeting. */
 function costNs(work: Work, extents: Call['extents']): number {
   const rowsOf = ({ extent, shape }: Value) => (extent ? extents[extent] : (shape[0] ?? 1));
+  if ('hidden' in work) {
+    const { output } = work.step;
+    const [, count, inner] = work.hidden.shape;
+    const products = work.kind === 'hidden' ? 2 * work.step.inputs[0].shape[1] : output.shape[1];
+    return (rowsOf(output) * count * inner * products) / 8;
+  }
   if (work.kind !== 'step') {
     const { weight, step } = work;
     const [outer, inner] = weight.shape;

@@ -5,7 +5,7 @@ import { bytesPerElement } from '../dtype.ts';
 import type { OpName, OpParams, Plan, Step, Value } from '../plan.ts';
 import { sizeOf } from '../size.ts';
 import { PANEL } from './block-panels.ts';
-import type { Work } from './expand.ts';
+import type { ExpertsWork, Work } from './expand.ts';
 import { inPanels, isNative, TYPES } from './native.ts';
 
 /** Numbers of the ops in assembly/index.ts. */
@@ -22,8 +22,17 @@ const CODES = {
   linearBlocks: 9,
   pack: 10,
   arrange: 12,
+  expertsHidden: 13,
+  expertsSum: 14,
 } as const satisfies {
-  readonly [Op in OpName | 'quantise' | 'linearBlocks' | 'pack' | 'arrange']?: number;
+  readonly [Op in
+    | OpName
+    | 'quantise'
+    | 'linearBlocks'
+    | 'pack'
+    | 'arrange'
+    | 'expertsHidden'
+    | 'expertsSum']?: number;
 };
 
 /** Where values and numbers of rows lie. */
@@ -36,6 +45,7 @@ export interface Places {
 /** One instruction, or null for a step of the host. */
 export function instruction(work: Work, places: Places): number[] | null {
   if (work.kind === 'step') return stepInstruction(work.step, places);
+  if ('hidden' in work) return expertsInstruction(work, places);
   const { weight, step } = work;
   const { inputs, output } = step;
   const [outer, inner] = weight.shape;
@@ -61,6 +71,19 @@ export function instruction(work: Work, places: Places): number[] | null {
   }
 }
 
+/** Both read rows, shares and weights; one gives the hidden values of a row's experts, the other their sum. */
+function expertsInstruction({ kind, step, hidden }: ExpertsWork, places: Places): number[] {
+  const { inputs, output } = step;
+  const [rows, shares, weights] = inputs;
+  const [, count, inner] = hidden.shape;
+  const width = columnsOf(kind === 'hidden' ? rows : output);
+  return encode(kind === 'hidden' ? 'expertsHidden' : 'expertsSum', [
+    ...[output, rows, shares, weights].map(places.address),
+    places.rows(output),
+    ...[width, inner, shares.shape[1], count, TYPES[weights.dtype]!],
+  ]);
+}
+
 const encode = (name: keyof typeof CODES, args: readonly number[]): number[] => [
   CODES[name],
   args.length + 2,
@@ -83,7 +106,7 @@ function stepInstruction(step: Step, places: Places): number[] | null {
     }
     case 'rope': {
       const { heads } = step.params as OpParams['rope'];
-      args = [...all, rows, heads, inputs[2].shape[1]];
+      args = [...all, rows, heads, inputs[2].shape[1], output.shape[1] / heads];
       break;
     }
     case 'scatter': {

@@ -8,6 +8,7 @@ import type { BlockWindows } from '../../models/rows.ts';
 import type { Recorder } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { PathTree } from '../drafters/branching.ts';
+import type { LayerConfig } from '../drafters/gated-config.ts';
 
 /** A head that is being read: its own fields, and the target it drafts for. */
 export interface DraftConfig<Fields> {
@@ -18,11 +19,14 @@ export interface DraftConfig<Fields> {
 /** One with decoder layers. */
 export interface HeadConfig<Fields> extends DraftConfig<Fields> {
   /** `transformer_layer_config`, defaults of its class filled in. */
-  readonly layer: DecoderConfig;
+  readonly layer: LayerConfig;
 }
 
 /** Weights by name in the file. */
 export type HeadWeights = ReadonlyMap<string, Tensor>;
+
+/** Vectors that the passes of a head find among its weights, and that no file has. */
+export type Constants = Readonly<Record<string, Float32Array | Int32Array>>;
 
 /** What every plan of a head is made with. */
 export interface HeadParts<Config> {
@@ -95,6 +99,7 @@ export interface DecoderAlgorithm<Fields> extends AlgorithmBase<HeadConfig<Field
   readonly depths?: undefined;
   /** Decoder layers it runs; by default those of `transformer_layer_config`. */
   layers?(config: HeadConfig<Fields>): number;
+  constants?(config: HeadConfig<Fields>): Constants;
   /**
    * Heads that draft a whole chain in one pass: the token of its further places, and the weight whose numbers [taps * C] are
    * fused to their state. Absent: one pass per token.
@@ -123,8 +128,7 @@ export interface DepthShape {
   width(depth: number): number;
   /** Whether a step reads the token before. If not, rows of one state are one row. */
   readonly readsTokens: boolean;
-  /** Vectors that the passes find among the weights, and that no file has. */
-  readonly constants?: Readonly<Record<string, Float32Array>>;
+  readonly constants?: Constants;
   /** The tree that the config asks for beside the proposal methods of the format. */
   readonly paths?: PathTree | null;
 }

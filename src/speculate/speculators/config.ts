@@ -3,9 +3,9 @@
 import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { architectureOf } from '../../models/architectures.ts';
-import type { DecoderConfig } from '../../models/config.ts';
 import { parse } from '../../models/schema.ts';
 import { type FolderSource, parseJson } from '../../tensor/source.ts';
+import { GATED_DEFAULTS, type LayerConfig, readGated } from '../drafters/gated-config.ts';
 
 /** An object of a file. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -168,17 +168,21 @@ const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 export function readDraftConfig(
   { raw, algorithm, version }: SpeculatorConfig,
   file: string,
-): DecoderConfig {
+): LayerConfig {
   if (algorithm === 'independent') return architectureOf(raw, file).readConfig(raw, file);
   const where = `${file}: transformer_layer_config`;
   const own = layerJson(raw, file);
   const type = layerTypeOf(own, { algorithm, version });
-  const defaults = typeof type === 'string' ? DEFAULTS[type] : undefined;
-  if (defaults === undefined)
+  const gated = algorithm === 'mtp' ? GATED_DEFAULTS : {};
+  const classes: Readonly<Record<string, Json>> = { ...DEFAULTS, ...gated };
+  if (typeof type !== 'string' || !Object.hasOwn(classes, type)) {
+    const names = Object.keys(classes);
     throw new UnsupportedError(
-      `${where}.model_type: expected ${Object.keys(DEFAULTS).join(' or ')}, got ${JSON.stringify(type)}`,
+      `${where}.model_type: expected ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, got ${JSON.stringify(type)}`,
     );
-  const json = { ...defaults, ...own, model_type: type };
+  }
+  const json = { ...classes[type], ...own, model_type: type };
+  if (Object.hasOwn(gated, type)) return readGated(json, where);
   return architectureOf(json, where).readConfig(json, where);
 }
 

@@ -1,9 +1,9 @@
 // A head without attention at run time: one plan per step, over any rows of that depth. Nothing is kept between runs.
 import type { Backend, Program } from '../../kernels/backend.ts';
 import { record } from '../../tensor/record.ts';
-import { Tensor } from '../../tensor/tensor.ts';
 import type { Pair } from '../drafters/passes.ts';
 import type { DepthAlgorithm, DepthShape, DraftConfig, HeadParts } from './algorithm.ts';
+import { withConstants } from './constants.ts';
 import { createFusion } from './fuse.ts';
 import type { DepthHead, HeadOptions } from './head.ts';
 
@@ -16,10 +16,7 @@ export function createDepthHead<Fields>(
   const { backend, lent, maxRows, contextLength } = verifier;
   const shape = algorithm.depths(config);
   const { steps, readsTokens, constants = {}, paths = null } = shape;
-  const weights = new Map([
-    ...given,
-    ...Object.entries(constants).map(([name, data]) => [name, constant(backend, data)] as const),
-  ]);
+  const weights = withConstants(given, constants, backend);
   const parts = { config, weights, lent };
   const fusion = createFusion(algorithm, parts, { backend, width: shape.width(0), maxRows });
   const { run, dispose } = createRuns(algorithm, parts, { backend, maxRows, shape });
@@ -106,14 +103,4 @@ function createRuns<Fields>(
       for (const program of programs) program?.dispose();
     },
   };
-}
-
-/** Numbers of a vector as a weight. */
-function constant(backend: Backend, data: Float32Array): Tensor {
-  const buffer = backend.alloc('f32', data.length);
-  backend.write(buffer, data);
-  return new Tensor(
-    { kind: 'constant', dtype: 'f32', shape: [data.length], buffer, offset: 0 },
-    backend,
-  );
 }

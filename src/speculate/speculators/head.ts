@@ -9,6 +9,7 @@ import type { PathTree } from '../drafters/branching.ts';
 import { need } from '../drafters/head-layer.ts';
 import type { Pair } from '../drafters/passes.ts';
 import type { BlockShape, DecoderAlgorithm, HeadConfig } from './algorithm.ts';
+import { withConstants } from './constants.ts';
 import { createFusion } from './fuse.ts';
 
 /** What all heads are, ready to draft. */
@@ -83,9 +84,10 @@ export interface HeadOptions {
 export function createDecoderHead<Fields>(
   algorithm: DecoderAlgorithm<Fields>,
   config: HeadConfig<Fields>,
-  { weights, verifier, targetIds }: HeadOptions,
+  { weights: given, verifier, targetIds }: HeadOptions,
 ): DecoderHead {
   const { backend, lent } = verifier;
+  const weights = withConstants(given, algorithm.constants?.(config) ?? {}, backend);
   const { layer, target } = config;
   const block = algorithm.block?.(config);
   const contextLength = Math.min(layer.maxPositions, verifier.contextLength);
@@ -104,6 +106,7 @@ export function createDecoderHead<Fields>(
     tensors: new Set(weights.values()),
     lent,
     logitsWidth: algorithm.draftVocab(config),
+    rotaryDim: layer.gated?.rotaryDim,
     stateWidth: layer.width + (block === undefined ? 0 : 1),
     blockWindows: block?.windows,
     backend,

@@ -49,6 +49,7 @@ export const loadIndependent: Loader = async (source, _config, options) => {
     notes: [...notes, ...loaded.notes],
     weights: new Map([...loaded.tensors].map(([{ name }, tensor]) => [name, tensor])),
     vocabulary: [],
+    tensors: files.checkpoint.tensors,
     metadata: files.checkpoint.metadata,
     texts,
     drafter({ confidence, ...shape } = {}) {

@@ -37,6 +37,7 @@ export const headLoader =
       ],
       weights,
       vocabulary: vocabularyOf(fit, checkpoint),
+      tensors: checkpoint.tensors,
       metadata: checkpoint.metadata,
       texts: {},
       drafter: (shape) => draftHead(head, { ...shape, name: config.algorithm }),

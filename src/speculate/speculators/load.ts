@@ -1,6 +1,7 @@
 // A speculator from its folder: config.json and safetensors as `speculators` writes them, for a target that is loaded.
 import type { Backend } from '../../kernels/backend.ts';
 import { isBlocked } from '../../kernels/blocks.ts';
+import { convert } from '../../kernels/dtype.ts';
 import { UnsupportedError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
 import { type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
@@ -146,7 +147,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
 /** Config and weights as the format has them. */
 async function filesOf(
   raw: SpeculatorConfig['raw'],
-  { weights, vocabulary, metadata, texts }: Loaded,
+  { weights, tensors: given, vocabulary, metadata, texts }: Loaded,
   backend: Backend,
 ): Promise<SpeculatorFiles> {
   const tensors: TensorData[] = [];
@@ -157,7 +158,10 @@ async function filesOf(
       throw new UnsupportedError(
         `files: expected weights that safetensors hold, got ${name} in ${dtype}`,
       );
-    tensors.push({ name, dtype, shape, data: await backend.read(buffer) });
+    // Vectors are f32 on a backend, whatever they are in the file.
+    const own = shape.length < 2 ? (given.get(name)?.dtype ?? dtype) : dtype;
+    const data = convert(await backend.read(buffer), dtype, own);
+    tensors.push({ name, dtype: own, shape, data });
   }
   return { ...texts, ...headFiles(raw, [...tensors, ...vocabulary], metadata) };
 }

@@ -41,7 +41,8 @@ export interface Loaded {
   readonly weights: ReadonlyMap<string, Tensor>;
   /** The tensors that say which tokens of the target it drafts. */
   readonly vocabulary: readonly TensorData[];
-  /** Of the file of weights. */
+  /** What the files of weights have, and what they say besides. */
+  readonly tensors: Checkpoint['tensors'];
   readonly metadata: Checkpoint['metadata'];
   /** Files beside config and weights, by name. */
   readonly texts: Readonly<Record<string, string>>;

@@ -205,11 +205,11 @@ describe('the embedding and the head in a layer of DeepSeek', () => {
   });
 });
 
-describe('a mixture of experts', () => {
+describe('a mixture of experts of a model that does not run', () => {
   const shapes = { ...OTHERS, ...QWEN, ...mixture('mtp.layers.0') };
   const config = {
-    architectures: ['Qwen3NextForConditionalGeneration'],
-    text_config: { ...verifier.config, model_type: 'qwen3_next' },
+    architectures: ['Qwen4NextForConditionalGeneration'],
+    text_config: { ...verifier.config, model_type: 'qwen4_next' },
   };
   const source = headSource(config, tensorsOf(shapes, 6), { shards: 2 });
 

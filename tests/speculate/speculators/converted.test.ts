@@ -94,7 +94,7 @@ describe('a head that does not run here', () => {
       const parts = [...square, ...experts, 'mlp.gate'];
       const source = (left: (part: string) => boolean) =>
         headSource(
-          { ...verifier.config, model_type: 'qwen3_next', num_experts: 2 },
+          { ...verifier.config, model_type: 'qwen4_next', num_experts: 2 },
           tensorsOf(
             {
               'mtp.fc.weight': [C, 2 * C],

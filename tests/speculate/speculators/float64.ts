@@ -5,7 +5,7 @@ import type { FolderSource } from '../../../src/tensor/source.ts';
 type Vector = readonly number[];
 type Matrix = readonly Vector[];
 
-/** Tensors of a safetensors file with F32 and I64. */
+/** Tensors of a safetensors file with F32, BF16 and I64. */
 export async function readTensors(
   source: FolderSource,
 ): Promise<Map<string, { shape: number[]; data: number[] }>> {
@@ -20,15 +20,30 @@ export async function readTensors(
     shape: number[];
     data_offsets: [number, number];
   }>(header)) {
-    if (name === '__metadata__' || (dtype !== 'F32' && dtype !== 'I64')) continue;
-    const size = dtype === 'F32' ? 4 : 8;
+    if (name === '__metadata__') continue;
+    const read = READ[dtype];
+    if (read === undefined) continue;
     const data: number[] = [];
-    for (let at = 8 + length + offsets[0]; at < 8 + length + offsets[1]; at += size)
-      data.push(dtype === 'F32' ? view.getFloat32(at, true) : Number(view.getBigInt64(at, true)));
+    for (let at = 8 + length + offsets[0]; at < 8 + length + offsets[1]; at += read.size)
+      data.push(read.at(view, at));
     tensors.set(name, { shape, data });
   }
   return tensors;
 }
+
+const word = new DataView(new ArrayBuffer(4));
+const READ: Record<string, { size: number; at(view: DataView, at: number): number }> = {
+  F32: { size: 4, at: (view, at) => view.getFloat32(at, true) },
+  I64: { size: 8, at: (view, at) => Number(view.getBigInt64(at, true)) },
+  BF16: {
+    size: 2,
+    at(view, at) {
+      // The upper half of an f32.
+      word.setUint16(0, view.getUint16(at, true));
+      return word.getFloat32(0);
+    },
+  },
+};
 
 /** Numbers of the head's one layer. */
 interface Shape {

@@ -178,9 +178,9 @@ describe('multi-token prediction', () => {
   it('has one layer, and layers of kinds that run here', async () => {
     const two = await makeHead({ num_nextn_predict_layers: 2 });
     await expect(Speculator.fromPretrained(two, { verifier })).rejects.toThrow(/num_nextn_predict/);
-    const other = await makeHead({ transformer_layer_config: { model_type: 'qwen3_next' } });
+    const other = await makeHead({ transformer_layer_config: { model_type: 'qwen3_moe' } });
     await expect(Speculator.fromPretrained(other, { verifier })).rejects.toThrow(
-      'expected llama or qwen3, got "qwen3_next"',
+      'expected llama, qwen3, qwen3_next, qwen3_5_text or qwen3_5_moe_text, got "qwen3_moe"',
     );
   });
 });

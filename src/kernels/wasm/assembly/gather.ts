@@ -75,7 +75,7 @@ function blockRow(x: usize, rows: i32, row: i32, out: usize, blocks: i32, bytes:
 
 /** f16 to f32: exponent and fraction in their place are the number times 2^-112; all ones stay so. */
 @inline
-function half(bits: u32): f32 {
+export function half(bits: u32): f32 {
   const placed = (bits & 0x7fff) << 13;
   const value =
     placed >= 0x0f800000

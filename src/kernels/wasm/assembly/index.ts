@@ -6,6 +6,7 @@ import { arrange } from './arrange';
 import { attention } from './attention';
 import { linearBlocks } from './blocks';
 import { elsewhere } from './elsewhere';
+import { expertsHidden, expertsSum } from './experts';
 import { gather } from './gather';
 import { linear, pack } from './linear';
 import { add, rmsNorm, rope, scatter, siluMul } from './pointwise';
@@ -75,6 +76,10 @@ function instruction(op: i32, args: usize, worker: i32, workers: i32, scratch: u
       return elsewhere(args, worker, workers, scratch);
     case 12:
       return arrange(args, worker, workers);
+    case 13:
+      return expertsHidden(args, worker, workers);
+    case 14:
+      return expertsSum(args, worker, workers);
     default:
       unreachable();
   }

@@ -105,7 +105,7 @@ function odd<T>(loaded: v128): v128 {
  * subnormals included; infinities and NaN get the f32's own exponent of ones.
  */
 @inline
-function halves(bits: v128): v128 {
+export function halves(bits: v128): v128 {
   const placed = v128.and(i32x4.shl(bits, 13), i32x4.splat(0x8fffe000));
   const value = f32x4.mul(placed, f32x4.splat(reinterpret<f32>(0x77800000)));
   const special = i32x4.gt_s(v128.and(placed, i32x4.splat(0x7fffffff)), i32x4.splat(0x0f7fffff));

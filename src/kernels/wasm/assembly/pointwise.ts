@@ -44,7 +44,7 @@ export function rmsNorm(args: usize, worker: i32, workers: i32): void {
   }
 }
 
-/** (a, b) -> (a·cos − b·sin, b·cos + a·sin) for the pairs (d, d + D/2) of each head. [y, x, positions, cos, sin, rows, heads, D/2] */
+/** (a, b) -> (a·cos − b·sin, b·cos + a·sin) for the pairs (d, d + R/2) of each head. [y, x, positions, cos, sin, rows, heads, R/2, D] */
 export function rope(args: usize, worker: i32, workers: i32): void {
   const y = <usize>load<u32>(args);
   const x = <usize>load<u32>(args, 4);
@@ -54,12 +54,13 @@ export function rope(args: usize, worker: i32, workers: i32): void {
   const rows = load<i32>(<usize>load<u32>(args, 20));
   const heads = load<i32>(args, 24);
   const half = load<i32>(args, 28);
+  const headDim = load<i32>(args, 32);
   const even = half & ~3;
   const apart = <usize>half << 2;
   const to = share(rows * heads, worker + 1, workers, 1);
   for (let each = share(rows * heads, worker, workers, 1); each < to; each++) {
     const row = each / heads;
-    const head = (<usize>each * half) << 3;
+    const head = (<usize>each * headDim) << 2;
     const angle = (<usize>load<i32>(positions + (<usize>row << 2)) * half) << 2;
     for (let d = 0; d < even; d += 4) {
       const offset = <usize>d << 2;
@@ -81,6 +82,8 @@ export function rope(args: usize, worker: i32, workers: i32): void {
       store<f32>(y + at, a * c - b * s);
       store<f32>(y + at + apart, b * c + a * s);
     }
+    const still = head + (apart << 1);
+    if (2 * half < headDim) memory.copy(y + still, x + still, (<usize>(headDim - 2 * half)) << 2);
   }
 }
 

@@ -1,0 +1,275 @@
+// Files of heads with layers of Qwen3-Next and Qwen3.5: what their configs may say, saving, converting from a checkpoint and back, and
+// types of weights.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cpu } from '../../../src/kernels/cpu/index.ts';
+import type { Decoder } from '../../../src/models/decoder.ts';
+import { loadModel } from '../../../src/models/load.ts';
+import type { WeightDType } from '../../../src/models/weights.ts';
+import {
+  readDraftConfig,
+  readSpeculatorConfig,
+} from '../../../src/speculate/speculators/config.ts';
+import { Speculator } from '../../../src/speculate/speculators/load.ts';
+import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
+import type { TensorData } from '../../../src/tensor/safetensors.ts';
+import { type FolderSource, memorySource, openFolder } from '../../../src/tensor/source.ts';
+import { headOf, KINDS, nearZero, OWN, shapesOf, WIDTH } from './gated-kinds.ts';
+import { contentOf, golden, headSource, TARGET, tensorsOf, thereAndBack } from './research.ts';
+
+let verifier: Decoder;
+beforeAll(async () => {
+  verifier = await loadModel(TARGET, { backend: cpu(), contextLength: 64 });
+});
+afterAll(() => verifier.dispose());
+
+/** Logits of a pass over some tokens and states. */
+async function logitsOf(source: FolderSource, dtype: WeightDType = 'auto') {
+  using speculator = await Speculator.fromPretrained(source, { verifier, dtype });
+  const model = speculator.model!;
+  const cache = model.createCache();
+  const tokens = [3, 1, 4, 1, 5, 9];
+  const states = tokens.map((token, row) =>
+    Float32Array.from({ length: WIDTH }, (_, i) => Math.sin(1 + i * token + row)),
+  );
+  const keep = tokens.map((_, row) => row);
+  const { logits } = await model.forward(cache, [
+    { sequence: cache.sequence(), tokens, states, keep },
+  ]);
+  cache.dispose();
+  return { logits, notes: speculator.notes };
+}
+
+describe('the config of a gated layer', () => {
+  const read = (layer: object, algorithm = 'mtp') => {
+    const file = {
+      speculators_model_type: algorithm,
+      speculators_version: '0.7.0',
+      speculators_config: {
+        algorithm,
+        default_proposal_method: 'greedy',
+        proposal_methods: [{ proposal_type: 'greedy' }],
+        verifier: { name_or_path: null, architectures: [] },
+      },
+      transformer_layer_config: layer,
+    };
+    return readDraftConfig(readSpeculatorConfig(file, 'head'), 'head');
+  };
+
+  it('has the defaults of its class', () => {
+    const sizes = { headDim: 256, normEps: 1e-6, maxPositions: 32_768, qkvBias: false };
+    const rope = { type: 'default', theta: 10_000 };
+    const mixture = { width: 512, sharedWidth: 512, normalised: true };
+    expect(read({ model_type: 'qwen3_next' })).toMatchObject({
+      ...sizes,
+      ...{ vocab: 151_936, width: 2048, layers: 48, heads: 16, kvHeads: 2, rope },
+      gated: { rotaryDim: 64, mixture: { ...mixture, experts: 512, count: 10 } },
+    });
+    expect(read({ model_type: 'qwen3_5_text' })).toMatchObject({
+      ...sizes,
+      ...{ vocab: 248_320, width: 4096, ffnWidth: 12_288, layers: 32, heads: 16, kvHeads: 4, rope },
+      gated: { rotaryDim: 64, mixture: null },
+    });
+    expect(read({ model_type: 'qwen3_5_moe_text' })).toMatchObject({
+      ...sizes,
+      ...{ vocab: 248_320, width: 2048, layers: 40, heads: 16, kvHeads: 2, rope },
+      gated: { rotaryDim: 64, mixture: { ...mixture, experts: 256, count: 8 } },
+    });
+  });
+
+  it.each([
+    [{ partial_rotary_factor: 0.5 }, 128],
+    [{ partial_rotary_factor: 0.5, rope_parameters: { partial_rotary_factor: 0.125 } }, 32],
+    [{ rope_scaling: { rope_type: 'linear', factor: 2 } }, 64],
+    [{ rope_scaling: { rope_type: 'linear', factor: 2, partial_rotary_factor: 1 } }, 256],
+    [{ rope_parameters: { rope_theta: 5, mrope_section: [11, 11, 10] } }, 64],
+  ])('turns the columns that %j says', (change, columns) => {
+    expect(read({ model_type: 'qwen3_next', ...change }).gated?.rotaryDim).toBe(columns);
+  });
+
+  it.each([
+    [{ attn_output_gate: false }, 'UnsupportedError', 'attn_output_gate: expected true, got false'],
+    [{ mlp_only_layers: [3] }, 'UnsupportedError', 'mlp_only_layers: expected none, got [3]'],
+    [{ decoder_sparse_step: 2 }, 'UnsupportedError', 'decoder_sparse_step: expected 1, got 2'],
+    [{ use_sliding_window: true }, 'UnsupportedError', 'use_sliding_window: expected false'],
+    [{ hidden_act: 'gelu' }, 'UnsupportedError', 'hidden_act: expected "silu", got "gelu"'],
+    [{ num_experts_per_tok: 513 }, 'FormatError', 'num_experts_per_tok: expected at most num_exp'],
+    [{ num_experts: -1 }, 'FormatError', 'num_experts'],
+    [{ head_dim: 6 }, 'FormatError', 'an even number of columns of 6, got 0.25, which are 1'],
+    [{ partial_rotary_factor: 2 }, 'FormatError', 'partial_rotary_factor'],
+    [{ rope_parameters: { rope_type: 'su' } }, 'UnsupportedError', 'rope_type: expected'],
+    [
+      { rope_parameters: { beta: 1 } },
+      'UnsupportedError',
+      'rope_parameters.beta: expected no such',
+    ],
+    [{ num_hidden_layers: 3 }, 'UnsupportedError', 'layer of full attention, got 3 of linear'],
+    [{ layer_types: ['full_attention'] }, 'FormatError', 'layer_types: expected 48 entries, got 1'],
+    [
+      { num_hidden_layers: 1, layer_types: ['sliding_attention'] },
+      'UnsupportedError',
+      'layer_types[0]: expected "full_attention" or "linear_attention", got "sliding_attention"',
+    ],
+    [
+      { model_type: 'qwen3_5_text', num_experts: 4 },
+      'UnsupportedError',
+      'num_experts: expected 0, got 4',
+    ],
+    [
+      { model_type: 'qwen3_5_moe_text', norm_topk_prob: false },
+      'UnsupportedError',
+      'norm_topk_prob: expected true, got false',
+    ],
+    [
+      { model_type: 'deepseek_v3', kv_lora_rank: 512 },
+      'UnsupportedError',
+      'expected llama, qwen3, qwen3_next, qwen3_5_text or qwen3_5_moe_text, got "deepseek_v3"',
+    ],
+  ])('is refused with %j', (change, name, message) => {
+    let error: unknown;
+    try {
+      read({ model_type: 'qwen3_next', ...change });
+    } catch (caught) {
+      error = caught;
+    }
+    expect(error).toMatchObject({ name, message: expect.stringContaining(message) });
+  });
+
+  it('is one of multi-token prediction only', () => {
+    expect(() => read({ model_type: 'qwen3_next' }, 'eagle3')).toThrow(
+      'model_type: expected llama or qwen3, got "qwen3_next"',
+    );
+  });
+});
+
+describe('files of a head with a gated layer', () => {
+  it.each(Object.keys(KINDS))('are saved byte by byte as they were read: %s', async (name) => {
+    const folder = mkdtempSync(join(tmpdir(), 'foretoken-gated-'));
+    const source = headOf(KINDS[name]);
+    try {
+      using speculator = await Speculator.fromPretrained(source, { verifier });
+      await speculator.savePretrained(folder);
+      const saved = await openFolder(folder);
+      expect(await contentOf(saved)).toEqual(await contentOf(source));
+      expect(JSON.parse(await saved.text('config.json'))).toEqual(
+        JSON.parse(await source.text('config.json')),
+      );
+      expect(await logitsOf(saved)).toEqual(await logitsOf(source));
+      await saved.close();
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('keep their 16 bits, vectors too', async () => {
+    const source = await openFolder(golden('heads/mtp-qwen3-next'));
+    using speculator = await Speculator.fromPretrained(source, { verifier });
+    const saved = await contentOf(memorySource(await speculator.files(), 'saved'));
+    expect(saved).toEqual(await contentOf(source));
+    expect(Object.values(saved).every((text) => text.startsWith('BF16'))).toBe(true);
+    await source.close();
+  });
+
+  it('are refused with tensors of other shapes', async () => {
+    const kind = KINDS['Qwen3-Next'];
+    const wrong = { ...kind, layer: { ...kind.layer, num_experts: 7, num_attention_heads: 2 } };
+    const source = headSource(
+      JSON.parse(await headOf(wrong).text('config.json')),
+      nearZero(tensorsOf({ ...OWN, ...shapesOf(kind) }, 3)),
+    );
+    const loading = Speculator.fromPretrained(source, { verifier });
+    await expect(loading).rejects.toThrow(
+      'mtp_layers.0.mlp.experts.gate_up_proj: expected shape [7, 24, 32], got [6, 24, 32]',
+    );
+    await expect(loading).rejects.toThrow('q_proj.weight: expected shape [32, 32], got [64, 32]');
+  });
+
+  it.each(Object.keys(KINDS))('may be of an older version: %s', async (name) => {
+    const source = headOf(KINDS[name]);
+    const { files, notes } = await migrateSpeculator(source);
+    expect(notes).toEqual([]);
+    const migrated = memorySource(files(), 'migrated');
+    expect(await contentOf(migrated)).toEqual(await contentOf(source));
+    expect(await logitsOf(migrated)).toEqual(await logitsOf(source));
+  });
+});
+
+describe('weights of a head with experts', () => {
+  const worst = (a: readonly Float32Array[], b: readonly Float32Array[]) =>
+    Math.max(...a.flatMap((row, t) => [...row].map((value, i) => Math.abs(value - b[t][i]))));
+
+  it.each([
+    ['bf16', 0.05, 0],
+    ['f16', 0.005, 0],
+    ['q8_0', 0.1, 2],
+    ['q4_0', 1.5, 2],
+  ] as const)('may be %s', async (dtype, tolerance, ragged) => {
+    const source = headOf(KINDS['Qwen3-Next']);
+    const { logits, notes } = await logitsOf(source, dtype);
+    const off = worst(logits, (await logitsOf(source)).logits);
+    expect(off).toBeGreaterThan(0);
+    expect(off).toBeLessThan(tolerance);
+    expect(notes).toHaveLength(ragged);
+  });
+});
+
+describe('a layer of Qwen3-Next or Qwen3.5 in the checkpoint of its target', () => {
+  /** The names of a checkpoint, experts one by one. */
+  function native(tensors: readonly TensorData[]): TensorData[] {
+    const names: Readonly<Record<string, string>> = {
+      input_proj: 'mtp.fc',
+      final_layernorm: 'mtp.norm',
+      hidden_layernorm: 'mtp.pre_fc_norm_hidden',
+      token_layernorm: 'mtp.pre_fc_norm_embedding',
+    };
+    return tensors.flatMap((tensor): TensorData[] => {
+      const name = tensor.name.replace('mtp_layers.0.', '');
+      const [, own] = /^(\w+)\.weight$/.exec(name) ?? [];
+      if (own !== undefined && own in names) return [{ ...tensor, name: `${names[own]}.weight` }];
+      const [, projection] = /^mlp\.experts\.(\w+)$/.exec(name) ?? [];
+      if (projection === undefined) return [{ ...tensor, name: `mtp.layers.0.${name}` }];
+      const parts = projection === 'down_proj' ? ['down_proj'] : ['gate_proj', 'up_proj'];
+      const [experts, rows, columns] = tensor.shape;
+      const shape = [rows / parts.length, columns];
+      const size = shape[0] * columns;
+      return Array.from({ length: experts * parts.length }, (_, index) => ({
+        name: `mtp.layers.0.mlp.experts.${Math.floor(index / parts.length)}.${parts[index % parts.length]}.weight`,
+        dtype: tensor.dtype,
+        shape,
+        data: (tensor.data as Float32Array).slice(index * size, (index + 1) * size),
+      }));
+    });
+  }
+  const OTHER = { 'model.norm.weight': [WIDTH] };
+
+  it.each(['Qwen3.5', 'Qwen3.5 with experts', 'Qwen3-Next'])(
+    'is converted, runs, and goes back: %s',
+    async (name) => {
+      const kind = KINDS[name];
+      const tensors = nearZero(tensorsOf({ ...OWN, ...shapesOf(kind) }, 3));
+      const config = { architectures: ['Whole'], text_config: kind.layer };
+      const source = headSource(config, [...native(tensors), ...tensorsOf(OTHER, 1)], {
+        shards: 2,
+      });
+      const made = await thereAndBack(source, {
+        target: verifier,
+        lost: (each) => Object.hasOwn(OTHER, each),
+      });
+      expect(made.algorithm).toBe('mtp');
+      expect(made.notes).toEqual([expect.stringContaining('does not run its target')]);
+      expect(await logitsOf(memorySource(made.files(), 'made'))).toEqual(
+        await logitsOf(headOf(kind)),
+      );
+    },
+  );
+
+  it('is refused where a tensor has another shape', async () => {
+    const tensors = nearZero(tensorsOf({ ...OWN, ...shapesOf(KINDS['Qwen3-Next']) }, 3));
+    const config = { ...KINDS['Qwen3-Next'].layer, shared_expert_intermediate_size: 24 };
+    await expect(
+      thereAndBack(headSource(config, native(tensors)), { target: verifier }),
+    ).rejects.toThrow('shared_expert.gate_proj.weight: expected shape [24, 32], got [20, 32]');
+  });
+});
