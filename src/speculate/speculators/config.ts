@@ -143,6 +143,14 @@ export function readSpeculatorConfig(json: unknown, file: string): SpeculatorCon
   };
 }
 
+const QWEN = {
+  vocab_size: 151_936,
+  hidden_size: 4096,
+  intermediate_size: 22_016,
+  num_hidden_layers: 32,
+  num_attention_heads: 32,
+};
+
 /** What the classes of transformers have where a file says nothing; the rest is in the model files. */
 const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   llama: {
@@ -152,13 +160,15 @@ const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     num_hidden_layers: 32,
     num_attention_heads: 32,
   },
-  qwen3: {
-    vocab_size: 151_936,
+  mistral: {
+    vocab_size: 32_000,
     hidden_size: 4096,
-    intermediate_size: 22_016,
+    intermediate_size: 14_336,
     num_hidden_layers: 32,
     num_attention_heads: 32,
   },
+  qwen2: QWEN,
+  qwen3: QWEN,
 };
 
 /**

@@ -91,7 +91,7 @@ describe('config.json of a speculator', () => {
       qkNorm: true,
     });
     expect(() => of('0.8.0', { model_type: 'mamba' })).toThrow(
-      'here: transformer_layer_config.model_type: expected llama or qwen3, got "mamba"',
+      'here: transformer_layer_config.model_type: expected llama, mistral, qwen2 or qwen3, got "mamba"',
     );
   });
 

@@ -99,7 +99,11 @@ function layerOf(
   const { product, norm, turn } = mathOf(tensors, shape);
   const { heads, kvHeads, headDim } = shape;
   const projected = rows.map(({ input }, position) => {
-    const project = (name: string) => product(`${layer}.self_attn.${name}_proj.weight`, input);
+    const project = (name: string) => {
+      const bias = tensors.get(`${layer}.self_attn.${name}_proj.bias`)?.data;
+      const made = product(`${layer}.self_attn.${name}_proj.weight`, input);
+      return made.map((value, i) => value + (bias?.[i] ?? 0));
+    };
     return { q: turn(project('q'), position), k: turn(project('k'), position), v: project('v') };
   });
   return rows.map(({ residual }, at) => {

@@ -125,7 +125,7 @@ describe('the config of a gated layer', () => {
     [
       { model_type: 'deepseek_v3', kv_lora_rank: 512 },
       'UnsupportedError',
-      'expected llama, qwen3, qwen3_next, qwen3_5_text or qwen3_5_moe_text, got "deepseek_v3"',
+      'expected llama, mistral, qwen2, qwen3, qwen3_next, qwen3_5_text or qwen3_5_moe_text, got "deepseek_v3"',
     ],
   ])('is refused with %j', (change, name, message) => {
     let error: unknown;
@@ -139,7 +139,7 @@ describe('the config of a gated layer', () => {
 
   it('is one of multi-token prediction only', () => {
     expect(() => read({ model_type: 'qwen3_next' }, 'eagle3')).toThrow(
-      'model_type: expected llama or qwen3, got "qwen3_next"',
+      'model_type: expected llama, mistral, qwen2 or qwen3, got "qwen3_next"',
     );
   });
 });

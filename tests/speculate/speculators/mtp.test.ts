@@ -89,41 +89,57 @@ describe('multi-token prediction', () => {
   });
   afterAll(() => verifier.dispose());
 
-  it('gives the logits and states of the second implementation, step by step', async () => {
-    const source = await makeHead();
-    using speculator = await Speculator.fromPretrained(source, { verifier });
-    const head = speculator.head!;
-    const cache = verifier.createCache({ taps: head.taps });
-    const { hidden, logits } = await verifier.forward(cache, [
-      { sequence: cache.sequence(), tokens: PROMPT, keep: PROMPT.map((_, row) => row) },
-    ]);
-    cache.dispose();
-    const text = [...PROMPT, argmax(logits.at(-1)!)];
-    const target = await openFolder(TARGET);
-    const tensors = new Map([...(await readTensors(target)), ...(await readTensors(source))]);
-    await target.close();
-    const names = { embed: 'model.embed_tokens.weight', head: 'lm_head.weight' };
-
-    const heads = head.model!.createCache({ taps: [0] });
-    const sequence = heads.sequence();
-    const pairs = hidden.map((state, i) => ({ token: text[i + 1], state: [...state] }));
-    let found = await head.model!.forward(heads, [
-      { sequence, tokens: text.slice(1), states: await head.fuse(hidden) },
-    ]);
-    for (let step = 0; step < 4; step++) {
-      const expected = mtpPasses(tensors, pairs, SHAPE, names).at(-1)!;
-      for (const [i, value] of expected.logits.entries())
-        expect(Math.abs(found.logits[0][i] - value)).toBeLessThan(1e-4);
-      for (const [i, value] of expected.state.entries())
-        expect(Math.abs(found.hidden[0][i] - value)).toBeLessThan(1e-4);
-      const token = argmax(found.logits[0]);
-      pairs.push({ token, state: [...expected.state] });
-      found = await head.model!.forward(heads, [
-        { sequence, tokens: [token], states: [found.hidden[0]] },
+  it.each([
+    { type: 'llama', own: {}, more: [] },
+    // Without a name of its class.
+    {
+      type: 'qwen2',
+      own: { model_type: undefined },
+      more: [
+        ['mtp_layers.0.self_attn.q_proj.bias', [32]],
+        ['mtp_layers.0.self_attn.k_proj.bias', [16]],
+        ['mtp_layers.0.self_attn.v_proj.bias', [16]],
+      ] as Shapes,
+    },
+  ])(
+    'gives the logits and states of the second implementation, step by step, as a layer of $type',
+    async ({ type, own, more }) => {
+      const source = await makeHead({}, own, more);
+      using speculator = await Speculator.fromPretrained(source, { verifier });
+      const head = speculator.head!;
+      expect(head.model!.config.modelType).toBe(type);
+      const cache = verifier.createCache({ taps: head.taps });
+      const { hidden, logits } = await verifier.forward(cache, [
+        { sequence: cache.sequence(), tokens: PROMPT, keep: PROMPT.map((_, row) => row) },
       ]);
-    }
-    heads.dispose();
-  });
+      cache.dispose();
+      const text = [...PROMPT, argmax(logits.at(-1)!)];
+      const target = await openFolder(TARGET);
+      const tensors = new Map([...(await readTensors(target)), ...(await readTensors(source))]);
+      await target.close();
+      const names = { embed: 'model.embed_tokens.weight', head: 'lm_head.weight' };
+
+      const heads = head.model!.createCache({ taps: [0] });
+      const sequence = heads.sequence();
+      const pairs = hidden.map((state, i) => ({ token: text[i + 1], state: [...state] }));
+      let found = await head.model!.forward(heads, [
+        { sequence, tokens: text.slice(1), states: await head.fuse(hidden) },
+      ]);
+      for (let step = 0; step < 4; step++) {
+        const expected = mtpPasses(tensors, pairs, SHAPE, names).at(-1)!;
+        for (const [i, value] of expected.logits.entries())
+          expect(Math.abs(found.logits[0][i] - value)).toBeLessThan(1e-4);
+        for (const [i, value] of expected.state.entries())
+          expect(Math.abs(found.hidden[0][i] - value)).toBeLessThan(1e-4);
+        const token = argmax(found.logits[0]);
+        pairs.push({ token, state: [...expected.state] });
+        found = await head.model!.forward(heads, [
+          { sequence, tokens: [token], states: [found.hidden[0]] },
+        ]);
+      }
+      heads.dispose();
+    },
+  );
 
   it('leaves the text of the target as it is', async () => {
     using speculator = await Speculator.fromPretrained(await makeHead(), { verifier });
@@ -180,7 +196,7 @@ describe('multi-token prediction', () => {
     await expect(Speculator.fromPretrained(two, { verifier })).rejects.toThrow(/num_nextn_predict/);
     const other = await makeHead({ transformer_layer_config: { model_type: 'qwen3_moe' } });
     await expect(Speculator.fromPretrained(other, { verifier })).rejects.toThrow(
-      'expected llama, qwen3, qwen3_next, qwen3_5_text or qwen3_5_moe_text, got "qwen3_moe"',
+      'expected llama, mistral, qwen2, qwen3, qwen3_next, qwen3_5_text or qwen3_5_moe_text, got "qwen3_moe"',
     );
   });
 });
