@@ -91,7 +91,7 @@ describe('a config of an older version', () => {
   });
 
   it('of multi-token prediction has the class of Qwen2', () => {
-    const own = { ...without(layer, 'model_type'), num_attention_heads: 4 };
+    const own = { ...without(layer, 'model_type'), num_attention_heads: 4, num_key_value_heads: 2 };
     const config = configOf('0.7.0', { transformer_layer_config: own }, 'mtp');
     expect(current(config).config).toMatchObject({
       transformer_layer_config: { model_type: 'qwen2' },
@@ -430,7 +430,12 @@ describe('a folder', () => {
   );
 
   it('loses the copy of the head of the target, which may be of no numbers, by name', async () => {
-    const small = { ...layer, intermediate_size: 8, num_attention_heads: 4 };
+    const small = {
+      ...layer,
+      intermediate_size: 8,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+    };
     const config = configOf('0.6.0', { transformer_layer_config: small }, 'mtp');
     const at = 'mtp_layers.0';
     const vectors = ['token_layernorm', 'hidden_layernorm', 'final_layernorm'];
