@@ -430,12 +430,7 @@ describe('a folder', () => {
   );
 
   it('loses the copy of the head of the target, which may be of no numbers, by name', async () => {
-    const small = {
-      ...layer,
-      intermediate_size: 8,
-      num_attention_heads: 4,
-      num_key_value_heads: 2,
-    };
+    const small = { ...layer, intermediate_size: 8, num_attention_heads: 4 };
     const config = configOf('0.6.0', { transformer_layer_config: small }, 'mtp');
     const at = 'mtp_layers.0';
     const vectors = ['token_layernorm', 'hidden_layernorm', 'final_layernorm'];
