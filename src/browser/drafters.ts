@@ -71,6 +71,7 @@ const shape = {
     .strictObject({ expansion: z.number(), levels: z.number(), tokens: z.number() })
     .optional(),
   paths: z.strictObject({ expansion: z.array(z.number()), kept: z.number() }).optional(),
+  minProbability: z.number().optional(),
 };
 const ModelSchema = z.strictObject({ kind: z.literal('model'), model: z.int(), ...shape });
 const SpeculatorSchema = z.strictObject({

@@ -143,8 +143,11 @@ describe('growing', () => {
 
   it('ranks along a chain, and ends where no token is left', async () => {
     const none = { ...asked, draw: () => [] };
-    expect(await growChain(passesWith(), none, pass, 2)).toEqual({ tokens: [], candidates: [[]] });
-    const { tokens, candidates } = await growChain(passesWith(), asked, pass, 2);
+    expect(await growChain(passesWith(), none, pass, { width: 2 })).toEqual({
+      tokens: [],
+      candidates: [[]],
+    });
+    const { tokens, candidates } = await growChain(passesWith(), asked, pass, { width: 2 });
     expect(tokens).toHaveLength(3);
     expect(candidates).toEqual([
       [0, 1],

@@ -42,6 +42,7 @@ const shapes = (): readonly ShapeOptions[] => [
   { best: { ladder: model.ladder, width: 3 } },
   { dynamic: { expansion: 3, levels: 3, tokens: 8 } },
   { paths: { expansion: [3, 2], kept: 3 } },
+  { minProbability: 0.001 },
 ];
 
 async function textOf(options: GenerateOptions): Promise<readonly number[]> {

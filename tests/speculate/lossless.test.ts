@@ -218,6 +218,7 @@ describe('verifiers that promise the law', () => {
     const best = { best: { ladder: target.model.ladder, width: 3 } };
     const trials = [
       { verifier: rejection, drafter: draftModel(draft.model) },
+      { verifier: rejection, drafter: draftModel(draft.model, { minProbability: 0.13 }) },
       { verifier: rejection, drafter: draftModel(draft.model, tree) },
       { verifier: rejectionWithReplacement, drafter: draftModel(draft.model, tree) },
       { verifier: block, drafter: draftModel(draft.model) },

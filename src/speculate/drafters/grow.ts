@@ -4,22 +4,29 @@ import { depthsOf } from '../../models/tree.ts';
 import type { TreeShape } from '../best-tree.ts';
 import type { DraftRequest, Drawn } from '../drafter.ts';
 import type { RankedDraft } from '../rank-memory.ts';
+import { argmax, logSoftmaxAt } from '../sample.ts';
 import type { Node, Pass, Passes } from './passes.ts';
 
-/** A chain. At every place `width` candidates are ranked. */
+/**
+ * A chain. At every place `width` candidates are ranked. It ends before the place at which a path of the most probable tokens of all its
+ * places would be less probable than `least`, by the laws of the drafter at temperature 1: decided by laws, not by what is drawn from them.
+ */
 export async function growChain(
   passes: Passes,
   request: DraftRequest,
   root: Pass,
-  width = 1,
+  { width = 1, least = 0 }: { readonly width?: number; readonly least?: number } = {},
 ): Promise<RankedDraft> {
   const { maxTokens, maxDepth, signal } = request;
   const text = [...request.tokens];
   const tokens: Drawn[] = [];
   const candidates: (readonly number[])[] = [];
   const most = Math.min(maxTokens, maxDepth);
+  let likely = 1;
   let pass: Pass | null = root;
   while (pass !== null) {
+    if (least > 0) likely *= Math.exp(logSoftmaxAt(pass.logits, argmax(pass.logits)));
+    if (likely < least) break;
     const drawn: readonly Drawn[] = request.draw(
       request.law(pass.logits, text),
       text.length,

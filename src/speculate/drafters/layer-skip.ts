@@ -27,7 +27,7 @@ export type LayerSkipOptions = z.input<typeof LayerSkipSchema> & ShapeOptions;
  * before the model. Throws an OptionError for layers that the model does not have.
  */
 export function layerSkip(model: Decoder, options: LayerSkipOptions): Drafter {
-  const { branching, best, dynamic, paths, ...own } = options;
+  const { branching, best, dynamic, paths, minProbability, ...own } = options;
   const parsed = LayerSkipSchema.safeParse(own);
   if (!parsed.success) throw new OptionError(`layerSkip: ${z.prettifyError(parsed.error)}`);
   const { layers } = parsed.data;
@@ -38,7 +38,7 @@ export function layerSkip(model: Decoder, options: LayerSkipOptions): Drafter {
   const short = shorten(model, kept);
   let drafter: Drafter;
   try {
-    drafter = draftModel(short, { branching, best, dynamic, paths });
+    drafter = draftModel(short, { branching, best, dynamic, paths, minProbability });
   } catch (error) {
     short.dispose();
     throw error;

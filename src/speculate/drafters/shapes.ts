@@ -22,6 +22,11 @@ export interface ShapeOptions {
   readonly dynamic?: DynamicTree | undefined;
   /** The whole paths that the drafter holds most probable (MLP speculators). */
   readonly paths?: PathTree | undefined;
+  /**
+   * Of a chain: it ends where a path of the drafter's most probable tokens would be less probable, whatever the temperature. Default 0:
+   * it is as long as asked for. Raise it where rejected tokens are expensive.
+   */
+  readonly minProbability?: number | undefined;
 }
 
 /** A shape of drafts. */
@@ -51,7 +56,7 @@ export async function draftFrom(
 
 /** Throws an OptionError for more than one shape, and for one that is none; `where` names the drafter. */
 export function shapeFrom(where: string, options: ShapeOptions): Shape {
-  const { branching, best, dynamic, paths } = options;
+  const { branching, best, dynamic, paths, minProbability = 0 } = options;
   const given = Object.entries({ branching, best, dynamic, paths }).filter(
     ([, value]) => value !== undefined,
   );
@@ -59,6 +64,13 @@ export function shapeFrom(where: string, options: ShapeOptions): Shape {
     throw new OptionError(
       `${where}: expected one shape, got ${given.map(([key]) => key).join(' and ')}`,
     );
+  if (!(minProbability >= 0 && minProbability <= 1))
+    throw new OptionError(
+      `${where}: minProbability: expected a probability from 0 to 1, got ${minProbability}`,
+    );
+  const other = given.find(([key]) => key !== 'branching' || branching?.some((count) => count > 1));
+  if (minProbability > 0 && other !== undefined)
+    throw new OptionError(`${where}: minProbability: expected a chain with it, got ${other[0]}`);
   if (best !== undefined) return learnt(where, best);
   if (dynamic !== undefined) return expanded(where, dynamic);
   if (paths !== undefined) {
@@ -73,17 +85,17 @@ export function shapeFrom(where: string, options: ShapeOptions): Shape {
       fedAt: (_, depth) => nodesOf(expansion, depth),
     };
   }
-  return fixed(where, branching ?? [1]);
+  return fixed(where, branching ?? [1], minProbability);
 }
 
-function fixed(where: string, branching: readonly number[]): Shape {
+function fixed(where: string, branching: readonly number[], least: number): Shape {
   checkBranching(where, branching);
   const nodesAt = (levels: number) => nodesOf(branching, levels);
   const levels = Number.POSITIVE_INFINITY;
   if (branching.every((count) => count === 1))
     return {
       name: null,
-      draft: (passes, request, root) => growChain(passes, request, root),
+      draft: (passes, request, root) => growChain(passes, request, root, { least }),
       nodesAt,
       levels,
       fedAt: () => 0,
@@ -104,7 +116,7 @@ function learnt(where: string, options: BestOptions): Shape {
     draft: (passes, request, root) =>
       best.draft(request, (shape, asked, width) =>
         isChain(shape)
-          ? growChain(passes, asked, root, width)
+          ? growChain(passes, asked, root, { width })
           : growTree(passes, shape, asked, root, width),
       ),
     nodesAt: (levels) => best.shapeAt(levels).parents.length,
