@@ -1,6 +1,8 @@
 // Laws and models of the worked examples, for tests: tables of next-token laws that depend on the last token.
 import type { Law } from '../../src/speculate/law.ts';
+import { prove } from '../../src/speculate/prove.ts';
 import { argmax, point } from '../../src/speculate/sample.ts';
+import type { Verifier } from '../../src/speculate/verifier.ts';
 import vectors from './vectors.json' with { type: 'json' };
 
 export { vectors };
@@ -49,4 +51,23 @@ export function asRow(law: ReadonlyMap<string, number>, vocabulary: number): num
 /** Six digits, as the worked examples are written. */
 export function rounded(values: readonly number[]): number[] {
   return values.map((value) => Math.round(value * 1e6) / 1e6);
+}
+
+/** The law of the first token of a round that drafts one, and how often it is the drafted one. */
+export function firstOf(verifier: Verifier, p: readonly number[], q: readonly number[]) {
+  const laws = { target: constant(p), draft: constant(q) };
+  const { blocks, expectedTokens } = prove({
+    ...laws,
+    verifier,
+    vocabulary: p.length,
+    branching: [1],
+  });
+  const row = p.map(() => 0);
+  const rejected = p.map(() => 0);
+  for (const [text, mass] of blocks) {
+    const [first, next] = text.split(',');
+    row[Number(first)] += mass;
+    if (next === undefined) rejected[Number(first)] += mass;
+  }
+  return { row, rejected, acceptance: expectedTokens - 1 };
 }

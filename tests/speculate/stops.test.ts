@@ -1,7 +1,9 @@
 // Stop strings: what is shown does not depend on how the text was cut into pieces.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createOutput } from '../../src/speculate/output.ts';
 import { createStopText } from '../../src/speculate/stops.ts';
+import { spelled } from './fixtures.ts';
 import { vectors } from './laws.ts';
 
 /** Pushes pieces until a stop; returns what was shown and which stop came. */
@@ -37,6 +39,23 @@ describe('stop strings', () => {
         expect(shown.pieces - 1).toBe(
           example.tokens_kept_including_the_one_that_completes_the_match,
         );
+    }
+  });
+
+  it('and stop tokens end the tokens of vector T, before a limit that is met at once', () => {
+    for (const {
+      step_tokens,
+      stop_ids,
+      max_new_tokens,
+      emitted,
+      finish_reason,
+    } of vectors.T_tokens) {
+      const settings = { stop: [], stopTokens: stop_ids, ignoreEos: true };
+      const limits = { prompt: [1], eosTokens: [2], limit: max_new_tokens };
+      const output = createOutput(spelled, settings, limits);
+      for (const token of step_tokens) if (output.finishReason === null) output.push(token);
+      expect(output.finishReason).toBe(finish_reason);
+      expect(output.result().tokens).toEqual(emitted);
     }
   });
 

@@ -4,36 +4,17 @@ import { lawDraw, pointDraw } from '../../src/speculate/drawn.ts';
 import type { Law } from '../../src/speculate/law.ts';
 import { createProcessor, SamplingOptions } from '../../src/speculate/processors.ts';
 import { prove } from '../../src/speculate/prove.ts';
-import { massOf, mostProbable, pick } from '../../src/speculate/sample.ts';
+import { massOf, mostProbable } from '../../src/speculate/sample.ts';
 import type { Verifier } from '../../src/speculate/verifier.ts';
 import { greedy } from '../../src/speculate/verifiers/greedy.ts';
 import { match } from '../../src/speculate/verifiers/match.ts';
 import { rejection, rejectionWithReplacement } from '../../src/speculate/verifiers/rejection.ts';
 import { block, traversal } from '../../src/speculate/verifiers/traversal.ts';
-import { constant, probs, rounded, totalVariation, vectors } from './laws.ts';
+import { constant, firstOf, probs, rounded, totalVariation, vectors } from './laws.ts';
 import { mutants, rejectionOf } from './mutants.ts';
 import { rowOf, scripted } from './scripted.ts';
 
-const { AA, B, E, D, F, K, L, M, R, U } = vectors;
-
-/** The law of the first token of a round that drafts one, and how often it is the drafted one. */
-function firstOf(verifier: Verifier, p: readonly number[], q: readonly number[]) {
-  const laws = { target: constant(p), draft: constant(q) };
-  const { blocks, expectedTokens } = prove({
-    ...laws,
-    verifier,
-    vocabulary: p.length,
-    branching: [1],
-  });
-  const row = p.map(() => 0);
-  const rejected = p.map(() => 0);
-  for (const [text, mass] of blocks) {
-    const [first, next] = text.split(',');
-    row[Number(first)] += mass;
-    if (next === undefined) rejected[Number(first)] += mass;
-  }
-  return { row, rejected, acceptance: expectedTokens - 1 };
-}
+const { AA, B, D, E, L, R } = vectors;
 
 describe('with the processors of vector L', () => {
   const { temperature, top_k, top_p, min_p, repetition_penalty, logit_bias } = L.settings;
@@ -198,93 +179,5 @@ describe('bounds of acceptance', () => {
       expect(accepted(rejection, Number(count))).toBeLessThan(bound + 1e-6);
     for (const [count, bound] of Object.entries(E.optimal_transport_with_replacement))
       expect(accepted(rejectionWithReplacement, Number(count))).toBeLessThan(bound + 1e-6);
-  });
-});
-
-describe('other rules', () => {
-  it('for points, one coin for all siblings comes to the same as one for each, as vector F says', () => {
-    const { p, children_in_order: children, traces_single_coin } = F;
-    const draft = () => children.map(pointDraw);
-    const { blocks } = prove({
-      verifier: rejection,
-      vocabulary: 4,
-      target: constant(p),
-      draft,
-      branching: [1],
-    });
-    const accepted = children.map((child) =>
-      [...blocks].reduce(
-        (sum, [text, mass]) => (text.startsWith(`${child},`) ? sum + mass : sum),
-        0,
-      ),
-    );
-    const left = 1 - accepted.reduce((sum, mass) => sum + mass, 0);
-    for (const { u, picked } of traces_single_coin)
-      expect([...children, 'residual'][pick([...accepted, left], u)]).toBe(picked);
-  });
-
-  it('lenience may also take its factor into the residual, and is then farther off, as vector K says', () => {
-    for (const { lenience, other_residual: other, tv, max_out_over_p } of K.cases) {
-      const verifier = rejectionOf({
-        threshold: ({ owed, drawnFrom, token }) =>
-          massOf(owed, token) / (lenience * massOf(drawnFrom, token)),
-        residual: ({ owed, drawnFrom }) => {
-          const row = K.p.map((_, token) =>
-            Math.max(0, massOf(owed, token) - lenience * massOf(drawnFrom, token)),
-          );
-          const total = row.reduce((sum, mass) => sum + mass, 0);
-          return probs(row.map((mass) => mass / total));
-        },
-      });
-      const { row } = firstOf(verifier, K.p, K.q);
-      expect(rounded(row)).toEqual(other.output);
-      expect(totalVariation(row, K.p)).toBeCloseTo(other.tv, 6);
-      expect(other.tv).toBeGreaterThanOrEqual(tv);
-      expect(Math.max(...row.map((mass, token) => mass / K.p[token]))).toBeCloseTo(
-        max_out_over_p,
-        6,
-      );
-    }
-  });
-
-  it('a token that was drawn may not decide whether it is tested, as vector M says', () => {
-    const { p, q, output, tv } = M.drop_depends_on_token;
-    const dropped = rejectionOf({}, (law, position, count, noise) =>
-      rejection.draw(law, position, count, noise).filter(({ token }) => token !== 1),
-    );
-    const { row } = firstOf(dropped, p, q);
-    expect(rounded(row)).toEqual(output);
-    expect(totalVariation(row, p)).toBeCloseTo(tv, 6);
-  });
-
-  it('the better of two drawn tokens is not a drawn token, as vector M says', () => {
-    const best = rejectionOf({}, (law, position, _count, noise) => {
-      const drawn = rejectionWithReplacement.draw(law, position, 2, noise);
-      const [first] = mostProbable(law, 4).filter((token) =>
-        drawn.some((each) => each.token === token),
-      );
-      return [lawDraw(first, law)];
-    });
-    const { row } = firstOf(best, M.p, M.q);
-    expect(rounded(row)).toEqual(M.best_of_two.output);
-    expect(totalVariation(row, M.p)).toBeCloseTo(M.best_of_two.tv, 6);
-  });
-
-  it('the noise of a draft that was rejected says too much about what is left, as vector R says', () => {
-    const { p, q, residual_effective } = R.reused_noise_bias;
-    const { rejected } = firstOf(mutants['recovers with the noise of the draft'], p, q);
-    const total = rejected.reduce((sum, mass) => sum + mass, 0);
-    expect(rounded(rejected.map((mass) => mass / total))).toEqual(residual_effective);
-  });
-
-  it('a logprob is of the target, neither of what is left nor of the draft, as vector U says', () => {
-    const { draft: token, emitted, logprob, ...wrong } = U.example;
-    const { noise, picks } = scripted([0.999999], 0.9);
-    const draft = { tokens: [lawDraw(token, probs(B.q))] };
-    const { next } = rejection.verify({ draft, law: () => probs(U.p), position: 0, noise });
-    expect(next).toBe(emitted);
-    expect(Math.log(U.p[next])).toBeCloseTo(logprob, 6);
-    expect(Math.log(massOf(picks[0], next))).toBeCloseTo(wrong.wrong_residual_logprob, 6);
-    expect(Math.log(B.q[next])).toBeCloseTo(wrong.wrong_draft_logprob, 6);
   });
 });
