@@ -5,7 +5,9 @@ import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { architectureOf } from '../../models/architectures.ts';
 import { parse } from '../../models/schema.ts';
 import { type FolderSource, parseJson } from '../../tensor/source.ts';
-import { GATED_DEFAULTS, type LayerConfig, readGated } from '../drafters/gated-config.ts';
+import { GATED_DEFAULTS, readGated } from '../drafters/gated-config.ts';
+import { LATENT_DEFAULTS, readLatent } from '../drafters/latent-config.ts';
+import type { LayerConfig } from '../drafters/layer-config.ts';
 
 /** An object of a file. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -173,8 +175,8 @@ export function readDraftConfig(
   const where = `${file}: transformer_layer_config`;
   const own = layerJson(raw, file);
   const type = layerTypeOf(own, { algorithm, version });
-  const gated = algorithm === 'mtp' ? GATED_DEFAULTS : {};
-  const classes: Readonly<Record<string, Json>> = { ...DEFAULTS, ...gated };
+  const others = algorithm === 'mtp' ? { ...GATED_DEFAULTS, ...LATENT_DEFAULTS } : {};
+  const classes: Readonly<Record<string, Json>> = { ...DEFAULTS, ...others };
   if (typeof type !== 'string' || !Object.hasOwn(classes, type)) {
     const names = Object.keys(classes);
     throw new UnsupportedError(
@@ -182,7 +184,8 @@ export function readDraftConfig(
     );
   }
   const json = { ...classes[type], ...own, model_type: type };
-  if (Object.hasOwn(gated, type)) return readGated(json, where);
+  if (Object.hasOwn(LATENT_DEFAULTS, type)) return readLatent(json, where);
+  if (Object.hasOwn(GATED_DEFAULTS, type)) return readGated(json, where);
   return architectureOf(json, where).readConfig(json, where);
 }
 

@@ -65,17 +65,23 @@ describe('the config of a gated layer', () => {
     expect(read({ model_type: 'qwen3_next' })).toMatchObject({
       ...sizes,
       ...{ vocab: 151_936, width: 2048, layers: 48, heads: 16, kvHeads: 2, rope },
-      gated: { rotaryDim: 64, mixture: { ...mixture, experts: 512, count: 10 } },
+      rotaryDim: 64,
+      isGated: true,
+      mixture: { ...mixture, experts: 512, count: 10 },
     });
     expect(read({ model_type: 'qwen3_5_text' })).toMatchObject({
       ...sizes,
       ...{ vocab: 248_320, width: 4096, ffnWidth: 12_288, layers: 32, heads: 16, kvHeads: 4, rope },
-      gated: { rotaryDim: 64, mixture: null },
+      rotaryDim: 64,
+      isGated: true,
     });
+    expect(read({ model_type: 'qwen3_5_text' })).not.toHaveProperty('mixture');
     expect(read({ model_type: 'qwen3_5_moe_text' })).toMatchObject({
       ...sizes,
       ...{ vocab: 248_320, width: 2048, layers: 40, heads: 16, kvHeads: 2, rope },
-      gated: { rotaryDim: 64, mixture: { ...mixture, experts: 256, count: 8 } },
+      rotaryDim: 64,
+      isGated: true,
+      mixture: { ...mixture, experts: 256, count: 8 },
     });
   });
 
@@ -86,7 +92,7 @@ describe('the config of a gated layer', () => {
     [{ rope_scaling: { rope_type: 'linear', factor: 2, partial_rotary_factor: 1 } }, 256],
     [{ rope_parameters: { rope_theta: 5, mrope_section: [11, 11, 10] } }, 64],
   ])('turns the columns that %j says', (change, columns) => {
-    expect(read({ model_type: 'qwen3_next', ...change }).gated?.rotaryDim).toBe(columns);
+    expect(read({ model_type: 'qwen3_next', ...change }).rotaryDim).toBe(columns);
   });
 
   it.each([
@@ -123,9 +129,9 @@ describe('the config of a gated layer', () => {
       'norm_topk_prob: expected true, got false',
     ],
     [
-      { model_type: 'deepseek_v3', kv_lora_rank: 512 },
+      { model_type: 'deepseek_v2', kv_lora_rank: 512 },
       'UnsupportedError',
-      'expected llama, qwen3, qwen3_next, qwen3_5_text or qwen3_5_moe_text, got "deepseek_v3"',
+      'expected llama, qwen3, qwen3_next, qwen3_5_text, qwen3_5_moe_text or deepseek_v3, got "deepseek_v2"',
     ],
   ])('is refused with %j', (change, name, message) => {
     let error: unknown;
