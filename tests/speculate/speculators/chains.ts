@@ -6,6 +6,7 @@ import { gpu } from '../../../src/kernels/gpu/index.ts';
 import { reference } from '../../../src/kernels/reference/index.ts';
 import { wasm } from '../../../src/kernels/wasm/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
+import type { WeightDType } from '../../../src/models/weights.ts';
 import { none } from '../../../src/speculate/drafters/none.ts';
 import { generate } from '../../../src/speculate/generate.ts';
 import { argmax } from '../../../src/speculate/sample.ts';
@@ -33,6 +34,23 @@ async function tensorsIn(source: FolderSource) {
   const tensors = new Map([...(await readTensors(target)), ...(await readTensors(source))]);
   await target.close();
   return tensors;
+}
+
+/** Logits of a pass of a head over some tokens and states, and what loading it had to tell. */
+export async function passOf(verifier: Decoder, source: FolderSource, dtype: WeightDType = 'auto') {
+  using speculator = await Speculator.fromPretrained(source, { verifier, dtype });
+  const model = speculator.model!;
+  const cache = model.createCache();
+  const tokens = [3, 1, 4, 1, 5, 9];
+  const states = tokens.map((token, row) =>
+    Float32Array.from({ length: verifier.config.width }, (_, i) => Math.sin(1 + i * token + row)),
+  );
+  const keep = tokens.map((_, row) => row);
+  const { logits } = await model.forward(cache, [
+    { sequence: cache.sequence(), tokens, states, keep },
+  ]);
+  cache.dispose();
+  return { logits, notes: speculator.notes };
 }
 
 /** One draft of a chain. */

@@ -16,6 +16,7 @@ import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
 import type { TensorData } from '../../../src/tensor/safetensors.ts';
 import { type FolderSource, memorySource, openFolder } from '../../../src/tensor/source.ts';
+import { passOf } from './chains.ts';
 import { headOf, KINDS, nearZero, OWN, shapesOf, WIDTH } from './gated-kinds.ts';
 import { contentOf, golden, headSource, TARGET, tensorsOf, thereAndBack } from './research.ts';
 
@@ -25,22 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => verifier.dispose());
 
-/** Logits of a pass over some tokens and states. */
-async function logitsOf(source: FolderSource, dtype: WeightDType = 'auto') {
-  using speculator = await Speculator.fromPretrained(source, { verifier, dtype });
-  const model = speculator.model!;
-  const cache = model.createCache();
-  const tokens = [3, 1, 4, 1, 5, 9];
-  const states = tokens.map((token, row) =>
-    Float32Array.from({ length: WIDTH }, (_, i) => Math.sin(1 + i * token + row)),
-  );
-  const keep = tokens.map((_, row) => row);
-  const { logits } = await model.forward(cache, [
-    { sequence: cache.sequence(), tokens, states, keep },
-  ]);
-  cache.dispose();
-  return { logits, notes: speculator.notes };
-}
+const logitsOf = (source: FolderSource, dtype?: WeightDType) => passOf(verifier, source, dtype);
 
 describe('the config of a gated layer', () => {
   const read = (layer: object, algorithm = 'mtp') => {
