@@ -3,8 +3,10 @@
 // they lie, and a row asks every group and every expert.
 import type { Pair, readTensors } from './float64.ts';
 
-type Vector = readonly number[];
-type Tensors = Awaited<ReturnType<typeof readTensors>>;
+/** A row. */
+export type Vector = readonly number[];
+/** Tensors by name. */
+export type Tensors = Awaited<ReturnType<typeof readTensors>>;
 
 /** What a mixture does with a row. */
 export interface Routing {
@@ -36,7 +38,7 @@ export interface LatentShape {
 }
 
 /** Products, norms and units over the tensors of a head by name. */
-function mathOf(tensors: Tensors) {
+export function mathOf(tensors: Tensors) {
   const dataOf = (name: string) => tensors.get(name)?.data;
   /** Rows [from, from + count) of a tensor, whatever its rank, times x. */
   const rowsTimes = (name: string, x: Vector, from = 0, count?: number): number[] => {
@@ -62,10 +64,11 @@ function mathOf(tensors: Tensors) {
 
 const sigmoid = (v: number) => 1 / (1 + Math.exp(-v));
 const unit = (gate: Vector, up: Vector) => gate.map((g, i) => g * sigmoid(g) * up[i]);
-const plus = (a: Vector, b: Vector) => a.map((v, i) => v + b[i]);
+/** a + b */
+export const plus = (a: Vector, b: Vector) => a.map((v, i) => v + b[i]);
 
 /** Which experts a row goes to, and its shares of them, from its scores. */
-export function sharesOf(scores: Vector, bias: Vector, routing: Routing): Map<number, number> {
+function sharesOf(scores: Vector, bias: Vector, routing: Routing): Map<number, number> {
   const { perRow, groups, kept, normalised, factor } = routing;
   const size = scores.length / groups;
   const worth = scores.map((score, e) => score + bias[e]);
@@ -89,6 +92,29 @@ export function sharesOf(scores: Vector, bias: Vector, routing: Routing): Map<nu
   return new Map(best.map(({ at }) => [at, (scores[at] / (normalised ? sum : 1)) * factor]));
 }
 
+/** The feed-forward of a layer: dense, or experts in groups and those that all rows go to. */
+export function fed(tensors: Tensors, x: Vector, routing: Routing | undefined): number[] {
+  const { dataOf, rowsTimes } = mathOf(tensors);
+  const mlp = 'mtp_layers.0.mlp';
+  const dense = (prefix: string) =>
+    rowsTimes(
+      `${prefix}.down_proj`,
+      unit(rowsTimes(`${prefix}.gate_proj`, x), rowsTimes(`${prefix}.up_proj`, x)),
+    );
+  if (routing === undefined) return dense(mlp);
+  const scores = rowsTimes(`${mlp}.gate`, x).map(sigmoid);
+  const shares = sharesOf(scores, dataOf(`${mlp}.gate.e_score_correction_bias`)!, routing);
+  const inner = tensors.get(`${mlp}.experts.down_proj`)!.shape[2];
+  const y = dense(`${mlp}.shared_experts`);
+  for (const [e, share] of shares) {
+    const both = rowsTimes(`${mlp}.experts.gate_up_proj`, x, 2 * inner * e, 2 * inner);
+    const hidden = unit(both.slice(0, inner), both.slice(inner));
+    const out = rowsTimes(`${mlp}.experts.down_proj`, hidden, x.length * e, x.length);
+    for (let c = 0; c < x.length; c++) y[c] += share * out[c];
+  }
+  return y;
+}
+
 /** Over all pairs, with the target's embedding and head: the state after every pair, and its logits. */
 export function latentPasses(
   tensors: Tensors,
@@ -100,24 +126,6 @@ export function latentPasses(
   const { dataOf, rowsTimes, norm } = mathOf(tensors);
   const at = (name: string) => `mtp_layers.0.${name}`;
   const own = (name: string) => at(`self_attn.${name}`);
-  const feed = (prefix: string, x: Vector) =>
-    rowsTimes(
-      `${prefix}.down_proj`,
-      unit(rowsTimes(`${prefix}.gate_proj`, x), rowsTimes(`${prefix}.up_proj`, x)),
-    );
-  const sparse = (x: Vector, how: Routing): number[] => {
-    const scores = rowsTimes(at('mlp.gate'), x).map(sigmoid);
-    const shares = sharesOf(scores, dataOf(at('mlp.gate.e_score_correction_bias'))!, how);
-    const inner = tensors.get(at('mlp.experts.down_proj'))!.shape[2];
-    const y = feed(at('mlp.shared_experts'), x);
-    for (const [e, share] of shares) {
-      const both = rowsTimes(at('mlp.experts.gate_up_proj'), x, 2 * inner * e, 2 * inner);
-      const hidden = unit(both.slice(0, inner), both.slice(inner));
-      const out = rowsTimes(at('mlp.experts.down_proj'), hidden, x.length * e, x.length);
-      for (let c = 0; c < x.length; c++) y[c] += share * out[c];
-    }
-    return y;
-  };
   /** Turns x in place of its pairs. */
   const turn = (x: Vector, position: number): number[] => {
     const y = [...x];
@@ -173,8 +181,7 @@ export function latentPasses(
     });
     const y = plus(rowsTimes(own('o_proj'), seen), x);
     const middle = norm(y, at('post_attention_layernorm'), eps);
-    const fed = routing === undefined ? feed(at('mlp'), middle) : sparse(middle, routing);
-    const out = norm(plus(fed, y), at('final_layernorm'), eps);
+    const out = norm(plus(fed(tensors, middle, routing), y), at('final_layernorm'), eps);
     return { state: out, logits: rowsTimes(names.head, out) };
   });
 }

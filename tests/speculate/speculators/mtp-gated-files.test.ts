@@ -8,16 +8,13 @@ import { cpu } from '../../../src/kernels/cpu/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
 import type { WeightDType } from '../../../src/models/weights.ts';
-import {
-  readDraftConfig,
-  readSpeculatorConfig,
-} from '../../../src/speculate/speculators/config.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
 import type { TensorData } from '../../../src/tensor/safetensors.ts';
 import { type FolderSource, memorySource, openFolder } from '../../../src/tensor/source.ts';
 import { passOf } from './chains.ts';
 import { headOf, KINDS, nearZero, OWN, shapesOf, WIDTH } from './gated-kinds.ts';
+import { readLayer } from './mtp-heads.ts';
 import { contentOf, golden, headSource, TARGET, tensorsOf, thereAndBack } from './research.ts';
 
 let verifier: Decoder;
@@ -29,40 +26,25 @@ afterAll(() => verifier.dispose());
 const logitsOf = (source: FolderSource, dtype?: WeightDType) => passOf(verifier, source, dtype);
 
 describe('the config of a gated layer', () => {
-  const read = (layer: object, algorithm = 'mtp') => {
-    const file = {
-      speculators_model_type: algorithm,
-      speculators_version: '0.7.0',
-      speculators_config: {
-        algorithm,
-        default_proposal_method: 'greedy',
-        proposal_methods: [{ proposal_type: 'greedy' }],
-        verifier: { name_or_path: null, architectures: [] },
-      },
-      transformer_layer_config: layer,
-    };
-    return readDraftConfig(readSpeculatorConfig(file, 'head'), 'head');
-  };
-
   it('has the defaults of its class', () => {
     const sizes = { headDim: 256, normEps: 1e-6, maxPositions: 32_768, qkvBias: false };
     const rope = { type: 'default', theta: 10_000 };
     const mixture = { width: 512, sharedWidth: 512, normalised: true };
-    expect(read({ model_type: 'qwen3_next' })).toMatchObject({
+    expect(readLayer({ model_type: 'qwen3_next' })).toMatchObject({
       ...sizes,
       ...{ vocab: 151_936, width: 2048, layers: 48, heads: 16, kvHeads: 2, rope },
       rotaryDim: 64,
       isGated: true,
       mixture: { ...mixture, experts: 512, count: 10 },
     });
-    expect(read({ model_type: 'qwen3_5_text' })).toMatchObject({
+    expect(readLayer({ model_type: 'qwen3_5_text' })).toMatchObject({
       ...sizes,
       ...{ vocab: 248_320, width: 4096, ffnWidth: 12_288, layers: 32, heads: 16, kvHeads: 4, rope },
       rotaryDim: 64,
       isGated: true,
     });
-    expect(read({ model_type: 'qwen3_5_text' })).not.toHaveProperty('mixture');
-    expect(read({ model_type: 'qwen3_5_moe_text' })).toMatchObject({
+    expect(readLayer({ model_type: 'qwen3_5_text' })).not.toHaveProperty('mixture');
+    expect(readLayer({ model_type: 'qwen3_5_moe_text' })).toMatchObject({
       ...sizes,
       ...{ vocab: 248_320, width: 2048, layers: 40, heads: 16, kvHeads: 2, rope },
       rotaryDim: 64,
@@ -78,7 +60,7 @@ describe('the config of a gated layer', () => {
     [{ rope_scaling: { rope_type: 'linear', factor: 2, partial_rotary_factor: 1 } }, 256],
     [{ rope_parameters: { rope_theta: 5, mrope_section: [11, 11, 10] } }, 64],
   ])('turns the columns that %j says', (change, columns) => {
-    expect(read({ model_type: 'qwen3_next', ...change }).rotaryDim).toBe(columns);
+    expect(readLayer({ model_type: 'qwen3_next', ...change }).rotaryDim).toBe(columns);
   });
 
   it.each([
@@ -122,7 +104,7 @@ describe('the config of a gated layer', () => {
   ])('is refused with %j', (change, name, message) => {
     let error: unknown;
     try {
-      read({ model_type: 'qwen3_next', ...change });
+      readLayer({ model_type: 'qwen3_next', ...change });
     } catch (caught) {
       error = caught;
     }
@@ -130,7 +112,7 @@ describe('the config of a gated layer', () => {
   });
 
   it('is one of multi-token prediction only', () => {
-    expect(() => read({ model_type: 'qwen3_next' }, 'eagle3')).toThrow(
+    expect(() => readLayer({ model_type: 'qwen3_next' }, 'eagle3')).toThrow(
       'model_type: expected llama or qwen3, got "qwen3_next"',
     );
   });

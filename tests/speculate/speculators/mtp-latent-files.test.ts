@@ -8,18 +8,14 @@ import { cpu } from '../../../src/kernels/cpu/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
 import { diagnose } from '../../../src/speculate/doctor/diagnose.ts';
-import {
-  readDraftConfig,
-  readSpeculatorConfig,
-} from '../../../src/speculate/speculators/config.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
-import type { TensorData } from '../../../src/tensor/safetensors.ts';
 import { memorySource, openFolder } from '../../../src/tensor/source.ts';
 import { spelled } from '../fixtures.ts';
 import { passOf } from './chains.ts';
-import { headOf, headTensors, KINDS, type Kind } from './latent-kinds.ts';
-import { contentOf, golden, headSource, TARGET, tensorsOf, thereAndBack } from './research.ts';
+import { headOf, headTensors, KINDS } from './latent-kinds.ts';
+import { checkpointOf, isOther, readLayer } from './mtp-heads.ts';
+import { contentOf, golden, headSource, TARGET, thereAndBack } from './research.ts';
 
 let verifier: Decoder;
 beforeAll(async () => {
@@ -28,20 +24,8 @@ beforeAll(async () => {
 afterAll(() => verifier.dispose());
 
 describe('the config of a latent layer', () => {
-  const read = (layer: object = {}, algorithm = 'mtp') => {
-    const file = {
-      speculators_model_type: algorithm,
-      speculators_version: '0.7.0',
-      speculators_config: {
-        algorithm,
-        default_proposal_method: 'greedy',
-        proposal_methods: [{ proposal_type: 'greedy' }],
-        verifier: { name_or_path: null, architectures: [] },
-      },
-      transformer_layer_config: { model_type: 'deepseek_v3', ...layer },
-    };
-    return readDraftConfig(readSpeculatorConfig(file, 'head'), 'head');
-  };
+  const read = (layer: object = {}, algorithm?: string) =>
+    readLayer({ model_type: 'deepseek_v3', ...layer }, algorithm);
 
   it('has the defaults of its class', () => {
     const config = read();
@@ -217,46 +201,11 @@ describe('files of a head with a latent layer', () => {
 });
 
 describe('a layer of DeepSeek-V3 in the checkpoint of its target', () => {
-  /** The names of a checkpoint, experts one by one. */
-  function native(tensors: readonly TensorData[]): TensorData[] {
-    const names: Readonly<Record<string, string>> = {
-      input_proj: 'eh_proj',
-      final_layernorm: 'shared_head.norm',
-      hidden_layernorm: 'hnorm',
-      token_layernorm: 'enorm',
-    };
-    return tensors.flatMap((tensor): TensorData[] => {
-      const own = tensor.name.replace('mtp_layers.0.', '');
-      const name = own.replace(/^(\w+)(?=\.weight$)/, (whole) => names[whole] ?? whole);
-      const [, projection] = /^mlp\.experts\.(\w+)$/.exec(own) ?? [];
-      if (projection === undefined) return [{ ...tensor, name: `model.layers.8.${name}` }];
-      const parts = projection === 'down_proj' ? ['down_proj'] : ['gate_proj', 'up_proj'];
-      const [experts, rows, columns] = tensor.shape;
-      const size = (rows / parts.length) * columns;
-      return Array.from({ length: experts * parts.length }, (_, index) => ({
-        name: `model.layers.8.mlp.experts.${Math.floor(index / parts.length)}.${parts[index % parts.length]}.weight`,
-        dtype: tensor.dtype,
-        shape: [rows / parts.length, columns],
-        data: (tensor.data as Float32Array).slice(index * size, (index + 1) * size),
-      }));
-    });
-  }
-  const OTHERS = { 'model.norm.weight': [32], 'model.embed_tokens.weight': [64, 32] };
-
-  /** A checkpoint of a target with such a layer, which repeats the embedding. */
-  function checkpointOf(kind: Kind, change: Readonly<Record<string, unknown>> = {}) {
-    const others = tensorsOf(OTHERS, 1);
-    const copy = { ...others[1], name: 'model.layers.8.embed_tokens.weight' };
-    const config = { architectures: ['DeepseekV3ForCausalLM'], ...kind.layer, ...change };
-    const tensors = [...native(headTensors(kind)), ...others, copy];
-    return headSource(config, tensors, { shards: 2 });
-  }
-
   it.each(Object.keys(KINDS))('is converted, runs, and goes back: %s', async (name) => {
     const kind = KINDS[name];
-    const made = await thereAndBack(checkpointOf(kind), {
+    const made = await thereAndBack(checkpointOf(kind.layer, headTensors(kind)), {
       target: verifier,
-      lost: (each) => Object.hasOwn(OTHERS, each) || each.endsWith('.embed_tokens.weight'),
+      lost: isOther,
     });
     expect(made.algorithm).toBe('mtp');
     expect(made.layout).toBe('deepseek-mtp');
@@ -267,7 +216,9 @@ describe('a layer of DeepSeek-V3 in the checkpoint of its target', () => {
   });
 
   it('is refused where a tensor has another shape', async () => {
-    const source = checkpointOf(KINDS['DeepSeek-V3'], { n_shared_experts: 1 });
+    const { layer } = KINDS['DeepSeek-V3'];
+    const tensors = headTensors(KINDS['DeepSeek-V3']);
+    const source = checkpointOf({ ...layer, n_shared_experts: 1 }, tensors);
     await expect(thereAndBack(source, { target: verifier })).rejects.toThrow(
       'shared_experts.gate_proj.weight: expected shape [12, 32], got [24, 32]',
     );
