@@ -1,5 +1,5 @@
 // The configuration of a mixture of experts in groups (DeepSeek-AI, "DeepSeek-V3", 2024): scores are sigmoids, a bias keeps the
-// experts busy, a row goes to some groups only. Keys are those of DeepseekV3Config in transformers.
+// experts busy, a row goes to some groups only. Keys are those of DeepseekV3Config and Glm4MoeConfig in transformers.
 import * as z from 'zod';
 import { FormatError } from '../../kernels/errors.ts';
 import { expectValue, parse, size } from '../../models/schema.ts';

@@ -100,7 +100,7 @@ describe('a config of an older version', () => {
       transformer_layer_config: { model_type: 'qwen2' },
     });
     expect(() => readDraftConfig(readSpeculatorConfig(config, 'head'), 'head')).toThrow(
-      'head: transformer_layer_config.model_type: expected llama, qwen3, qwen3_next, qwen3_5_text or qwen3_5_moe_text, got "qwen2"',
+      'head: transformer_layer_config.model_type: expected llama, qwen3, qwen3_next, qwen3_5_text, qwen3_5_moe_text, deepseek_v3 or glm4_moe, got "qwen2"',
     );
   });
 

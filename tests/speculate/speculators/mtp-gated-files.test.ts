@@ -99,7 +99,7 @@ describe('the config of a gated layer', () => {
     [
       { model_type: 'deepseek_v2', kv_lora_rank: 512 },
       'UnsupportedError',
-      'expected llama, qwen3, qwen3_next, qwen3_5_text, qwen3_5_moe_text or deepseek_v3, got "deepseek_v2"',
+      'expected llama, qwen3, qwen3_next, qwen3_5_text, qwen3_5_moe_text, deepseek_v3 or glm4_moe, got "deepseek_v2"',
     ],
   ])('is refused with %j', (change, name, message) => {
     let error: unknown;
