@@ -110,7 +110,7 @@ async function inspectSpeculator(path: string): Promise<Findings> {
 function layerOf(config: SpeculatorConfig, file: string): Findings['config'] {
   const given = config.raw['transformer_layer_config'];
   if (hasNoLayers(config)) return {};
-  const { modelType, layers, width, heads, kvHeads, headDim, ffnWidth, vocab, gated } =
+  const { modelType, layers, width, heads, kvHeads, headDim, ffnWidth, vocab, ...rest } =
     readDraftConfig(config, file);
   return {
     [given === undefined ? 'model' : 'layer']: JSON.stringify({
@@ -122,7 +122,10 @@ function layerOf(config: SpeculatorConfig, file: string): Findings['config'] {
       headDim,
       ffnWidth,
       vocab,
-      gated,
+      rotaryDim: rest.rotaryDim,
+      isGated: rest.isGated,
+      latent: rest.latent,
+      mixture: rest.mixture,
     }),
     ...(given !== undefined && {
       'keys of its layer':

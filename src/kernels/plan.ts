@@ -97,10 +97,19 @@ export interface OpParams {
   /** gate [T, F], up [T, F] -> [T, F] */
   siluMul: Record<never, never>;
   /**
-   * logits [T, E] -> shares [T, E]: the softmax of a row where it is one of the `count` largest (of equals the first ones), else
-   * 0; over those alone where they are `normalised`, so that they sum to 1.
+   * logits [T, E], bias? [E] -> shares [T, E]. The scores of a row are its softmax, or its sigmoids. The `count` largest are kept, of
+   * equals the first ones, and others are 0; the bias is added to compare them, no longer. Of `groups` of neighbours only those
+   * `groupsKept` count whose two largest have the largest sums. What is kept is divided by its sum where `normalised`, and
+   * multiplied with `factor`.
    */
-  route: { readonly count: number; readonly normalised: boolean };
+  route: {
+    readonly count: number;
+    readonly scores: 'softmax' | 'sigmoid';
+    readonly normalised: boolean;
+    readonly factor: number;
+    readonly groups: number;
+    readonly groupsKept: number;
+  };
   /**
    * x [T, C], shares [T, E], gateUp [E, 2*F, C], down [E, C, F] -> [T, C]; experts without a share are not computed, and `count` of a
    * row have one.

@@ -16,16 +16,17 @@ export function columnsOf({ shape }: WeightSpec): number | undefined {
 
 /**
  * Attention of layer l: rotates q and k, writes k and v to their slots, attends over the slots each row sees.
- * q f32 [T, H*D], k and v f32 [T, G*D] -> f32 [T, H*D]
+ * q f32 [T, H*D], k and v f32 [T, G*D] -> f32 [T, H*D]. Scores are multiplied with `scale`, by default 1 / √D.
  */
 export function attend(
   ops: Recorder,
   context: Pick<ForwardContext, 'config' | 'rows' | 'cos' | 'sin' | 'keys' | 'values'>,
   l: number,
-  { q, k, v }: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor },
+  parts: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor; readonly scale?: number },
 ): Tensor {
   const { config, rows, cos, sin } = context;
   const { heads, kvHeads, headDim } = config;
+  const { q, k, v, scale = 1 / Math.sqrt(headDim) } = parts;
   const window = config.windows[l];
   const within = rows.within.get(window);
   const keys = ops.scatter(
@@ -39,7 +40,7 @@ export function attend(
   return ops.attention(turned, keys, values, sight, {
     heads,
     kvHeads,
-    scale: 1 / Math.sqrt(headDim),
+    scale,
     // Those of blocks are in the lists.
     window: within === undefined ? window : 0,
   });

@@ -22,9 +22,9 @@ export type { Draft, DraftCost, Drafter, DraftRequest, Drawn } from './drafter.t
 export type { BestOptions } from './drafters/best.ts';
 export type { PathTree } from './drafters/branching.ts';
 export type { DynamicTree } from './drafters/explore.ts';
-export type { Gated, LayerConfig, Mixture } from './drafters/gated-config.ts';
 export { type DraftHeadOptions, draftHead } from './drafters/head.ts';
 
+export type { Latent, LayerConfig, Mixture } from './drafters/layer-config.ts';
 export { type LayerSkipOptions, layerSkip } from './drafters/layer-skip.ts';
 export { type DraftModelOptions, draftModel } from './drafters/model.ts';
 export { type NgramOptions, ngram } from './drafters/ngram.ts';

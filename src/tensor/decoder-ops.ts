@@ -5,6 +5,32 @@ import { describe, type Emit, isFloat, isIndex, like } from './emit.ts';
 import { check, resolveAxis, sameShape } from './shape.ts';
 import type { Tensor } from './tensor.ts';
 
+/** How rows are given to experts; by default by a softmax, from one group of all. */
+type RouteOptions = Pick<OpParams['route'], 'count' | 'normalised'> & Partial<OpParams['route']>;
+
+function checkRoute(params: OpParams['route'], experts: number, isBiased: boolean): void {
+  const { count, scores, groups, groupsKept, factor } = params;
+  const size = experts / groups;
+  const isCount = (value: number, most: number) =>
+    Number.isInteger(value) && value >= 1 && value <= most;
+  check(
+    isCount(groups, experts) && Number.isInteger(size) && (groups === 1 || size > 1),
+    'route',
+    `groups of equal size, more than 1, of ${experts}`,
+    `${groups}`,
+  );
+  check(isCount(groupsKept, groups), 'route', `groupsKept from 1 to ${groups}`, `${groupsKept}`);
+  const most = size * groupsKept;
+  check(isCount(count, most), 'route', `a count from 1 to ${most}`, `${count}`);
+  check(
+    scores === 'sigmoid' || (groups === 1 && !isBiased),
+    'route',
+    'scores "sigmoid" with a bias or groups',
+    `"${scores}"`,
+  );
+  check(factor > 0 && Number.isFinite(factor), 'route', 'a positive factor', `${factor}`);
+}
+
 /** The decoder's part of the vocabulary. */
 export function decoderOps(emit: Emit) {
   return {
@@ -127,24 +153,30 @@ export function decoderOps(emit: Emit) {
     },
 
     /**
-     * Which of E experts each row goes to: its softmax where it is one of the `count` largest (of equals the first ones), else 0; over
-     * those alone where `normalised`. f32 [T, E] -> f32 [T, E]
+     * Which of E experts each row goes to, and its shares of them: scores of the `count` largest (of equals the first ones), else 0.
+     * Scores are a softmax, or sigmoids, to which a `bias` f32 [E] is added for the choice alone; of `groups` of neighbours
+     * those are kept whose two largest have the largest sums. Shares are divided by their sum where `normalised`, and
+     * multiplied with `factor`. f32 [T, E] -> f32 [T, E]
      */
-    route(logits: Tensor, params: OpParams['route']): Tensor {
-      const { count } = params;
+    route(logits: Tensor, options: RouteOptions, bias?: Tensor): Tensor {
+      const [, experts] = logits.shape;
       check(
-        logits.dtype === 'f32' && logits.shape.length === 2,
+        logits.dtype === 'f32' &&
+          logits.shape.length === 2 &&
+          (!bias || (bias.dtype === 'f32' && sameShape(bias.shape, [experts]))),
         'route',
-        'logits f32 [T, E]',
-        describe(logits),
+        'logits f32 [T, E], bias f32 [E]',
+        describe(logits, bias),
       );
-      check(
-        Number.isInteger(count) && count >= 1 && count <= logits.shape[1],
-        'route',
-        `a count from 1 to ${logits.shape[1]}`,
-        `${count}`,
-      );
-      return emit('route', [logits], params, like(logits));
+      const params = {
+        scores: 'softmax',
+        factor: 1,
+        groups: 1,
+        groupsKept: 1,
+        ...options,
+      } as const;
+      checkRoute(params, experts, bias !== undefined);
+      return emit('route', bias ? [logits, bias] : [logits], params, like(logits));
     },
 
     /**

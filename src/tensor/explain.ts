@@ -178,7 +178,7 @@ function flopsOf(step: Step, options: ExplainOptions): number {
     case 'softmax':
       return 4 * out;
     case 'route':
-      // A softmax, and every element against all others.
+      // Scores, and every element against all others.
       return out * (4 + step.output.shape[1]);
     case 'experts': {
       const { count } = step.params as OpParams['experts'];

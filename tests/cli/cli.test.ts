@@ -423,8 +423,10 @@ describe('foretoken', () => {
     expect(config).toMatchObject({ default: 'greedy', norm_before_residual: false });
     const gated = fileURLToPath(new URL('../golden/heads/mtp-qwen3-next', import.meta.url));
     const { stdout: experts } = foretoken(['inspect', gated]);
-    expect(experts).toContain('"gated":{"rotaryDim":4,"mixture":{"experts":4,"count":2,');
+    expect(experts).toContain('"rotaryDim":4,"isGated":true,"mixture":{"experts":4,"count":2,');
     expect(experts).toMatch(/mlp\.experts\.gate_up_proj +BF16 +\[4, 16, 32\] +4096/);
+    const latent = fileURLToPath(new URL('../golden/heads/mtp-deepseek-v3', import.meta.url));
+    expect(foretoken(['inspect', latent]).stdout).toContain('"latent":{"rank":10,"queryRank":12,');
     const independent = foretoken(['inspect', independentFolder()]);
     expect(independent).toMatchObject({ status: 0, stderr: '' });
     expect(independent.stdout).toContain('speculator of algorithm independent, version 0.1.0');

@@ -201,6 +201,36 @@ const mixture: readonly OpCase[] = [
   row('route', 'a row of far logits', 1e-6, (ops) =>
     ops.route(ops.tensor([-300, 400, -1000, 399], [1, 4]), { count: 3, normalised: true }),
   ),
+  row('route', 'times a factor', 1e-6, (ops, make) =>
+    ops.route(make.uniform([5, 8], -6, 6), { count: 3, normalised: false, factor: 2.5 }),
+  ),
+  ...[true, false].flatMap((normalised) =>
+    [
+      [1, 1, 3],
+      [4, 2, 3],
+      [3, 2, 8],
+      [4, 4, 1],
+    ].flatMap(([groups, groupsKept, count]) =>
+      [true, false].map((isBiased) =>
+        row(
+          'route',
+          `5x12 to ${count} by sigmoids, ${groupsKept} of ${groups} groups${isBiased ? ', biased' : ''}${normalised ? ', normalised' : ''}`,
+          2e-6,
+          (ops, make) =>
+            ops.route(
+              make.uniform([5, 12], -6, 6),
+              { count, normalised, groups, groupsKept, scores: 'sigmoid', factor: 2.5 },
+              isBiased ? make.uniform([12]) : undefined,
+            ),
+        ),
+      ),
+    ),
+  ),
+  row('route', 'sigmoids of far logits', 1e-6, (ops) =>
+    ops.route(ops.tensor([-300, 400, -1000, 3, -300, -300, -1e9, -200], [2, 4]), {
+      ...{ count: 3, normalised: true, scores: 'sigmoid' },
+    }),
+  ),
   ...WEIGHT_DTYPES.map((dtype) =>
     row('experts', `7x64, 3 of 6 experts of 32 ${dtype}`, toleranceOf(dtype, 64), (ops, make) =>
       ops.experts(

@@ -80,6 +80,70 @@ describe.each(BACKENDS)('experts on %s', (_, backend) => {
     expect(five).toBeCloseTo(5 / 7, 6);
   });
 
+  it('are chosen with a bias that their shares do not have', async () => {
+    const found = await scope(backend, async (ops) => {
+      const logits = ops.tensor([2, 1, 0, -1], [1, 4]);
+      const options = { count: 2, normalised: false, scores: 'sigmoid', factor: 2 } as const;
+      return ops.route(logits, options, ops.tensor([0, -1, 0, 1], [4])).read();
+    });
+    const share = (logit: number) => 2 / (1 + Math.exp(-logit));
+    const expected = [share(2), 0, 0, share(-1)];
+    for (const [e, value] of expected.entries()) expect(found[e]).toBeCloseTo(value, 6);
+  });
+
+  // Eight experts, in four groups of two; their sums with the biases.
+  it.each<[string, number[], number[], number]>([
+    ['the best one is in a group that is not kept', [0.9, 0, 0.5, 0.5, 0.6, 0.6, 0, 0], [4, 5], 2],
+    ['equal sums keep the first groups', [0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], [0, 1], 2],
+    [
+      'equal sums after a larger one keep the first',
+      [0.25, 0.5, 0, 0.75, 0.5, 0.25, 1, 1],
+      [6, 7],
+      2,
+    ],
+    ['the next best of those is in', [0.25, 0.5, 0, 0.75, 0.5, 0.25, 1, 1], [1, 6, 7], 3],
+    ['a kept group may have none', [1, 0.75, 0.5, 0.5, 0, 0, 0, 0], [0, 1], 2],
+  ])('come from the best groups: %s', async (_, worth, chosen, count) => {
+    const found = await scope(backend, async (ops) => {
+      // All scores are 1 / 2, so that what they are worth is in the biases, exactly.
+      const logits = ops.zeros([2, 8]);
+      const bias = ops.tensor(
+        worth.map((value) => value - 0.5),
+        [8],
+      );
+      const groups = { groups: 4, groupsKept: 2, scores: 'sigmoid' } as const;
+      return ops.route(logits, { count, normalised: true, ...groups }, bias).read();
+    });
+    const expected = worth.map((_, e) => (chosen.includes(e) ? 1 / count : 0));
+    for (const [i, value] of [...expected, ...expected].entries())
+      expect(found[i]).toBeCloseTo(value, 6);
+  });
+
+  it('tie where sigmoids of f32 do', async () => {
+    const found = await scope(backend, async (ops) => {
+      const options = { count: 1, normalised: false, scores: 'sigmoid' } as const;
+      return ops.route(ops.tensor([-5, 30, 40, 50], [1, 4]), options).read();
+    });
+    expect([...found]).toEqual([0, 1, 0, 0]);
+  });
+
+  it('of groups have the same shares alone and among others', async () => {
+    const run = (from: number, to: number) =>
+      scope(backend, async (ops) => {
+        const make = makerFor(ops, 'routes of groups');
+        const logits = make.uniform([9, 12], -3, 3).rows(from, to);
+        const options = { count: 4, normalised: true, factor: 2.5, groups: 4, groupsKept: 2 };
+        return ops.route(logits, { ...options, scores: 'sigmoid' }, make.uniform([12])).read();
+      });
+    const all = await run(0, 9);
+    for (const [from, to] of [
+      [0, 1],
+      [3, 7],
+      [8, 9],
+    ])
+      expect(await run(from, to)).toEqual(all.slice(from * 12, to * 12));
+  });
+
   it('do nothing to a row that has no share of them, whatever they hold', async () => {
     const found = await scope(backend, async (ops) => {
       const gateUp = ops.tensor([1, 1, Number.NaN, Number.NaN], [2, 2, 1]);

@@ -60,6 +60,44 @@ const WRONG: readonly [string, Wrong, string][] = [
     'route: expected a count from 1 to 3, got 4',
   ],
   [
+    'route with a bias for others',
+    (ops, x) => ops.route(x, { count: 1, normalised: true, scores: 'sigmoid' }, ops.zeros([2])),
+    'route: expected logits f32 [T, E], bias f32 [E], got f32 [2, 3], f32 [2]',
+  ],
+  [
+    'route in unequal groups',
+    (ops, x) => ops.route(x, { count: 1, normalised: true, scores: 'sigmoid', groups: 2 }),
+    'route: expected groups of equal size, more than 1, of 3, got 2',
+  ],
+  [
+    'route in groups of one',
+    (ops, x) => ops.route(x, { count: 1, normalised: true, scores: 'sigmoid', groups: 3 }),
+    'route: expected groups of equal size, more than 1, of 3, got 3',
+  ],
+  [
+    'route to more groups than there are',
+    (ops, x) => ops.route(x, { count: 1, normalised: true, scores: 'sigmoid', groupsKept: 2 }),
+    'route: expected groupsKept from 1 to 1, got 2',
+  ],
+  [
+    'route to more than the groups have',
+    (ops) =>
+      ops.route(ops.zeros([1, 8]), {
+        ...{ count: 5, normalised: true, scores: 'sigmoid', groups: 4, groupsKept: 2 },
+      }),
+    'route: expected a count from 1 to 4, got 5',
+  ],
+  [
+    'route a softmax with a bias',
+    (ops, x) => ops.route(x, { count: 1, normalised: true }, ops.zeros([3])),
+    'route: expected scores "sigmoid" with a bias or groups, got "softmax"',
+  ],
+  [
+    'route times nothing',
+    (ops, x) => ops.route(x, { count: 1, normalised: true, factor: 0 }),
+    'route: expected a positive factor, got 0',
+  ],
+  [
     'experts',
     (ops, x) =>
       ops.experts(

@@ -3,7 +3,6 @@
 // Keys and defaults are those of Qwen3NextConfig, Qwen3_5TextConfig and Qwen3_5MoeTextConfig in transformers.
 import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
-import type { DecoderConfig } from '../../models/config.ts';
 import {
   decoderFields,
   expectValue,
@@ -13,31 +12,8 @@ import {
   token,
   tokens,
 } from '../../models/schema.ts';
-
-/** A feed-forward of experts, of which a row goes to some, and one that all rows go to. */
-export interface Mixture {
-  readonly experts: number;
-  /** Experts of a row. */
-  readonly count: number;
-  /** Width of an expert. */
-  readonly width: number;
-  readonly sharedWidth: number;
-  /** Whether the shares of a row are made to sum to 1. */
-  readonly normalised: boolean;
-}
-
-/** What such layers have beside those of Llama. */
-export interface Gated {
-  /** Columns of a head that turn. */
-  readonly rotaryDim: number;
-  /** Null for a dense feed-forward. */
-  readonly mixture: Mixture | null;
-}
-
-/** A decoder layer of a head. */
-export interface LayerConfig extends DecoderConfig {
-  readonly gated?: Gated;
-}
+import type { LayerConfig, Mixture } from './layer-config.ts';
+import { splitRope, turningColumns } from './partial-rope.ts';
 
 /** What the classes have where a file says nothing. */
 export const GATED_DEFAULTS = {
@@ -109,15 +85,10 @@ export function readGated(json: Readonly<Record<string, unknown>>, file: string)
   if (fields.model_type === 'qwen3_5_text') expectValue(file, 'num_experts', fields.num_experts, 0);
   checkLayers(fields, file);
   const mixture = fields.num_experts > 0 ? readMixture(fields, file) : null;
-  const { factor, rest } = splitRope(fields, file);
+  const { factor, rest } = splitRope(fields, file, 0.25);
   const width = mixture === null ? {} : { intermediate_size: mixture.width };
   const common = schema.extend({ intermediate_size: size });
   const { config } = readCommon(common, { ...json, ...rest, ...width }, file);
-  const rotaryDim = Math.trunc(config.headDim * factor);
-  if (rotaryDim < 2 || rotaryDim % 2 !== 0)
-    throw new FormatError(
-      `${file}: partial_rotary_factor: expected an even number of columns of ${config.headDim}, got ${factor}, which are ${rotaryDim}`,
-    );
   return {
     ...config,
     raw: json,
@@ -126,7 +97,9 @@ export function readGated(json: Readonly<Record<string, unknown>>, file: string)
     mlpBias: false,
     qkNorm: true,
     windows: Array.from({ length: config.layers }, () => 0),
-    gated: { rotaryDim, mixture },
+    rotaryDim: turningColumns(config.headDim, factor, file),
+    ...(mixture !== null && { mixture }),
+    isGated: true,
   };
 }
 
@@ -174,31 +147,13 @@ function readMixture(json: Fields, file: string): Mixture {
     experts,
     count,
     width: fields.moe_intermediate_size,
-    sharedWidth: fields.shared_expert_intermediate_size,
+    scores: 'softmax',
+    groups: 1,
+    groupsKept: 1,
     normalised: fields.norm_topk_prob,
+    factor: 1,
+    sharedWidth: fields.shared_expert_intermediate_size,
+    sharedName: 'shared_expert',
+    sharedGate: true,
   };
 }
-
-const factorSchema = z.number().positive().max(1).nullish();
-
-/**
- * The share of a head that turns, and the rotary parameters without it. Sections for positions in pictures are left out too: those of
- * text are one number.
- */
-function splitRope(
-  fields: Fields,
-  file: string,
-): { readonly factor: number; readonly rest: Readonly<Record<string, unknown>> } {
-  const { rope_scaling: old, rope_parameters: fresh, partial_rotary_factor: flat } = fields;
-  const given = old && Object.keys(old).length > 0 ? old : fresh;
-  const factor = parse(factorSchema, given?.partial_rotary_factor ?? flat, `${file}: ${PARTIAL}`);
-  const without = (parameters: typeof old) => {
-    if (parameters == null) return parameters;
-    const { [PARTIAL]: _, mrope_section: _s, mrope_interleaved: _i, ...rest } = parameters;
-    return rest;
-  };
-  const rest = { [PARTIAL]: null, rope_scaling: without(old), rope_parameters: without(fresh) };
-  return { factor: factor ?? 0.25, rest };
-}
-
-const PARTIAL = 'partial_rotary_factor';

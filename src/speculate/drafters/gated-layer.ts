@@ -2,17 +2,17 @@
 // Models", 2025): of every head the rows of the query come first, then as many of a gate that what was seen is multiplied with.
 // A part of every head turns. Norms multiply with one more than their weight.
 import type { WeightSpec } from '../../models/architecture.ts';
-import { attend, feedForward, weight } from '../../models/layers.ts';
+import { attend, weight } from '../../models/layers.ts';
 import type { Recorder } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { Constants, HeadContext } from '../speculators/algorithm.ts';
-import { mixture, mixtureSpecs } from './experts.ts';
-import type { LayerConfig } from './gated-config.ts';
+import { feed, feedSpecs } from './feed-forward.ts';
 import { need } from './head-layer.ts';
+import type { LayerConfig } from './layer-config.ts';
 
 /** The weights of a layer, but for the norm of its input. */
 export function gatedSpecs(prefix: string, layer: LayerConfig): WeightSpec[] {
-  const { width, heads, kvHeads, headDim, ffnWidth, gated } = layer;
+  const { width, heads, kvHeads, headDim } = layer;
   const at = (name: string) => `${prefix}.${name}`;
   const [queries, keys] = [heads * headDim, kvHeads * headDim];
   return [
@@ -31,20 +31,14 @@ export function gatedSpecs(prefix: string, layer: LayerConfig): WeightSpec[] {
     weight(at('self_attn.q_norm.weight'), headDim),
     weight(at('self_attn.k_norm.weight'), headDim),
     weight(at('post_attention_layernorm.weight'), width),
-    ...(gated?.mixture
-      ? mixtureSpecs(at('mlp'), width, gated.mixture)
-      : [
-          weight(at('mlp.gate_proj.weight'), ffnWidth, width),
-          weight(at('mlp.up_proj.weight'), ffnWidth, width),
-          weight(at('mlp.down_proj.weight'), width, ffnWidth),
-        ]),
+    ...feedSpecs(at('mlp'), layer),
   ];
 }
 
 /** What such a layer reads that no file has: where queries and gates lie in the rows of q_proj, and what norms add. */
 export function gatedConstants(layer: LayerConfig): Constants {
-  const { width, heads, headDim, gated } = layer;
-  if (gated === undefined) return {};
+  const { width, heads, headDim, isGated } = layer;
+  if (!isGated) return {};
   const rows = (first: number) =>
     Int32Array.from({ length: heads * headDim }, (_, i) => {
       const d = i % headDim;
@@ -69,7 +63,7 @@ export function gainOf<Fields>(
   name: string,
 ): Tensor {
   const gain = need(weights, name);
-  if (config.layer.gated === undefined) return gain;
+  if (!config.layer.isGated) return gain;
   return ops.add(gain, need(weights, ones(gain.shape[0])));
 }
 
@@ -100,12 +94,5 @@ export function gatedLayer<Fields>(
   const passed = ops.mul(seen, ops.sigmoid(part(GATES)));
   const y = ops.add(residual, project(passed, 'o_proj', layer.outBias)); // [T, C]
   const x = norm(y, 'post_attention_layernorm');
-  const made = layer.gated?.mixture
-    ? mixture(ops, x, { get: (name) => get(`mlp.${name}`), mixture: layer.gated.mixture })
-    : feedForward(ops, x, {
-        gate: get('mlp.gate_proj.weight'),
-        up: get('mlp.up_proj.weight'),
-        down: get('mlp.down_proj.weight'),
-      });
-  return ops.add(y, made);
+  return ops.add(y, feed(ops, x, { get: (name) => get(`mlp.${name}`), layer }));
 }

@@ -1,14 +1,15 @@
 // The decoder layer of draft heads: that of a model, with an input that may be wider than its stream, and names of its own.
 import type { WeightSpec } from '../../models/architecture.ts';
-import type { DecoderConfig } from '../../models/config.ts';
-import { attend, feedForward, weight } from '../../models/layers.ts';
+import { attend, weight } from '../../models/layers.ts';
 import type { Recorder } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { HeadContext, HeadWeights } from '../speculators/algorithm.ts';
+import { feed, feedSpecs } from './feed-forward.ts';
+import type { LayerConfig } from './layer-config.ts';
 
 /** The weights of a layer whose attention reads rows of `inner` columns. */
-export function layerSpecs(prefix: string, layer: DecoderConfig, inner: number): WeightSpec[] {
-  const { width, heads, kvHeads, headDim, ffnWidth } = layer;
+export function layerSpecs(prefix: string, layer: LayerConfig, inner: number): WeightSpec[] {
+  const { width, heads, kvHeads, headDim } = layer;
   const at = (name: string) => `${prefix}.${name}`;
   const [queries, keys] = [heads * headDim, kvHeads * headDim];
   return [
@@ -31,16 +32,7 @@ export function layerSpecs(prefix: string, layer: DecoderConfig, inner: number):
         ]
       : []),
     weight(at('post_attention_layernorm.weight'), width),
-    weight(at('mlp.gate_proj.weight'), ffnWidth, width),
-    weight(at('mlp.up_proj.weight'), ffnWidth, width),
-    weight(at('mlp.down_proj.weight'), width, ffnWidth),
-    ...(layer.mlpBias
-      ? [
-          weight(at('mlp.gate_proj.bias'), ffnWidth),
-          weight(at('mlp.up_proj.bias'), ffnWidth),
-          weight(at('mlp.down_proj.bias'), width),
-        ]
-      : []),
+    ...feedSpecs(at('mlp'), layer),
   ];
 }
 
@@ -78,15 +70,5 @@ export function headLayer<Fields>(
   const out = bias('self_attn.o_proj', layer.outBias);
   const y = ops.add(residual, ops.linear(seen, get('self_attn.o_proj.weight'), out)); // [T, C]
   const mlp = ops.rmsNorm(y, get('post_attention_layernorm.weight'), layer.normEps);
-  return ops.add(
-    y,
-    feedForward(ops, mlp, {
-      gate: get('mlp.gate_proj.weight'),
-      up: get('mlp.up_proj.weight'),
-      down: get('mlp.down_proj.weight'),
-      gateBias: bias('mlp.gate_proj', layer.mlpBias),
-      upBias: bias('mlp.up_proj', layer.mlpBias),
-      downBias: bias('mlp.down_proj', layer.mlpBias),
-    }),
-  );
+  return ops.add(y, feed(ops, mlp, { get: (name) => get(`mlp.${name}`), layer }));
 }

@@ -1,19 +1,39 @@
 // Multi-token prediction as it comes with a model (DeepSeek-AI, "DeepSeek-V3", 2024; Qwen team): one layer of the model's own kind
 // over [token; state], normed each, whose normed result is the next state. Embedding and head are the target's. The layer is that of
-// Llama, Qwen3, Qwen3-Next or Qwen3.5; of the last two with gated attention and experts, which no target here has. Fields
-// and tensor names are those of `mtp` in speculators, which trains it on the state before the target's final norm.
+// Llama or Qwen3, or one that no target here has: of Qwen3-Next and Qwen3.5 with gated attention, of DeepSeek-V3 with latent
+// attention, of GLM-4.5, all with experts. Fields and tensor names are those of `mtp` in speculators, which trains it on the
+// state before the target's final norm.
 import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { weight } from '../../models/layers.ts';
+import type { Recorder } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { DecoderAlgorithm } from '../speculators/algorithm.ts';
+import type { DecoderAlgorithm, HeadContext } from '../speculators/algorithm.ts';
 import { gainOf, gatedConstants, gatedLayer, gatedSpecs } from './gated-layer.ts';
 import { headLayer, layerSpecs, need } from './head-layer.ts';
+import { isLatent, latentConstants, latentLayer, latentSpecs } from './latent-layer.ts';
+import type { LayerConfig } from './layer-config.ts';
 
 const schema = z.looseObject({ num_nextn_predict_layers: z.literal(1).default(1) });
 
 const LAYER = 'mtp_layers.0';
 const NORMS = ['token_layernorm', 'hidden_layernorm', 'input_layernorm', 'final_layernorm'];
+
+function specsOf(layer: LayerConfig) {
+  if (isLatent(layer)) return latentSpecs(LAYER, layer);
+  return layer.isGated ? gatedSpecs(LAYER, layer) : layerSpecs(LAYER, layer, layer.width);
+}
+
+function layerOf<Fields>(
+  ops: Recorder,
+  context: HeadContext<Fields>,
+  given: { readonly input: Tensor; readonly residual: Tensor },
+): Tensor {
+  const { layer } = context.config;
+  const at = { prefix: LAYER, ...given };
+  if (isLatent(layer)) return latentLayer(ops, context, { layer, ...at });
+  return layer.isGated ? gatedLayer(ops, context, at) : headLayer(ops, context, { l: 0, ...at });
+}
 
 /** The algorithm `mtp`. */
 export const mtp: DecoderAlgorithm<z.output<typeof schema>> = {
@@ -35,10 +55,10 @@ export const mtp: DecoderAlgorithm<z.output<typeof schema>> = {
     return [
       weight(`${LAYER}.input_proj.weight`, width, 2 * width),
       ...NORMS.map((name) => weight(`${LAYER}.${name}.weight`, width)),
-      ...(layer.gated ? gatedSpecs(LAYER, layer) : layerSpecs(LAYER, layer, width)),
+      ...specsOf(layer),
     ];
   },
-  constants: ({ layer }) => gatedConstants(layer),
+  constants: ({ layer }) => (isLatent(layer) ? latentConstants(layer) : gatedConstants(layer)),
   taps: ({ target }) => [target.layers],
   // As they are.
   fuse: (ops, { config }, states) => ops.slice(states, 1, 0, config.target.width),
@@ -54,10 +74,8 @@ export const mtp: DecoderAlgorithm<z.output<typeof schema>> = {
     ); // [T, C]
     const input = norm(x, 'input_layernorm');
     // One of full attention, whatever the first layer of the model is.
-    const layer = { ...config.layer, windows: [0] };
-    const full = { ...context, config: { ...config, layer } };
-    const parts = { prefix: LAYER, input, residual: x };
-    const y = layer.gated ? gatedLayer(ops, full, parts) : headLayer(ops, full, { l: 0, ...parts });
+    const layer: LayerConfig = { ...config.layer, windows: [0] };
+    const y = layerOf(ops, { ...context, config: { ...config, layer } }, { input, residual: x });
     const state = norm(ops.gather(y, rows.keep), 'final_layernorm'); // [K, C]
     return { logits: ops.linear(state, lent.head), state };
   },

@@ -8,7 +8,7 @@ import type { BlockWindows } from '../../models/rows.ts';
 import type { Recorder } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { PathTree } from '../drafters/branching.ts';
-import type { LayerConfig } from '../drafters/gated-config.ts';
+import type { LayerConfig } from '../drafters/layer-config.ts';
 
 /** A head that is being read: its own fields, and the target it drafts for. */
 export interface DraftConfig<Fields> {

@@ -5,7 +5,10 @@ import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { architectureOf } from '../../models/architectures.ts';
 import { parse } from '../../models/schema.ts';
 import { type FolderSource, parseJson } from '../../tensor/source.ts';
-import { GATED_DEFAULTS, type LayerConfig, readGated } from '../drafters/gated-config.ts';
+import { GATED_DEFAULTS, readGated } from '../drafters/gated-config.ts';
+import { GLM_DEFAULTS, readGlm } from '../drafters/glm-config.ts';
+import { LATENT_DEFAULTS, readLatent } from '../drafters/latent-config.ts';
+import type { LayerConfig } from '../drafters/layer-config.ts';
 
 /** An object of a file. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -171,6 +174,16 @@ const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   qwen3: QWEN,
 };
 
+/** Classes that no target here has, of which multi-token prediction has a layer. */
+const FAMILIES: readonly {
+  readonly defaults: Readonly<Record<string, Json>>;
+  read(json: Json, file: string): LayerConfig;
+}[] = [
+  { defaults: GATED_DEFAULTS, read: readGated },
+  { defaults: LATENT_DEFAULTS, read: readLatent },
+  { defaults: GLM_DEFAULTS, read: readGlm },
+];
+
 /**
  * The configuration of what drafts: of the head's decoder layers; of an independent draft model, whose keys are those of the
  * file.
@@ -183,8 +196,9 @@ export function readDraftConfig(
   const where = `${file}: transformer_layer_config`;
   const own = layerJson(raw, file);
   const type = layerTypeOf(own, { algorithm, version });
-  const gated = algorithm === 'mtp' ? GATED_DEFAULTS : {};
-  const classes: Readonly<Record<string, Json>> = { ...DEFAULTS, ...gated };
+  const families = algorithm === 'mtp' ? FAMILIES : [];
+  const others = families.flatMap(({ defaults }) => Object.entries(defaults));
+  const classes: Readonly<Record<string, Json>> = { ...DEFAULTS, ...Object.fromEntries(others) };
   if (typeof type !== 'string' || !Object.hasOwn(classes, type)) {
     const names = Object.keys(classes);
     throw new UnsupportedError(
@@ -192,7 +206,8 @@ export function readDraftConfig(
     );
   }
   const json = { ...classes[type], ...own, model_type: type };
-  if (Object.hasOwn(gated, type)) return readGated(json, where);
+  const family = families.find(({ defaults }) => Object.hasOwn(defaults, type));
+  if (family !== undefined) return family.read(json, where);
   return architectureOf(json, where).readConfig(json, where);
 }
 

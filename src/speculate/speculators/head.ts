@@ -106,7 +106,7 @@ export function createDecoderHead<Fields>(
     tensors: new Set(weights.values()),
     lent,
     logitsWidth: algorithm.draftVocab(config),
-    rotaryDim: layer.gated?.rotaryDim,
+    rotaryDim: layer.rotaryDim,
     stateWidth: layer.width + (block === undefined ? 0 : 1),
     blockWindows: block?.windows,
     backend,

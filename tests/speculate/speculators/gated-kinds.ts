@@ -1,6 +1,7 @@
 // Kinds of layers of Qwen3-Next and Qwen3.5, and heads with one of seeded numbers.
 import type { GatedShape } from './gated-head.ts';
-import { headSource, tensorsOf } from './research.ts';
+import { mtpSource } from './mtp-heads.ts';
+import { tensorsOf } from './research.ts';
 
 /** A kind of layer: what its config says, and what that means. */
 export interface Kind {
@@ -120,19 +121,5 @@ export const nearZero = (tensors: ReturnType<typeof tensorsOf>) =>
       : tensor,
   );
 
-export function headOf(kind: Kind, seed = 3, change: Readonly<Record<string, unknown>> = {}) {
-  const config = {
-    architectures: ['MTPDraftModel'],
-    speculators_model_type: 'mtp',
-    speculators_version: '0.7.0',
-    speculators_config: {
-      algorithm: 'mtp',
-      default_proposal_method: 'greedy',
-      proposal_methods: [{ proposal_type: 'greedy', speculative_tokens: 3 }],
-      verifier: { name_or_path: null, architectures: [] },
-    },
-    transformer_layer_config: { ...kind.layer, ...change },
-    num_nextn_predict_layers: 1,
-  };
-  return headSource(config, nearZero(tensorsOf({ ...OWN, ...shapesOf(kind) }, seed)));
-}
+export const headOf = (kind: Kind, seed = 3, change: Readonly<Record<string, unknown>> = {}) =>
+  mtpSource({ ...kind.layer, ...change }, nearZero(tensorsOf({ ...OWN, ...shapesOf(kind) }, seed)));

@@ -8,15 +8,13 @@ import { cpu } from '../../../src/kernels/cpu/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
 import type { WeightDType } from '../../../src/models/weights.ts';
-import {
-  readDraftConfig,
-  readSpeculatorConfig,
-} from '../../../src/speculate/speculators/config.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
 import type { TensorData } from '../../../src/tensor/safetensors.ts';
 import { type FolderSource, memorySource, openFolder } from '../../../src/tensor/source.ts';
+import { passOf } from './chains.ts';
 import { headOf, KINDS, nearZero, OWN, shapesOf, WIDTH } from './gated-kinds.ts';
+import { readLayer } from './mtp-heads.ts';
 import { contentOf, golden, headSource, TARGET, tensorsOf, thereAndBack } from './research.ts';
 
 let verifier: Decoder;
@@ -25,57 +23,33 @@ beforeAll(async () => {
 });
 afterAll(() => verifier.dispose());
 
-/** Logits of a pass over some tokens and states. */
-async function logitsOf(source: FolderSource, dtype: WeightDType = 'auto') {
-  using speculator = await Speculator.fromPretrained(source, { verifier, dtype });
-  const model = speculator.model!;
-  const cache = model.createCache();
-  const tokens = [3, 1, 4, 1, 5, 9];
-  const states = tokens.map((token, row) =>
-    Float32Array.from({ length: WIDTH }, (_, i) => Math.sin(1 + i * token + row)),
-  );
-  const keep = tokens.map((_, row) => row);
-  const { logits } = await model.forward(cache, [
-    { sequence: cache.sequence(), tokens, states, keep },
-  ]);
-  cache.dispose();
-  return { logits, notes: speculator.notes };
-}
+const logitsOf = (source: FolderSource, dtype?: WeightDType) => passOf(verifier, source, dtype);
 
 describe('the config of a gated layer', () => {
-  const read = (layer: object, algorithm = 'mtp') => {
-    const file = {
-      speculators_model_type: algorithm,
-      speculators_version: '0.7.0',
-      speculators_config: {
-        algorithm,
-        default_proposal_method: 'greedy',
-        proposal_methods: [{ proposal_type: 'greedy' }],
-        verifier: { name_or_path: null, architectures: [] },
-      },
-      transformer_layer_config: layer,
-    };
-    return readDraftConfig(readSpeculatorConfig(file, 'head'), 'head');
-  };
-
   it('has the defaults of its class', () => {
     const sizes = { headDim: 256, normEps: 1e-6, maxPositions: 32_768, qkvBias: false };
     const rope = { type: 'default', theta: 10_000 };
     const mixture = { width: 512, sharedWidth: 512, normalised: true };
-    expect(read({ model_type: 'qwen3_next' })).toMatchObject({
+    expect(readLayer({ model_type: 'qwen3_next' })).toMatchObject({
       ...sizes,
       ...{ vocab: 151_936, width: 2048, layers: 48, heads: 16, kvHeads: 2, rope },
-      gated: { rotaryDim: 64, mixture: { ...mixture, experts: 512, count: 10 } },
+      rotaryDim: 64,
+      isGated: true,
+      mixture: { ...mixture, experts: 512, count: 10 },
     });
-    expect(read({ model_type: 'qwen3_5_text' })).toMatchObject({
+    expect(readLayer({ model_type: 'qwen3_5_text' })).toMatchObject({
       ...sizes,
       ...{ vocab: 248_320, width: 4096, ffnWidth: 12_288, layers: 32, heads: 16, kvHeads: 4, rope },
-      gated: { rotaryDim: 64, mixture: null },
+      rotaryDim: 64,
+      isGated: true,
     });
-    expect(read({ model_type: 'qwen3_5_moe_text' })).toMatchObject({
+    expect(readLayer({ model_type: 'qwen3_5_text' })).not.toHaveProperty('mixture');
+    expect(readLayer({ model_type: 'qwen3_5_moe_text' })).toMatchObject({
       ...sizes,
       ...{ vocab: 248_320, width: 2048, layers: 40, heads: 16, kvHeads: 2, rope },
-      gated: { rotaryDim: 64, mixture: { ...mixture, experts: 256, count: 8 } },
+      rotaryDim: 64,
+      isGated: true,
+      mixture: { ...mixture, experts: 256, count: 8 },
     });
   });
 
@@ -86,7 +60,7 @@ describe('the config of a gated layer', () => {
     [{ rope_scaling: { rope_type: 'linear', factor: 2, partial_rotary_factor: 1 } }, 256],
     [{ rope_parameters: { rope_theta: 5, mrope_section: [11, 11, 10] } }, 64],
   ])('turns the columns that %j says', (change, columns) => {
-    expect(read({ model_type: 'qwen3_next', ...change }).gated?.rotaryDim).toBe(columns);
+    expect(readLayer({ model_type: 'qwen3_next', ...change }).rotaryDim).toBe(columns);
   });
 
   it.each([
@@ -123,14 +97,14 @@ describe('the config of a gated layer', () => {
       'norm_topk_prob: expected true, got false',
     ],
     [
-      { model_type: 'deepseek_v3', kv_lora_rank: 512 },
+      { model_type: 'deepseek_v2', kv_lora_rank: 512 },
       'UnsupportedError',
-      'expected llama, mistral, qwen2, qwen3, qwen3_next, qwen3_5_text or qwen3_5_moe_text, got "deepseek_v3"',
+      'expected llama, mistral, qwen2, qwen3, qwen3_next, qwen3_5_text, qwen3_5_moe_text, deepseek_v3 or glm4_moe, got "deepseek_v2"',
     ],
   ])('is refused with %j', (change, name, message) => {
     let error: unknown;
     try {
-      read({ model_type: 'qwen3_next', ...change });
+      readLayer({ model_type: 'qwen3_next', ...change });
     } catch (caught) {
       error = caught;
     }
@@ -138,7 +112,7 @@ describe('the config of a gated layer', () => {
   });
 
   it('is one of multi-token prediction only', () => {
-    expect(() => read({ model_type: 'qwen3_next' }, 'eagle3')).toThrow(
+    expect(() => readLayer({ model_type: 'qwen3_next' }, 'eagle3')).toThrow(
       'model_type: expected llama, mistral, qwen2 or qwen3, got "qwen3_next"',
     );
   });

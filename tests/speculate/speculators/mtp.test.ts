@@ -196,7 +196,7 @@ describe('multi-token prediction', () => {
     await expect(Speculator.fromPretrained(two, { verifier })).rejects.toThrow(/num_nextn_predict/);
     const other = await makeHead({ transformer_layer_config: { model_type: 'qwen3_moe' } });
     await expect(Speculator.fromPretrained(other, { verifier })).rejects.toThrow(
-      'expected llama, mistral, qwen2, qwen3, qwen3_next, qwen3_5_text or qwen3_5_moe_text, got "qwen3_moe"',
+      'expected llama, mistral, qwen2, qwen3, qwen3_next, qwen3_5_text, qwen3_5_moe_text, deepseek_v3 or glm4_moe, got "qwen3_moe"',
     );
   });
 });
