@@ -192,6 +192,32 @@ describe('the best chain', () => {
     }
   });
 
+  it('is shared out between texts of one forward as in vector Y', () => {
+    const { confidences, trace, admitted_prefix_lengths } = Y.batch_prefix_scheduler;
+    const [one, other] = confidences.map((each) =>
+      chainOf(each)(3).map((chain) => (chain === undefined ? Number.NaN : chain.value)),
+    );
+    const worth = (lengths: readonly number[]) => {
+      const tokens = one[lengths[0]] + other[lengths[1]];
+      const rows = 2 + lengths[0] + lengths[1];
+      return { rows, tau: tokens, theta: tokens / (1 + 0.12 * (rows - 2)) };
+    };
+    const lengths = [0, 0];
+    for (const { candidate, admit = true, ...step } of trace) {
+      const tried = [...lengths];
+      if (candidate) tried[candidate[0]] = candidate[1];
+      const { rows, tau, theta } = worth(tried);
+      expect(rows).toBe(step.rows);
+      expect(tau).toBeCloseTo(step.tau, 9);
+      expect(theta).toBeCloseTo(step.theta, 6);
+      if (admit) lengths.splice(0, 2, ...tried);
+    }
+    expect(lengths).toEqual(admitted_prefix_lengths);
+    const all = [0, 1, 2, 3].flatMap((a) => [0, 1, 2, 3].map((b) => [a, b]));
+    const best = all.toSorted((a, b) => worth(b).theta - worth(a).theta)[0];
+    expect(best).toEqual(admitted_prefix_lengths);
+  });
+
   it('emits the tokens of vector AB', () => {
     expect(chainOf(AB.conditional)(3)[3]!.value).toBeCloseTo(AB.mean_tokens, 12);
     const added = AB.unconditional.reduce((sum, each) => sum + each, 1);

@@ -44,9 +44,24 @@ async function drafted(
 
 describe('a chain with a least probability', () => {
   it('drafts the tokens that vector Y is sure enough of', async () => {
-    for (const { q, max_q, confidence_stop } of vectors.Y.confidence_rows) {
-      expect(Math.max(...q)).toBe(max_q);
-      expect(await drafted([q], 0.4 - 1e-6)).toBe(confidence_stop ? 0 : 1);
+    for (const row of vectors.Y.entropy_rules) {
+      expect(Math.max(...row.q)).toBe(row.max_q);
+      // 0.4 itself is enough, whatever rounding makes of it.
+      expect(await drafted([row.q], 0.4 - 1e-6)).toBe(row['confidence_stop(0.4)'] ? 0 : 1);
+    }
+  });
+
+  it('goes on where rules of others, by entropy, have stopped', async () => {
+    for (const row of vectors.Y.entropy_rules) {
+      const entropy = row.q.reduce((sum, mass) => sum - mass * Math.log(mass), 0);
+      expect(entropy).toBeCloseTo(row.entropy_nats, 6);
+      // AdaEDL (Agrawal et al., 2024) bounds the acceptance, SVIP (Zhang et al., 2024) takes the root.
+      const bound = 1 - Math.sqrt(0.2 * entropy);
+      expect(bound).toBeCloseTo(row['adaedl_bound(gamma=0.2)'], 5);
+      expect(bound < 0.6).toBe(row['adaedl_stop(lambda=0.6)']);
+      expect(Math.sqrt(entropy)).toBeCloseTo(row.svip_sqrt_entropy, 6);
+      expect(Math.sqrt(entropy) > 0.8).toBe(row['svip_stop(h=0.8)']);
+      if (!row['svip_stop(h=0.8)']) expect(await drafted([row.q], 0.4 - 1e-6)).toBe(1);
     }
   });
 

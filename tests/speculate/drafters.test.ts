@@ -33,6 +33,18 @@ describe('ngram', () => {
     const { ids, max_ngram, min_ngram, num_pred, latest } = vectors.X;
     const drafter = ngram({ maxLength: max_ngram, minLength: min_ngram });
     expect(await drafted(drafter, request(ids, num_pred))).toEqual(latest.draft);
+    // Others take the earliest.
+    const { earliest } = vectors.X;
+    const at = earliest.match_at + earliest.ngram.length;
+    expect(ids.slice(at, at + num_pred)).toEqual(earliest.draft);
+    expect(latest.draft).not.toEqual(earliest.draft);
+  });
+
+  it('leaves it to the text to end at a token that ends it', async () => {
+    const { ids, eos, untrimmed, trimmed_at_eos } = vectors.X.eos_rule;
+    const found = await drafted(ngram(), request(ids, untrimmed.length));
+    expect(found).toEqual(untrimmed);
+    expect(found.slice(0, found.indexOf(eos))).toEqual(trimmed_at_eos);
   });
 
   it('states every token as a point', async () => {

@@ -1,5 +1,6 @@
 // Rules that others have, worked out and measured by the proof: what they come to, and what each does to the law.
 import { describe, expect, it } from 'vitest';
+import { createAcceptance } from '../../src/speculate/acceptance.ts';
 import { lawDraw, pointDraw } from '../../src/speculate/drawn.ts';
 import { prove } from '../../src/speculate/prove.ts';
 import { massOf, mostProbable, pick } from '../../src/speculate/sample.ts';
@@ -10,7 +11,7 @@ import { constant, firstOf, probs, rounded, totalVariation, vectors } from './la
 import { mutants, rejectionOf } from './mutants.ts';
 import { scripted } from './scripted.ts';
 
-const { B, E, F, K, M, R, U } = vectors;
+const { B, E, F, K, M, R, U, Y, Z } = vectors;
 
 describe('other rules', () => {
   it('for points, one coin for all siblings comes to the same as one for each, as vector F says', () => {
@@ -32,6 +33,31 @@ describe('other rules', () => {
     const left = 1 - accepted.reduce((sum, mass) => sum + mass, 0);
     for (const { u, picked } of traces_single_coin)
       expect([...children, 'residual'][pick([...accepted, left], u)]).toBe(picked);
+  });
+
+  it('a length that grows by two and shrinks by one, as in vector Y, follows the last round only', () => {
+    const { start, events } = Y.hf_heuristic;
+    let length = start;
+    for (const [outcome, expected] of events) {
+      length = outcome === 'all' ? length + 2 : Math.max(1, length - 1);
+      expect(length).toBe(expected);
+    }
+    // What is learnt here leans on all rounds: of as many good as bad ones the order decides little.
+    const belief = (rounds: readonly boolean[]) => {
+      const acceptance = createAcceptance(1);
+      for (const accepted of rounds) acceptance.add(1, accepted ? 1 : 0);
+      return acceptance.at(1);
+    };
+    const [good, bad] = [Array<boolean>(9).fill(true), Array<boolean>(9).fill(false)];
+    expect(Math.abs(belief([...good, ...bad]) - belief([...bad, ...good]))).toBeLessThan(0.2);
+  });
+
+  it('the mean of speeds is not the speed, as vector Z says', () => {
+    const { tokens, seconds, mean_of_speeds, ratio_of_sums } = Z.spec_bench_speed;
+    const sum = (values: readonly number[]) => values.reduce((total, each) => total + each, 0);
+    const speeds = tokens.map((count, text) => count / seconds[text]);
+    expect(sum(speeds) / speeds.length).toBeCloseTo(mean_of_speeds, 9);
+    expect(sum(tokens) / sum(seconds)).toBeCloseTo(ratio_of_sums, 6);
   });
 
   it('lenience may also take its factor into the residual, and is then farther off, as vector K says', () => {

@@ -43,19 +43,17 @@ describe('stop strings', () => {
   });
 
   it('and stop tokens end the tokens of vector T, before a limit that is met at once', () => {
-    for (const {
-      step_tokens,
-      stop_ids,
-      max_new_tokens,
-      emitted,
-      finish_reason,
-    } of vectors.T_tokens) {
-      const settings = { stop: [], stopTokens: stop_ids, ignoreEos: true };
-      const limits = { prompt: [1], eosTokens: [2], limit: max_new_tokens };
+    for (const example of vectors.T_tokens) {
+      const settings = { stop: [], stopTokens: example.stop_ids, ignoreEos: true };
+      const limits = { prompt: [1], eosTokens: [2], limit: example.max_new_tokens };
       const output = createOutput(spelled, settings, limits);
-      for (const token of step_tokens) if (output.finishReason === null) output.push(token);
-      expect(output.finishReason).toBe(finish_reason);
-      expect(output.result().tokens).toEqual(emitted);
+      for (const token of example.step_tokens) if (output.finishReason === null) output.push(token);
+      expect(output.finishReason).toBe(example.finish_reason);
+      // A stop token is among the tokens here, and never in the text.
+      const { tokens } = output.result();
+      const shown = tokens.filter((token) => !example.stop_ids.includes(token));
+      expect(example.include_stop === false ? shown : tokens).toEqual(example.emitted);
+      expect(output.result().text).toBe(spelled.decode(shown));
     }
   });
 
