@@ -43,6 +43,21 @@ function* everyTree(nodes: number, parents: readonly number[] = []): Generator<r
     yield* everyTree(nodes, [...parents, parent]);
 }
 
+/** What a tree is worth that always grew by the likeliest node, whose turn comes when its parent and the sibling before it have had theirs. */
+function bestFirst(row: readonly number[], nodes: number): number {
+  let value = 1;
+  const waiting = [{ mass: row[0], parent: 1, rank: 0 }];
+  for (let taken = 0; taken < nodes; taken++) {
+    waiting.sort((a, b) => a.mass - b.mass);
+    const { mass, parent, rank } = waiting.pop()!;
+    value += mass;
+    waiting.push({ mass: mass * row[0], parent: mass, rank: 0 });
+    if (rank + 1 < row.length)
+      waiting.push({ mass: parent * row[rank + 1], parent, rank: rank + 1 });
+  }
+  return value;
+}
+
 describe('the best trees', () => {
   it('have the values and shapes of vector H', () => {
     const { positional_acceptance, by_total_nodes } = H.monotone;
@@ -69,8 +84,11 @@ describe('the best trees', () => {
     const { positional_acceptance, by_total_nodes } = H.non_monotone;
     const limits = { nodes: 6, levels: 6, width: 3 };
     const trees = bestTrees(ofRank(positional_acceptance), limits);
-    for (const [total, { dp }] of Object.entries(by_total_nodes))
+    for (const [total, { dp, best_first_heap: greedy }] of Object.entries(by_total_nodes)) {
       expect(trees[Number(total) - 1]!.value).toBeCloseTo(dp, 6);
+      // The likeliest next node each time does not see what comes after it.
+      expect(bestFirst(positional_acceptance, Number(total) - 1)).toBeCloseTo(greedy, 6);
+    }
   });
 
   it('are worth what their nodes are, and no other tree is worth more', () => {

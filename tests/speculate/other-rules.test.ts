@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createAcceptance } from '../../src/speculate/acceptance.ts';
 import { lawDraw, pointDraw } from '../../src/speculate/drawn.ts';
 import { prove } from '../../src/speculate/prove.ts';
-import { massOf, mostProbable, pick } from '../../src/speculate/sample.ts';
+import { argmax, massOf, mostProbable, pick } from '../../src/speculate/sample.ts';
 import type { Verifier } from '../../src/speculate/verifier.ts';
 import { rejection, rejectionWithReplacement } from '../../src/speculate/verifiers/rejection.ts';
 import { walk } from '../../src/speculate/verifiers/walk.ts';
@@ -14,6 +14,27 @@ import { scripted } from './scripted.ts';
 const { B, E, F, K, M, R, U, Y, Z } = vectors;
 
 describe('other rules', () => {
+  it('accept less than rejection, but for one that knows the target, as vector B says', () => {
+    const { p, q, acceptance_by_policy: wanted } = B;
+    const independent: Verifier = {
+      ...rejection,
+      draw: (law, position, count, noise) =>
+        noise.race('draft', position, law, count).map(pointDraw),
+    };
+    const chosen = (row: readonly number[]): Verifier => ({
+      ...rejection,
+      draw: () => [pointDraw(argmax(row))],
+    });
+    const accepted = (verifier: Verifier) => firstOf(verifier, p, q).acceptance;
+    expect(accepted(rejection)).toBeCloseTo(wanted.sample_q_then_rejection, 6);
+    expect(accepted(independent)).toBeCloseTo(
+      wanted.sample_q_then_match_independent_target_sample,
+      6,
+    );
+    expect(accepted(chosen(q))).toBeCloseTo(wanted.argmax_q_point_mass, 6);
+    expect(accepted(chosen(p))).toBeCloseTo(wanted.argmax_p_point_mass_oracle, 6);
+  });
+
   it('for points, one coin for all siblings comes to the same as one for each, as vector F says', () => {
     const { p, children_in_order: children, traces_single_coin } = F;
     const draft = () => children.map(pointDraw);

@@ -132,6 +132,20 @@ describe('traversal', () => {
     }
   });
 
+  it('emits what vector I says of that tree', () => {
+    const [first, second] = [probs(C.draft_start), C.draft_rows.map((row) => probs(row))];
+    const { root, ...below } = vectors.I_worked_tree.children_in_order;
+    const childrenOf: Readonly<Record<string, readonly number[]>> = below;
+    const draft = ([, parent]: readonly number[]) =>
+      parent === undefined
+        ? root.map((token) => lawDraw(token, first))
+        : (childrenOf[parent] ?? []).map((token) => lawDraw(token, second[parent]));
+    const { blocks } = prove({ ...chain, draft, verifier: traversal, branching: [2, 2] });
+    const wanted = Object.entries(vectors.I_worked_tree.emission);
+    expect(blocks.size).toBe(wanted.length);
+    for (const [text, probability] of wanted) expect(blocks.get(text)).toBeCloseTo(probability, 6);
+  });
+
   it('asks for no law below a token that the target excludes', () => {
     const asked: number[] = [];
     const draft = { tokens: [lawDraw(0, probs([0.5, 0.5])), pointDraw(1), pointDraw(1)] };

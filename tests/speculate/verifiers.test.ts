@@ -206,8 +206,13 @@ describe('match', () => {
   it('draws and emits the tokens of vector R', () => {
     const { seed, p, q, rows } = vectors.R.exponential_race;
     const noise = createNoise(seed).round(0);
-    for (const { position, u, target_token, draft_token } of rows) {
-      expect(rounded(u.map((_, token) => noise.uniform('shared', position, token)))).toEqual(u);
+    for (const { position, u, target_token, draft_token, ...times } of rows) {
+      const uniforms = u.map((_, token) => noise.uniform('shared', position, token));
+      expect(rounded(uniforms)).toEqual(u);
+      const arrivals = (law: readonly number[]) =>
+        rounded(uniforms.map((each, token) => -Math.log(each) / law[token]));
+      expect(arrivals(p)).toEqual(times.race_p);
+      expect(arrivals(q)).toEqual(times.race_q);
       const tokens = match.draw(probs(q), position, 1, noise);
       expect(tokens).toEqual([pointDraw(draft_token)]);
       const verdict = match.verify({ draft: { tokens }, law: () => probs(p), position, noise });
