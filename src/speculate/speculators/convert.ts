@@ -231,7 +231,7 @@ const conversion = (
 ): Conversion => ({
   ...made,
   files: () => headFiles({ ...made, metadata }),
-  savePretrained: (folder) => writeFolder(folder, piecesOfHead({ ...made, metadata })),
+  savePretrained: async (folder) => writeFolder(folder, piecesOfHead({ ...made, metadata })),
 });
 
 /** Fields that a caller may choose. */

@@ -122,8 +122,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
       `${file}: speculators_model_type: expected ${[...loaders.keys()].join(', ')}, got ${config.algorithm}`,
     );
   const loaded = await load(source, config, options);
-  const { model, head, drafter, dispose } = loaded;
-  const { texts } = loaded;
+  const { model, head, texts, drafter, dispose } = loaded;
   const content = () => contentOf(config.raw, loaded, options.verifier.backend);
   return {
     config,

@@ -170,7 +170,7 @@ export async function migrateSpeculator(
     tensors,
     dropped,
     files: async () => ({ ...texts, ...(await headFiles(content)) }),
-    savePretrained: (folder) => writeFolder(folder, { ...texts, ...piecesOfHead(content) }),
+    savePretrained: async (folder) => writeFolder(folder, { ...texts, ...piecesOfHead(content) }),
   };
 }
 

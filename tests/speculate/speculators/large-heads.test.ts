@@ -14,8 +14,13 @@ import { stitchMtp } from '../../../src/speculate/speculators/stitch.ts';
 import { PIECE_BYTES } from '../../../src/tensor/checkpoint.ts';
 import { partsBytes, readParts } from '../../../src/tensor/parts.ts';
 import { openCheckpoint, safetensorsHeader } from '../../../src/tensor/safetensors.ts';
-import { type FolderSource, inFolder, memorySource } from '../../../src/tensor/source.ts';
-import { verifier } from './research.ts';
+import {
+  type FolderSource,
+  inFolder,
+  memorySource,
+  writeFolder,
+} from '../../../src/tensor/source.ts';
+import { contentOf, golden, verifier } from './research.ts';
 
 type Shapes = Readonly<Record<string, readonly number[]>>;
 const WEIGHTS = 'model.safetensors';
@@ -169,6 +174,25 @@ describe('a head of many pieces', () => {
       expect(same).toBe(0);
     });
     expect(Math.max(...reads)).toBe(PIECE_BYTES);
+  });
+});
+
+describe('a migration', () => {
+  it('may be written over what it is read from', async () => {
+    const own = join(folder, 'own');
+    await inFolder(golden('heads/eagle31-fcnorm'), async (source) => {
+      const names = await source.files!();
+      const contents = names.map((name) => [
+        name,
+        readFileSync(golden(`heads/eagle31-fcnorm/${name}`)),
+      ]);
+      await writeFolder(own, Object.fromEntries(contents));
+      await inFolder(own, async (copy) => (await migrateSpeculator(copy)).savePretrained(own));
+      expect(await inFolder(own, contentOf)).toEqual(await contentOf(source));
+    });
+    expect(await inFolder(own, async (copy) => (await migrateSpeculator(copy)).changes)).toEqual(
+      [],
+    );
   });
 });
 
