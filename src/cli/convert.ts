@@ -9,14 +9,14 @@ import { migrateSpeculator } from '../speculate/speculators/migrate.ts';
 import { CONVERTED } from '../speculate/speculators/research/layouts.ts';
 import { readOrigin } from '../speculate/speculators/research/origin.ts';
 import { stitchMtp } from '../speculate/speculators/stitch.ts';
-import type { TensorData } from '../tensor/safetensors.ts';
+import { partsBytes, type TensorParts } from '../tensor/parts.ts';
 import { type FolderSource, inFolder, writeFolder } from '../tensor/source.ts';
 import { type CliOptions, oneOf, UsageError } from './options.ts';
 
 /** What would be written, and what is said of it. */
 interface Made {
   readonly lines: readonly string[];
-  files(): Parameters<typeof writeFolder>[1];
+  save(folder: string): Promise<void>;
 }
 
 /** Runs the command; returns the exit status. */
@@ -33,14 +33,14 @@ export async function convert(paths: readonly string[], options: CliOptions): Pr
     throw new UsageError(`convert: ${output} exists; --force writes into it`);
 
   const run = async (source: FolderSource, target?: FolderSource) => {
-    const { lines, files } = stitch
+    const { lines, save } = stitch
       ? await stitched(source, target, options)
       : 'speculators_model_type' in (await readConfig(source))
         ? await migrated(source, options)
         : await converted(source, target, options);
     for (const line of lines) console.log(line);
     if (options['dry-run'] || output === undefined) return 0;
-    await writeFolder(output, files());
+    await save(output);
     console.log(`written to ${output}`);
     return 0;
   };
@@ -80,7 +80,7 @@ async function converted(
           ]
         : []),
     ],
-    files: made.files,
+    save: made.savePretrained,
   };
 }
 
@@ -112,7 +112,7 @@ const isOpen = (config: Json, key: string) =>
 async function migrated(source: FolderSource, options: CliOptions): Promise<Made> {
   refuse(options, ['verifier', 'algorithm'], 'a research layout');
   const made = await flagged(migrateSpeculator(source, { fields: fieldsOf(options) }));
-  const { algorithm, tensors, dropped, changes, notes, files } = made;
+  const { algorithm, tensors, dropped, changes, notes, savePretrained: save } = made;
   return {
     lines: [
       `${source.name}: ${algorithm}, ${sizeOf(tensors)}, in the format of speculators`,
@@ -121,7 +121,7 @@ async function migrated(source: FolderSource, options: CliOptions): Promise<Made
       ...(changes.length > 0 ? changes : ['config.json is current']),
       ...notes.map((note) => `note: ${note}`),
     ],
-    files,
+    save,
   };
 }
 
@@ -142,15 +142,15 @@ async function stitched(
       ...leftOut(dropped),
       ...left.map((name) => `not copied: the folder ${name} of ${target.name}`),
     ],
-    files,
+    save: (folder) => writeFolder(folder, files()),
   };
 }
 
 const leftOut = (dropped: readonly (readonly [string, string])[]) =>
   dropped.map(([name, why]) => `left out ${name}: ${why}`);
 
-function sizeOf(tensors: readonly TensorData[]): string {
-  const bytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
+function sizeOf(tensors: readonly TensorParts[]): string {
+  const bytes = tensors.reduce((sum, tensor) => sum + partsBytes(tensor), 0);
   return `${tensors.length} tensors, ${bytes} bytes`;
 }
 

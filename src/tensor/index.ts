@@ -25,6 +25,7 @@ export type {
 } from './gguf-types.ts';
 export { type GgufContents, type GgufTensor, writeGguf } from './gguf-writer.ts';
 export type { Ops } from './ops.ts';
+export { type Part, partsBytes, readParts, type TensorParts } from './parts.ts';
 export { philox4x32 } from './random.ts';
 export { type Recorder, record } from './record.ts';
 export { openCheckpoint, type TensorData, writeSafetensors } from './safetensors.ts';

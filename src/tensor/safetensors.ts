@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { FormatError, ShapeError } from '../kernels/errors.ts';
 import type { DType, TypedArray } from '../kernels/plan.ts';
-import { type Checkpoint, checkpointOf, type TensorEntry } from './checkpoint.ts';
+import { bytesOf, type Checkpoint, checkpointOf, type TensorEntry } from './checkpoint.ts';
 import { readHeader, typeBytes } from './header.ts';
 import { type FolderSource, parseJson } from './source.ts';
 
@@ -79,29 +79,43 @@ export function writeSafetensors(
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array {
   const list = [...tensors];
-  let size = 0;
-  const members: [string, unknown][] = metadata ? [['__metadata__', metadata]] : [];
-  for (const { name, dtype, shape, data } of list) {
-    const type = dtype.toUpperCase();
-    const bytes = typeBytes(type, shape);
-    if (data.byteLength !== bytes || members.some(([other]) => other === name))
-      throw new ShapeError(
-        `writeSafetensors: ${name}: expected ${bytes} bytes for ${dtype} [${shape.join(', ')}] and a name once, got ${data.byteLength}`,
-      );
-    members.push([name, { dtype: type, shape, data_offsets: [size, size + bytes] }]);
-    size += bytes;
-  }
-  // Padded with spaces, so that the data are aligned to 8 bytes.
-  const json = JSON.stringify(Object.fromEntries(members));
-  const header = new TextEncoder().encode(json);
-  const length = Math.ceil(header.length / 8) * 8;
-  const file = new Uint8Array(8 + length + size).fill(0x20, 8, 8 + length);
-  new DataView(file.buffer).setBigUint64(0, BigInt(length), true);
-  file.set(header, 8);
-  let at = 8 + length;
+  const header = safetensorsHeader(
+    list.map((tensor) => ({ ...tensor, sizeBytes: tensor.data.byteLength })),
+    metadata,
+  );
+  const size = list.reduce((sum, { data }) => sum + data.byteLength, header.length);
+  const file = new Uint8Array(size);
+  file.set(header);
+  let at = header.length;
   for (const { data } of list) {
-    file.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
+    file.set(bytesOf(data), at);
     at += data.byteLength;
   }
   return file;
+}
+
+/** What such a file begins with, up to the data of its tensors, of which `sizeBytes` is known. Throws as `writeSafetensors`. */
+export function safetensorsHeader(
+  tensors: Iterable<Omit<TensorData, 'data'> & { readonly sizeBytes: number }>,
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array<ArrayBuffer> {
+  let size = 0;
+  const members = new Map<string, unknown>(metadata ? [['__metadata__', metadata]] : []);
+  for (const { name, dtype, shape, sizeBytes } of tensors) {
+    const type = dtype.toUpperCase();
+    const bytes = typeBytes(type, shape);
+    if (sizeBytes !== bytes || members.has(name))
+      throw new ShapeError(
+        `writeSafetensors: ${name}: expected ${bytes} bytes for ${dtype} [${shape.join(', ')}] and a name once, got ${sizeBytes}`,
+      );
+    members.set(name, { dtype: type, shape, data_offsets: [size, size + bytes] });
+    size += bytes;
+  }
+  // Padded with spaces, so that the data are aligned to 8 bytes.
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(members)));
+  const length = Math.ceil(json.length / 8) * 8;
+  const header = new Uint8Array(8 + length).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+  header.set(json, 8);
+  return header;
 }

@@ -39,12 +39,14 @@ export async function openFolder(path: string): Promise<FolderSource> {
   type Handle = Awaited<ReturnType<typeof fs.open>>;
   const handles = new Map<string, Promise<Handle>>();
   const full = (file: string) => `${path}/${checkPath(path, file)}`;
+  const unreadable = (file: string, cause: Error) =>
+    new FormatError(`${path}/${file}: expected a readable file, got ${cause.message}`, { cause });
   const open = (file: string): Promise<Handle> => {
     let handle = handles.get(file);
     if (handle === undefined) {
       handle = fs.open(full(file)).catch((error: Error) => {
         handles.delete(file);
-        throw new FormatError(`${path}/${file}: expected a readable file, got ${error.message}`);
+        throw unreadable(file, error);
       });
       handles.set(file, handle);
     }
@@ -55,7 +57,11 @@ export async function openFolder(path: string): Promise<FolderSource> {
     let done = 0;
     while (done < target.length) {
       signal?.throwIfAborted();
-      const { bytesRead } = await handle.read(target, done, target.length - done, from + done);
+      const { bytesRead } = await handle
+        .read(target, done, target.length - done, from + done)
+        .catch((error: Error) => {
+          throw unreadable(file, error);
+        });
       if (bytesRead === 0) throw truncated(`${path}/${file}`, from + target.length, from + done);
       done += bytesRead;
     }

@@ -170,6 +170,15 @@ describe('the folders of a folder', () => {
 });
 
 describe('openFolder', () => {
+  it('names what opens and cannot be read', async () => {
+    mkdirSync(join(folder, 'opens', 'inner'), { recursive: true });
+    const source = await openFolder(join(folder, 'opens'));
+    await expect(source.read('inner', 0, 1)).rejects.toThrow(
+      /opens\/inner: expected a readable file, got EISDIR/,
+    );
+    await source.close();
+  });
+
   it('refuses what is no folder', async () => {
     await expect(openFolder(join(folder, 'missing'))).rejects.toThrow(
       'missing: expected a folder, got nothing',

@@ -4,8 +4,9 @@
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import { parse } from '../../models/schema.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
+import { type TensorParts, tensorInMemory } from '../../tensor/parts.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
-import type { FolderSource } from '../../tensor/source.ts';
+import { type FolderSource, writeFolder } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
 import {
   decoderOf,
@@ -15,7 +16,7 @@ import {
   readSpeculatorConfig,
 } from './config.ts';
 import { checkConverted } from './converted.ts';
-import { type HeadFiles, headFiles } from './files.ts';
+import { type HeadFiles, headFiles, piecesOfHead } from './files.ts';
 import { ALGORITHMS } from './load.ts';
 import { migrate } from './migrate.ts';
 import type { Arranged, ResearchFormat } from './research/format.ts';
@@ -49,13 +50,13 @@ export interface ConvertOptions {
   readonly speculativeTokens?: number | undefined;
 }
 
-/** A conversion, before it is written. */
+/** A conversion, before it is written; its tensors are read from the source, which has to stay open until then. */
 export interface Conversion {
   readonly algorithm: string;
   /** The name of the research layout. */
   readonly layout: string;
   readonly config: Json;
-  readonly tensors: readonly TensorData[];
+  readonly tensors: readonly TensorParts[];
   /** Names that stay. */
   readonly kept: readonly string[];
   /** Names before and after. */
@@ -66,8 +67,10 @@ export interface Conversion {
   readonly arranged: readonly string[];
   /** What a user should know. */
   readonly notes: readonly string[];
-  /** The files of the folder. */
-  files(): HeadFiles;
+  /** The files of the folder in memory. Throws an UnsupportedError for a head of 4 GiB or more. */
+  files(): Promise<HeadFiles>;
+  /** Writes them into a folder, made if need be, in pieces. Throws a FormatError for one that cannot be written. */
+  savePretrained(folder: string): Promise<void>;
 }
 
 /**
@@ -170,7 +173,9 @@ export async function exportResearch(
     algorithm: format.algorithm,
     layout: found.name,
     config: own,
-    tensors: options.embedding ? [...named.tensors, options.embedding] : named.tensors,
+    tensors: options.embedding
+      ? [...named.tensors, tensorInMemory(options.embedding)]
+      : named.tensors,
     kept: staying(named.tensors, named.names),
     renamed: named.renamed,
     dropped: whole.dropped,
@@ -217,15 +222,16 @@ async function weightsOf(source: FolderSource | undefined): Promise<Checkpoint |
 const unchanged = ({ tensors }: Taken): Arranged => ({ tensors, changes: [] });
 
 /** Names that are the same before. */
-const staying = (tensors: readonly TensorData[], before: ReadonlyMap<string, string>) =>
+const staying = (tensors: readonly TensorParts[], before: ReadonlyMap<string, string>) =>
   tensors.map(({ name }) => name).filter((name) => before.get(name) === name);
 
 const conversion = (
   metadata: Checkpoint['metadata'],
-  made: Omit<Conversion, 'files'>,
+  made: Omit<Conversion, 'files' | 'savePretrained'>,
 ): Conversion => ({
   ...made,
-  files: () => headFiles(made.config, made.tensors, metadata),
+  files: () => headFiles({ ...made, metadata }),
+  savePretrained: async (folder) => writeFolder(folder, piecesOfHead({ ...made, metadata })),
 });
 
 /** Fields that a caller may choose. */

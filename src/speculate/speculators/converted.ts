@@ -6,7 +6,7 @@ import { architectureOf } from '../../models/architectures.ts';
 import type { DecoderConfig } from '../../models/config.ts';
 import { parse } from '../../models/schema.ts';
 import type { Checkpoint, TensorEntry } from '../../tensor/checkpoint.ts';
-import type { TensorData } from '../../tensor/safetensors.ts';
+import { partsBytes, readParts, type TensorParts } from '../../tensor/parts.ts';
 import { brokenNotes } from './broken.ts';
 import { type Json, readSpeculatorConfig } from './config.ts';
 import { fitHead, targetOfSize } from './fit.ts';
@@ -23,12 +23,12 @@ export async function checkConverted(
     readonly config: Json;
     /** The target's decoder. */
     readonly target: Json;
-    readonly tensors: readonly TensorData[];
+    readonly tensors: readonly TensorParts[];
     readonly format: Pick<ResearchFormat, 'needs'>;
   },
 ): Promise<readonly string[]> {
   const { config, target, tensors, format } = parts;
-  const checkpoint = checkpointIn(tensors);
+  const checkpoint = checkpointOf(tensors);
   const untrained = await readUntrained(checkpoint, initialSizeOf(config, name));
   if (untrained.length > 0)
     throw new FormatError(`${name}: expected trained weights, got ${untrainedNote(untrained)}`);
@@ -71,14 +71,9 @@ function targetOf(
   }
 }
 
-/** Tensors in memory as a checkpoint whose headers and bytes can be asked for. */
-function checkpointIn(tensors: readonly TensorData[]): Pick<Checkpoint, 'tensors' | 'readInto'> {
-  const bytes = new Map(
-    tensors.map(({ name, data }) => [
-      name,
-      new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-    ]),
-  );
+/** Tensors as a checkpoint whose headers and bytes can be asked for. */
+function checkpointOf(tensors: readonly TensorParts[]): Pick<Checkpoint, 'tensors' | 'readInto'> {
+  const named = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   const types: Readonly<Record<string, TensorEntry['dtype']>> = {
     F32: 'f32',
     F16: 'f16',
@@ -86,14 +81,13 @@ function checkpointIn(tensors: readonly TensorData[]): Pick<Checkpoint, 'tensors
   };
   return {
     tensors: new Map(
-      tensors.map(({ name, dtype, shape, data }): [string, TensorEntry] => {
-        const type = dtype.toUpperCase();
-        const entry = { name, file: 'the conversion', type, shape, from: 0, to: data.byteLength };
-        return [name, { ...entry, dtype: types[type] ?? null }];
+      tensors.map((tensor): [string, TensorEntry] => {
+        const { name, shape } = tensor;
+        const type = tensor.dtype.toUpperCase();
+        const entry = { name, file: 'the conversion', type, shape };
+        return [name, { ...entry, from: 0, to: partsBytes(tensor), dtype: types[type] ?? null }];
       }),
     ),
-    async readInto(name, from, target) {
-      target.set(bytes.get(name)!.subarray(from, from + target.length));
-    },
+    readInto: (name, from, target) => readParts(named.get(name)!, from, target),
   };
 }

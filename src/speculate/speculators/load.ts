@@ -4,6 +4,7 @@ import { isBlocked } from '../../kernels/blocks.ts';
 import { convert } from '../../kernels/dtype.ts';
 import { UnsupportedError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
+import { tensorInMemory } from '../../tensor/parts.ts';
 import { type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
 import { type FolderSource, inFolder, memorySource, writeFolder } from '../../tensor/source.ts';
 import type { Drafter } from '../drafter.ts';
@@ -17,7 +18,7 @@ import { mtp } from '../drafters/mtp.ts';
 import { peagle } from '../drafters/peagle.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
 import { openSpeculatorConfig, type SpeculatorConfig } from './config.ts';
-import { type HeadFiles, headFiles } from './files.ts';
+import { type HeadContent, type HeadFiles, headFiles, piecesOfHead } from './files.ts';
 import type { Head } from './head.ts';
 import { loadIndependent } from './independent.ts';
 import { isSpeculator } from './is-speculator.ts';
@@ -121,8 +122,8 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
       `${file}: speculators_model_type: expected ${[...loaders.keys()].join(', ')}, got ${config.algorithm}`,
     );
   const loaded = await load(source, config, options);
-  const { model, head, drafter, dispose } = loaded;
-  const files = () => filesOf(config.raw, loaded, options.verifier.backend);
+  const { model, head, texts, drafter, dispose } = loaded;
+  const content = () => contentOf(config.raw, loaded, options.verifier.backend);
   return {
     config,
     model,
@@ -133,8 +134,9 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
       return method === undefined ? [] : notesOn(method, head?.steps);
     },
     drafter,
-    files,
-    savePretrained: async (folder) => writeFolder(folder, await files()),
+    files: async () => ({ ...texts, ...(await headFiles(await content())) }),
+    savePretrained: async (folder) =>
+      writeFolder(folder, { ...texts, ...piecesOfHead(await content()) }),
     proposal(type = config.defaultProposal) {
       const { shape, ...rest } = planFor(type, config.proposals, head?.paths ?? null);
       return { drafter: drafter(shape), ...rest };
@@ -145,11 +147,11 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
 }
 
 /** Config and weights as the format has them. */
-async function filesOf(
-  raw: SpeculatorConfig['raw'],
-  { weights, tensors: given, vocabulary, metadata, texts }: Loaded,
+async function contentOf(
+  config: SpeculatorConfig['raw'],
+  { weights, tensors: given, vocabulary, metadata }: Loaded,
   backend: Backend,
-): Promise<SpeculatorFiles> {
+): Promise<HeadContent> {
   const tensors: TensorData[] = [];
   for (const [name, { value }] of weights) {
     if (!('buffer' in value)) throw new Error('internal: a weight without a buffer');
@@ -163,5 +165,5 @@ async function filesOf(
     const data = convert(await backend.read(buffer), dtype, own);
     tensors.push({ name, dtype: own, shape, data });
   }
-  return { ...texts, ...headFiles(raw, [...tensors, ...vocabulary], metadata) };
+  return { config, tensors: [...tensors, ...vocabulary].map(tensorInMemory), metadata };
 }

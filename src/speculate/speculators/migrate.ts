@@ -7,8 +7,9 @@ import { openModelFolder } from '../../models/folder.ts';
 import { parse } from '../../models/schema.ts';
 import { checkWeights } from '../../models/weights.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
-import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
-import type { FolderSource } from '../../tensor/source.ts';
+import type { TensorParts } from '../../tensor/parts.ts';
+import { openCheckpoint } from '../../tensor/safetensors.ts';
+import { type FolderSource, writeFolder } from '../../tensor/source.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
 import { brokenNotes } from './broken.ts';
 import {
@@ -22,7 +23,7 @@ import {
   readSpeculatorConfig,
   type SpeculatorConfig,
 } from './config.ts';
-import { headFiles } from './files.ts';
+import { headFiles, piecesOfHead } from './files.ts';
 import { fitHead, targetOfSize } from './fit.ts';
 import { textsOf } from './independent.ts';
 import { ALGORITHMS, type SpeculatorFiles } from './load.ts';
@@ -45,13 +46,16 @@ export interface MigrateOptions {
   readonly fields?: Json | undefined;
 }
 
-/** A folder of the current version, before it is written. */
+/** A folder of the current version, before it is written; its tensors are read from the source, which has to stay open until then. */
 export interface MigratedSpeculator extends Migration {
   readonly algorithm: string;
-  readonly tensors: readonly TensorData[];
+  readonly tensors: readonly TensorParts[];
   /** What is left out, and why. */
   readonly dropped: readonly (readonly [string, string])[];
-  files(): SpeculatorFiles;
+  /** The files of the folder in memory. Throws an UnsupportedError for weights of 4 GiB or more. */
+  files(): Promise<SpeculatorFiles>;
+  /** Writes them into a folder, made if need be, in pieces. Throws a FormatError for one that cannot be written. */
+  savePretrained(folder: string): Promise<void>;
 }
 
 /** Algorithms of the current version, with what it writes beside the fields that are read here. */
@@ -152,6 +156,7 @@ export async function migrateSpeculator(
   const unchecked = await checkOwn(source, config, { ...checkpoint, tensors: kept });
   const untrained = await readUntrained(checkpoint, initialSizeOf(config, source.name));
   const texts = algorithm === 'independent' ? await textsOf(source) : {};
+  const content = { config, tensors, metadata: checkpoint.metadata };
   return {
     algorithm,
     config,
@@ -164,7 +169,8 @@ export async function migrateSpeculator(
     ],
     tensors,
     dropped,
-    files: () => ({ ...texts, ...headFiles(config, tensors, checkpoint.metadata) }),
+    files: async () => ({ ...texts, ...(await headFiles(content)) }),
+    savePretrained: async (folder) => writeFolder(folder, { ...texts, ...piecesOfHead(content) }),
   };
 }
 

@@ -1,5 +1,6 @@
 // The numbers of a tensor in a few words, and whether they look like those that a fresh one starts with.
 import { type Checkpoint, readRows } from '../../tensor/checkpoint.ts';
+import { sizeOf } from '../../tensor/shape.ts';
 
 /** Moments of numbers; those of what is no number are left out. */
 export interface Moments {
@@ -50,8 +51,12 @@ export async function readMoments(
   name: string,
   signal?: AbortSignal | undefined,
 ): Promise<Moments> {
+  const entry = checkpoint.tensors.get(name)!;
+  // A number a row: no piece is larger than others, whatever the shape. Blocks stay in their rows.
+  const flat = entry.dtype === null ? entry : { ...entry, shape: [sizeOf(entry.shape), 1] };
+  const numbers = { ...checkpoint, tensors: new Map([[name, flat]]) };
   async function* pieces() {
-    for await (const { data } of readRows(checkpoint, name, { dtype: 'f32', signal })) yield data;
+    for await (const { data } of readRows(numbers, name, { dtype: 'f32', signal })) yield data;
   }
   return momentsOf(pieces());
 }

@@ -2,7 +2,8 @@
 // every other byte as it was, headers and metadata included.
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import { PIECE_BYTES, type TensorEntry } from '../../tensor/checkpoint.ts';
-import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
+import { piecesOf, type TensorParts } from '../../tensor/parts.ts';
+import { openCheckpoint } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import { readConfig } from './config.ts';
 import type { ResearchFormat } from './research/format.ts';
@@ -27,7 +28,7 @@ export interface Stitch {
 
 interface Patch {
   readonly entry: TensorEntry;
-  readonly data: Uint8Array;
+  readonly tensor: TensorParts;
 }
 
 /**
@@ -50,11 +51,9 @@ export async function stitchMtp(head: FolderSource, target: FolderSource): Promi
   const layout: Parameters<typeof take>[2] = {
     fate: (name) => (format.lent?.includes(name) ? { dropped: 'the target has it' } : { name }),
   };
-  // Written in pieces, so that all together may be more than one array.
-  const options = { mostBytes: Number.MAX_SAFE_INTEGER };
-  const { tensors, dropped } = await take(head.name, await openCheckpoint(head), layout, options);
+  const { tensors, dropped } = await take(head.name, await openCheckpoint(head), layout);
   // Experts lie in the target one by one, or as in the format.
-  const isThere = ({ name }: TensorData) => entries.has(format.back(name) ?? '');
+  const isThere = ({ name }: TensorParts) => entries.has(format.back(name) ?? '');
   const restored = tensors.every(isThere)
     ? undefined
     : located(head.name, () => format.restore?.(tensors, {}));
@@ -79,22 +78,22 @@ export async function stitchMtp(head: FolderSource, target: FolderSource): Promi
   };
 }
 
-function patchOf(where: string, entry: TensorEntry | undefined, tensor: TensorData): Patch {
-  const { name, dtype, shape, data } = tensor;
+function patchOf(where: string, entry: TensorEntry | undefined, tensor: TensorParts): Patch {
+  const { name, dtype, shape } = tensor;
   const got = `${dtype.toUpperCase()} [${shape}]`;
   if (entry === undefined)
     throw new FormatError(`${where}: ${name}: expected a tensor for the head's ${got}, got none`);
   const expected = `${entry.type} [${entry.shape}]`;
   if (expected !== got)
     throw new FormatError(`${where}: ${name}: expected ${expected} from the head, got ${got}`);
-  return { entry, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
+  return { entry, tensor };
 }
 
 /** A layer of which only a part is replaced would be neither the old nor the new. */
 function checkAll(
   where: string,
   names: readonly string[],
-  { format, named }: { readonly format: ResearchFormat; readonly named: readonly TensorData[] },
+  { format, named }: { readonly format: ResearchFormat; readonly named: readonly TensorParts[] },
 ): void {
   const given = new Set(named.map(({ name }) => name));
   const missing = names.filter((name) => {
@@ -118,9 +117,9 @@ async function* patched(
     for (; at < end; at = Math.min(end, at + PIECE_BYTES))
       yield source.read(file, at, Math.min(end, at + PIECE_BYTES));
   };
-  for (const { entry, data } of patches.toSorted((a, b) => a.entry.from - b.entry.from)) {
+  for (const { entry, tensor } of patches.toSorted((a, b) => a.entry.from - b.entry.from)) {
     yield* until(entry.from);
-    yield data;
+    yield* piecesOf(tensor);
     at = entry.to;
   }
   yield* until(size);

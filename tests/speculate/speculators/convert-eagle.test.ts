@@ -100,7 +100,7 @@ describe('EAGLE-1 and HASS with norms', () => {
     expect(made.dropped).toEqual(
       ['embed_tokens.weight', 'lm_head.weight'].map((name) => [name, 'the target has it']),
     );
-    const back = await exportResearch(memorySource(made.files(), 'made'), {
+    const back = await exportResearch(memorySource(await made.files(), 'made'), {
       embedding: copies[0],
     });
     expect(back.notes).toEqual([

@@ -13,6 +13,7 @@ import {
   separateExperts,
 } from '../../../src/speculate/speculators/research/experts.ts';
 import { stitchMtp } from '../../../src/speculate/speculators/stitch.ts';
+import { tensorInMemory } from '../../../src/tensor/parts.ts';
 import {
   openCheckpoint,
   type TensorData,
@@ -25,7 +26,15 @@ import {
   writeFolder,
 } from '../../../src/tensor/source.ts';
 import { numbers } from '../../kernels/toy.ts';
-import { contentOf, headSource, TARGET, tensorsOf, thereAndBack, verifier } from './research.ts';
+import {
+  contentOf,
+  headSource,
+  TARGET,
+  tensorsOf,
+  thereAndBack,
+  verifier,
+  wholeTensors,
+} from './research.ts';
 
 const [C, F, E, I] = [32, 56, 3, 8];
 type Shapes = Record<string, readonly number[]>;
@@ -124,7 +133,7 @@ describe.each(LAYOUTS)('multi-token prediction in the layout %s', (layout, shape
 
   it('has the halves of its projection where the format has them: the token first', async () => {
     const made = await convertSpeculator(source(1));
-    const content = await contentOf(memorySource(made.files(), 'made'));
+    const content = await contentOf(memorySource(await made.files(), 'made'));
     const before = await contentOf(source(1));
     const name = layout === 'mtp' ? 'mtp.fc.weight' : 'model.layers.8.eh_proj.weight';
     expect(content['mtp_layers.0.input_proj.weight']).toBe(before[name]);
@@ -184,7 +193,9 @@ describe.each(LAYOUTS)('multi-token prediction in the layout %s', (layout, shape
     }
     // And the layer in it is the tuned one.
     const again = await convertSpeculator(after);
-    expect(await contentOf(memorySource(again.files(), 'again'))).toEqual(await contentOf(head));
+    expect(await contentOf(memorySource(await again.files(), 'again'))).toEqual(
+      await contentOf(head),
+    );
     expect(patched.size).toBe(made.tensors.length);
   });
 });
@@ -220,10 +231,12 @@ describe('a mixture of experts of a model that does not run', () => {
       'joined the 3 experts of mtp_layers.0.mlp.experts to gate_up_proj and down_proj',
     ]);
     const floats = new Map(
-      [...made.tensors, ...tensorsOf(shapes, 6)].map(({ name, data, shape }) => [
-        name,
-        { values: new Float32Array(data.buffer, data.byteOffset, data.byteLength / 4), shape },
-      ]),
+      [...(await wholeTensors(made.tensors)), ...tensorsOf(shapes, 6)].map(
+        ({ name, data, shape }) => [
+          name,
+          { values: new Float32Array(data.buffer, data.byteOffset, data.byteLength / 4), shape },
+        ],
+      ),
     );
     const fused = floats.get('mtp_layers.0.mlp.experts.gate_up_proj')!;
     const downs = floats.get('mtp_layers.0.mlp.experts.down_proj')!;
@@ -260,7 +273,7 @@ describe('a mixture of experts of a model that does not run', () => {
     for (const file of await fused.files!())
       files[file] = await fused.read(file, 0, await fused.size(file));
     const stitch = await stitchMtp(
-      memorySource(made.files(), 'made'),
+      memorySource(await made.files(), 'made'),
       memorySource(files, 'target'),
     );
     expect(stitch.replaced).toHaveLength(made.tensors.length);
@@ -269,7 +282,7 @@ describe('a mixture of experts of a model that does not run', () => {
 
   it('goes back into its target expert by expert', async () => {
     const made = await convertSpeculator(source);
-    const stitch = await stitchMtp(memorySource(made.files(), 'made'), source);
+    const stitch = await stitchMtp(memorySource(await made.files(), 'made'), source);
     const after = memorySource(await wholeFiles(stitch.files()), 'after');
     expect(await contentOf(after)).toEqual(await contentOf(source));
     expect(stitch.replaced.map(([name]) => name)).toContain(
@@ -295,7 +308,7 @@ describe('a mixture of experts of a model that does not run', () => {
 
   it.each(Array.from({ length: 20 }, (_, seed) => seed))(
     'of any size and type is joined and taken apart again, seed %i',
-    (seed) => {
+    async (seed) => {
       const [experts, width, inner] = [...numbers(seed, 3)].map((u) => 1 + Math.floor(3 * (u + 1)));
       const dtype = (['f32', 'bf16', 'i8'] as const)[seed % 3];
       const sizes: Shapes = {
@@ -321,12 +334,12 @@ describe('a mixture of experts of a model that does not run', () => {
             data: Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('hex'),
           }))
           .toSorted((a, b) => (a.name < b.name ? -1 : 1));
-      const joined = fuseExperts(tensors).tensors;
+      const joined = fuseExperts(tensors.map(tensorInMemory)).tensors;
       expect(joined.map(({ shape }) => shape)).toEqual([
         [experts, 2 * inner, width],
         [experts, width, inner],
       ]);
-      expect(bytes(separateExperts(joined).tensors)).toEqual(bytes(tensors));
+      expect(bytes(await wholeTensors(separateExperts(joined).tensors))).toEqual(bytes(tensors));
     },
   );
 
@@ -337,7 +350,7 @@ describe('a mixture of experts of a model that does not run', () => {
     );
     const { config: own, tensors } = await convertSpeculator(source);
     const half = tensors.filter(({ name }) => !name.endsWith('experts.down_proj'));
-    await expect(exportResearch(headSource(own, half))).rejects.toThrow(
+    await expect(exportResearch(headSource(own, await wholeTensors(half)))).rejects.toThrow(
       'mtp_layers.0.mlp.experts: expected gate_up_proj and down_proj, got gate_up_proj only',
     );
   });
@@ -370,14 +383,17 @@ describe('a stitch', () => {
     ],
   ])('is refused for a head with %s', async (_, change, message) => {
     const { config, tensors } = await convertSpeculator(source);
-    const tuned = headSource(config, change([...tensors]), { name: 'tuned' });
+    const tuned = headSource(config, change(await wholeTensors(tensors)), { name: 'tuned' });
     await expect(stitchMtp(tuned, source)).rejects.toThrow(message);
   });
 
   it('leaves out what old writers left in the head', async () => {
     const { config, tensors } = await convertSpeculator(source);
     const extra = tensorsOf({ 'verifier_lm_head.weight': [64, C] }, 1);
-    const { dropped } = await stitchMtp(headSource(config, [...tensors, ...extra]), source);
+    const { dropped } = await stitchMtp(
+      headSource(config, [...(await wholeTensors(tensors)), ...extra]),
+      source,
+    );
     expect(dropped).toEqual([['verifier_lm_head.weight', 'the target has it']]);
   });
 
@@ -386,7 +402,7 @@ describe('a stitch', () => {
     await expect(stitchMtp(eagle, source)).rejects.toThrow(
       'head: speculators_model_type: expected mtp, got "eagle"',
     );
-    const made = memorySource((await convertSpeculator(source)).files(), 'made');
+    const made = memorySource(await (await convertSpeculator(source)).files(), 'made');
     const plain = headSource(verifier.config, tensorsOf(OTHERS, 1), { name: 'plain' });
     await expect(stitchMtp(made, plain)).rejects.toThrow(
       'plain: expected the tensors of mtp, deepseek-mtp, got a causal language model without one',
@@ -396,7 +412,7 @@ describe('a stitch', () => {
   it('is written to disk in pieces', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'foretoken-stitch-'));
     try {
-      const made = memorySource((await convertSpeculator(source)).files(), 'made');
+      const made = memorySource(await (await convertSpeculator(source)).files(), 'made');
       await writeFolder(join(folder, 'out'), (await stitchMtp(made, source)).files());
       const written = await openFolder(join(folder, 'out'));
       expect(await contentOf(written)).toEqual(await contentOf(source));

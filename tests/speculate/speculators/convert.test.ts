@@ -35,7 +35,7 @@ describe.each(['eagle1', 'hass', 'eagle3'])('%s in the layout of its project', (
     const source = await openFolder(golden(`heads/${name}-native`));
     const made = await convertSpeculator(source, { verifier });
     expect(made.algorithm).toBe(name === 'eagle3' ? 'eagle3' : 'eagle');
-    const folder = memorySource(made.files(), 'made');
+    const folder = memorySource(await made.files(), 'made');
     expect((await migrateSpeculator(folder)).changes).toEqual([]);
     const expected = await inFolder(golden(`heads/${name}`), contentOf);
     // The embedding is the target's, and may be left out.
@@ -59,10 +59,10 @@ describe.each(['eagle1', 'hass', 'eagle3'])('%s in the layout of its project', (
     const made = await convertSpeculator(source, { verifier });
     const embedding =
       name === 'eagle3' ? {} : { embedding: await tensorOf(source, 'embed_tokens.weight') };
-    const back = await exportResearch(memorySource(made.files(), 'made'), embedding);
+    const back = await exportResearch(memorySource(await made.files(), 'made'), embedding);
     expect(back.config).toEqual(json(`heads/${name}-native/config.json`));
     expect(back.notes).toEqual([]);
-    const returned = memorySource(back.files(), 'back');
+    const returned = memorySource(await back.files(), 'back');
     expect(await contentOf(returned)).toEqual(await contentOf(source));
     await source.close();
   });
@@ -98,8 +98,8 @@ describe('a conversion', () => {
       'config.json': await source.text('config.json'),
       'model.safetensors': writeSafetensors(all, metadata),
     });
-    const made = memorySource((await convertSpeculator(marked, { verifier })).files());
-    const back = memorySource((await exportResearch(made)).files());
+    const made = memorySource(await (await convertSpeculator(marked, { verifier })).files());
+    const back = memorySource(await (await exportResearch(made)).files());
     for (const each of [made, back])
       expect((await openCheckpoint(each)).metadata).toEqual(metadata);
     await source.close();

@@ -42,7 +42,7 @@ describe('an independent draft model', () => {
       'chat_template.jinja': '{{ messages }}',
     };
     const { files } = await migrateSpeculator(independentWith(texts));
-    expect(files()).toMatchObject(texts);
+    expect(await files()).toMatchObject(texts);
   });
 
   it('is refused without a tensor', async () => {
@@ -64,7 +64,7 @@ describe('the metadata of the weights', () => {
         'model.safetensors': writeSafetensors(named, metadata),
       });
       const { files } = await migrateSpeculator(source);
-      return (await readHeader(memorySource(files()), 'model.safetensors')).metadata;
+      return (await readHeader(memorySource(await files()), 'model.safetensors')).metadata;
     };
     expect(await metadataOf(own)).toEqual(own);
     expect(await metadataOf({ of_mine: 'kept' })).toEqual({ format: 'pt', of_mine: 'kept' });

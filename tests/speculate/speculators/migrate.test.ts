@@ -414,7 +414,7 @@ describe('a folder', () => {
     async (name) => {
       const source = await openFolder(golden(`heads/${name}`));
       const made = await migrateSpeculator(source);
-      const folder = memorySource(made.files(), 'made');
+      const folder = memorySource(await made.files(), 'made');
       expect(await contentOf(folder)).toEqual(await contentOf(source));
       using before = await Speculator.fromPretrained(source, { verifier: target });
       using after = await Speculator.fromPretrained(folder, { verifier: target });
@@ -451,7 +451,7 @@ describe('a folder', () => {
     const shapes = { ...own, 'verifier_lm_head.weight': [2, 2] };
     const made = await migrateSpeculator(headSource(config, tensorsOf(shapes, 1), { shards: 2 }));
     expect(made.dropped).toEqual([['verifier_lm_head.weight', 'the target has it']]);
-    const { tensors } = await openCheckpoint(memorySource(made.files()));
+    const { tensors } = await openCheckpoint(memorySource(await made.files()));
     expect([...tensors.keys()].toSorted()).toEqual(Object.keys(own).toSorted());
     expect(made.notes).toEqual([]);
   });

@@ -164,7 +164,7 @@ describe('files of a head with a gated layer', () => {
     const source = headOf(KINDS[name]);
     const { files, notes } = await migrateSpeculator(source);
     expect(notes).toEqual([]);
-    const migrated = memorySource(files(), 'migrated');
+    const migrated = memorySource(await files(), 'migrated');
     expect(await contentOf(migrated)).toEqual(await contentOf(source));
     expect(await logitsOf(migrated)).toEqual(await logitsOf(source));
   });
@@ -233,7 +233,7 @@ describe('a layer of Qwen3-Next or Qwen3.5 in the checkpoint of its target', () 
       });
       expect(made.algorithm).toBe('mtp');
       expect(made.notes).toEqual([expect.stringContaining('does not run its target')]);
-      expect(await logitsOf(memorySource(made.files(), 'made'))).toEqual(
+      expect(await logitsOf(memorySource(await made.files(), 'made'))).toEqual(
         await logitsOf(headOf(kind)),
       );
     },

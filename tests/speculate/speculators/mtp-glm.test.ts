@@ -174,7 +174,7 @@ describe('heads with layers of GLM', () => {
     expect(await contentOf(memorySource(await speculator.files(), 'saved'))).toEqual(content);
     const { files, notes } = await migrateSpeculator(source);
     expect(notes).toEqual([]);
-    const migrated = memorySource(files(), 'migrated');
+    const migrated = memorySource(await files(), 'migrated');
     expect(await contentOf(migrated)).toEqual(content);
     expect(await passOf(verifier, migrated)).toEqual(await passOf(verifier, source));
   });
@@ -187,7 +187,7 @@ describe('heads with layers of GLM', () => {
     });
     expect(made.layout).toBe('deepseek-mtp');
     expect(made.notes).toEqual([expect.stringContaining('does not run its target')]);
-    const converted = await passOf(verifier, memorySource(made.files(), 'made'));
+    const converted = await passOf(verifier, memorySource(await made.files(), 'made'));
     expect(converted).toEqual(await passOf(verifier, headOf(KINDS[name])));
   });
 });

@@ -167,7 +167,7 @@ describe('files of a head with a latent layer', () => {
     const source = headOf(KINDS[name]);
     const { files, notes } = await migrateSpeculator(source);
     expect(notes).toEqual([]);
-    const migrated = memorySource(files(), 'migrated');
+    const migrated = memorySource(await files(), 'migrated');
     expect(await contentOf(migrated)).toEqual(await contentOf(source));
     expect(await passOf(verifier, migrated)).toEqual(await passOf(verifier, source));
   });
@@ -211,7 +211,7 @@ describe('a layer of DeepSeek-V3 in the checkpoint of its target', () => {
     expect(made.layout).toBe('deepseek-mtp');
     // Not of the head.
     expect(made.notes).toEqual([expect.stringContaining('does not run its target')]);
-    const converted = await passOf(verifier, memorySource(made.files(), 'made'));
+    const converted = await passOf(verifier, memorySource(await made.files(), 'made'));
     expect(converted).toEqual(await passOf(verifier, headOf(kind)));
   });
 

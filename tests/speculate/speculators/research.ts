@@ -11,6 +11,7 @@ import {
 } from '../../../src/speculate/speculators/convert.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
+import { partsBytes, readParts, type TensorParts } from '../../../src/tensor/parts.ts';
 import {
   openCheckpoint,
   type TensorData,
@@ -75,6 +76,16 @@ export function headSource(
   return memorySource(files, name);
 }
 
+/** The same tensors with their bytes. */
+export const wholeTensors = (tensors: readonly TensorParts[]): Promise<TensorData[]> =>
+  Promise.all(
+    tensors.map(async ({ parts, ...tensor }) => {
+      const data = new Uint8Array(partsBytes({ parts }));
+      await readParts({ parts }, 0, data);
+      return { ...tensor, data };
+    }),
+  );
+
 /** Type, shape and bytes of every tensor, by name. */
 export async function contentOf(source: FolderSource): Promise<Record<string, string>> {
   const { tensors, readInto } = await openCheckpoint(source);
@@ -100,7 +111,7 @@ export async function thereAndBack(
 ): Promise<Conversion> {
   const { target, lost = () => false, ...rest } = options;
   const made = await convertSpeculator(source, rest);
-  let files = made.files();
+  let files = await made.files();
   const { changes } = await migrateSpeculator(memorySource(files, 'made'));
   expect(changes).toEqual([]);
   if (target !== undefined) {
@@ -109,11 +120,13 @@ export async function thereAndBack(
     });
     files = await speculator.files();
     const saved = await contentOf(memorySource(files, 'saved'));
-    expect(saved).toEqual(await contentOf(memorySource(made.files(), 'made')));
+    expect(saved).toEqual(await contentOf(memorySource(await made.files(), 'made')));
   }
   const back = await exportResearch(memorySource(files, 'made'));
   expect(back.config).toEqual(JSON.parse(await source.text('config.json')));
   const content = Object.entries(await contentOf(source)).filter(([name]) => !lost(name));
-  expect(await contentOf(memorySource(back.files(), 'back'))).toEqual(Object.fromEntries(content));
+  expect(await contentOf(memorySource(await back.files(), 'back'))).toEqual(
+    Object.fromEntries(content),
+  );
   return made;
 }

@@ -1,7 +1,7 @@
 // z-lab's DFlash, and Laguna's and Inkling's of that kind, which have queries, keys and values in one matrix, gates that the format
 // does not have, and states that it does not read. Layer ids are one less than in the format; embedding and head are the target's.
 import { FormatError, UnsupportedError } from '../../../kernels/errors.ts';
-import type { TensorData } from '../../../tensor/safetensors.ts';
+import type { TensorParts } from '../../../tensor/parts.ts';
 import { type Json, layerJson } from '../config.ts';
 import { flatRope } from '../rope.ts';
 import type { ResearchFormat } from './format.ts';
@@ -126,7 +126,7 @@ export const dflash: ResearchFormat = {
         );
       if (projection !== PARTS[0]) return [];
       changes.push(`joined q_proj, k_proj and v_proj to ${at}.qkv_proj.${end}`);
-      return [rowsJoined(`${at}.qkv_proj.${end}`, parts as TensorData[])];
+      return [rowsJoined(`${at}.qkv_proj.${end}`, parts as TensorParts[])];
     });
     return { tensors: restored, changes };
   },
@@ -174,7 +174,7 @@ function layerIds(own: Json, verifier: Json): { readonly kept: number[]; readonl
 }
 
 /** Queries, keys and values of one matrix. */
-function splitQkv(tensor: TensorData, own: Json, all: readonly TensorData[]): TensorData[] {
+function splitQkv(tensor: TensorParts, own: Json, all: readonly TensorParts[]): TensorParts[] {
   const [, at, end] = QKV.exec(tensor.name)!;
   const names = PARTS.map((part) => `${at}.${part}.${end}`);
   const other = all.find(({ name }) => names.includes(name));

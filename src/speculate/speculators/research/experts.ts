@@ -1,22 +1,22 @@
 // Experts of a mixture: one matrix per expert and projection in the checkpoints of models, two tensors for all of them in the
 // format: gate_up_proj [E, 2 * I, H], the rows of gate before those of up, and down_proj [E, H, I].
 import { FormatError } from '../../../kernels/errors.ts';
-import type { TensorData } from '../../../tensor/safetensors.ts';
+import { cutParts, partsBytes, type TensorParts } from '../../../tensor/parts.ts';
 import type { Arranged } from './format.ts';
-import { bytesOf, concatenated } from './rows.ts';
+import { concatenated } from './rows.ts';
 
 const SEPARATE = /^(.+\.experts)\.(\d+)\.(gate_proj|up_proj|down_proj)\.weight$/;
 const FUSED = /^(.+\.experts)\.(gate_up_proj|down_proj)$/;
 
 /** The experts of one layer joined; other tensors as they are. Throws a FormatError for experts that are not all there. */
-export function fuseExperts(tensors: readonly TensorData[]): Arranged {
-  const others: TensorData[] = [];
-  const layers = new Map<string, Map<string, TensorData>>();
+export function fuseExperts(tensors: readonly TensorParts[]): Arranged {
+  const others: TensorParts[] = [];
+  const layers = new Map<string, Map<string, TensorParts>>();
   for (const tensor of tensors) {
     const [, prefix, index, projection] = SEPARATE.exec(tensor.name) ?? [];
     if (prefix === undefined) others.push(tensor);
     else {
-      const experts = layers.get(prefix) ?? new Map<string, TensorData>();
+      const experts = layers.get(prefix) ?? new Map<string, TensorParts>();
       layers.set(prefix, experts.set(`${Number(index)}.${projection}`, tensor));
     }
   }
@@ -45,9 +45,9 @@ export function fuseExperts(tensors: readonly TensorData[]): Arranged {
 }
 
 /** The inverse. Throws a FormatError for one of the two tensors without the other. */
-export function separateExperts(tensors: readonly TensorData[]): Arranged {
-  const others: TensorData[] = [];
-  const layers = new Map<string, Map<string, TensorData>>();
+export function separateExperts(tensors: readonly TensorParts[]): Arranged {
+  const others: TensorParts[] = [];
+  const layers = new Map<string, Map<string, TensorParts>>();
   for (const tensor of tensors) {
     const [, prefix, name] = FUSED.exec(tensor.name) ?? [];
     if (prefix === undefined) others.push(tensor);
@@ -79,7 +79,7 @@ export function separateExperts(tensors: readonly TensorData[]): Arranged {
 }
 
 /** The shape that matrices share, which have to be of one type. */
-function sameShapes(tensors: readonly TensorData[]): readonly number[] {
+function sameShapes(tensors: readonly TensorParts[]): readonly number[] {
   const [{ shape, dtype, name }] = tensors;
   if (shape.length !== 2)
     throw new FormatError(`${name}: expected a matrix, got ${dtype} [${shape}]`);
@@ -92,9 +92,9 @@ function sameShapes(tensors: readonly TensorData[]): readonly number[] {
 }
 
 /** One of `count` equal parts of the rows, as a matrix. */
-function part(name: string, whole: TensorData, index: number, count: number): TensorData {
+function part(name: string, whole: TensorParts, index: number, count: number): TensorParts {
   const [experts, rows, columns] = whole.shape;
-  const size = whole.data.byteLength / count;
-  const data = bytesOf(whole).subarray(index * size, (index + 1) * size);
-  return { name, dtype: whole.dtype, shape: [(experts * rows) / count, columns], data };
+  const size = partsBytes(whole) / count;
+  const parts = cutParts(whole, index * size, (index + 1) * size);
+  return { name, dtype: whole.dtype, shape: [(experts * rows) / count, columns], parts };
 }

@@ -1,6 +1,6 @@
 // What a layout of a research project declares: how it is told from others, what its tensors are called, and what its config.json
 // says. Tensors keep their bytes; every one is renamed, kept or left out by name, and none is made up. Types only.
-import type { TensorData } from '../../../tensor/safetensors.ts';
+import type { TensorParts } from '../../../tensor/parts.ts';
 import type { Json } from '../config.ts';
 
 /** What a source tensor becomes. */
@@ -31,7 +31,7 @@ export interface ResearchFormat extends Partial<Particulars> {
 
 /** Tensors that were cut or joined, and a line of the report for each change. */
 export interface Arranged {
-  readonly tensors: readonly TensorData[];
+  readonly tensors: readonly TensorParts[];
   readonly changes: readonly string[];
   /** Parts of tensors that are left out, and why. */
   readonly lost?: readonly (readonly [string, string])[];
@@ -55,11 +55,11 @@ export interface Particulars {
   draftLength(config: Json): number;
   /** Tensors under their names in the format, cut and joined as the format has them. */
   arrange(
-    tensors: readonly TensorData[],
+    tensors: readonly TensorParts[],
     parts: { readonly own: Json; readonly verifier: Json },
   ): Arranged;
   /** The inverse, for a config.json of the format. */
-  restore(tensors: readonly TensorData[], config: Json): Arranged;
+  restore(tensors: readonly TensorParts[], config: Json): Arranged;
   /** Tensors that the format may have and the layout takes from the target. */
   readonly lent: readonly string[];
 }

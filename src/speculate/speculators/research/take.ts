@@ -1,17 +1,17 @@
-// The tensors of a head with their bytes, under other names. Every one has a fate, and no two have the same name afterwards; all
-// faults are in one error.
-import { FormatError, UnsupportedError } from '../../../kernels/errors.ts';
+// The tensors of a head under other names; their bytes stay where they are. Every one has a fate, and no two have the same name
+// afterwards; all faults are in one error.
+import { FormatError } from '../../../kernels/errors.ts';
 import { type Checkpoint, PIECE_BYTES } from '../../../tensor/checkpoint.ts';
-import type { TensorData } from '../../../tensor/safetensors.ts';
+import { type TensorParts, tensorInCheckpoint } from '../../../tensor/parts.ts';
 import type { ResearchFormat } from './format.ts';
 import { some } from './some.ts';
 
 /** Names before and after, or names and reasons. */
 type Pairs = readonly (readonly [string, string])[];
 
-/** What was read. */
+/** What was taken. */
 export interface Taken {
-  readonly tensors: readonly TensorData[];
+  readonly tensors: readonly TensorParts[];
   readonly renamed: Pairs;
   readonly dropped: Pairs;
   /** Under their names before. */
@@ -20,26 +20,20 @@ export interface Taken {
   readonly names: ReadonlyMap<string, string>;
 }
 
-/** What one array holds in every runtime, with room for the header of a file. */
-const MOST_BYTES = 2 ** 32 - 2 ** 24;
-
 interface TakeOptions {
   /** The weights of the target, where they are known. */
   readonly target?: Checkpoint | null;
-  /** Of all tensors together; by default what one file in memory may have. */
-  readonly mostBytes?: number;
 }
 
 /**
- * Reads the tensors that a layout includes; those that repeat one of the target are compared with it where its checkpoint is known.
- * Throws a FormatError that names those without a place, and names given twice, and an UnsupportedError for what memory cannot
- * hold, before any is read.
+ * Takes the tensors that a layout includes; those that repeat one of the target are compared with it where its checkpoint is known.
+ * Throws a FormatError that names those without a place, and names given twice, before any is read.
  */
 export async function take(
   where: string,
   checkpoint: Checkpoint,
   layout: Pick<ResearchFormat, 'fate' | 'includes' | 'originals' | 'reason'>,
-  { target = null, mostBytes = MOST_BYTES }: TakeOptions = {},
+  { target = null }: TakeOptions = {},
 ): Promise<Taken> {
   const dropped: [string, string][] = [];
   const shapes = new Map<string, readonly number[]>();
@@ -55,31 +49,23 @@ export async function take(
   }
   refuse(where, unknown);
   const names = inverse(where, fates);
-  checkBytes(where, checkpoint, [...fates.keys()], mostBytes);
   for (const drop of dropped) {
     const originals = layout.originals?.(drop[0]) ?? [];
     if (originals.length === 0) continue;
     const isSame = await isCopy(where, { checkpoint, name: drop[0], target, originals });
     if (!isSame) drop[1] = NOT_COMPARED;
   }
-  const tensors: TensorData[] = [];
-  for (const [name, to] of fates)
-    tensors.push({ ...(await readTensor(checkpoint, name)), name: to });
+  const tensors = [...fates].map(([from, name]) => ({
+    ...tensorInCheckpoint(checkpoint, from),
+    name,
+  }));
   return { tensors, renamed: changed(fates), dropped, shapes, names };
-}
-
-/** A tensor with the bytes of its file. */
-export async function readTensor(checkpoint: Checkpoint, name: string): Promise<TensorData> {
-  const { type, shape, from, to } = checkpoint.tensors.get(name)!;
-  const data = new Uint8Array(to - from);
-  await checkpoint.readInto(name, 0, data);
-  return { name, dtype: type as Uppercase<string>, shape, data };
 }
 
 /** The same tensors under other names; throws as `take`. */
 export function rename(
   where: string,
-  tensors: readonly TensorData[],
+  tensors: readonly TensorParts[],
   nameOf: (name: string) => string | undefined,
 ): Pick<Taken, 'tensors' | 'renamed' | 'names'> {
   const names = new Map(tensors.map(({ name }) => [name, nameOf(name)]));
@@ -93,27 +79,6 @@ export function rename(
     renamed: changed(found),
     names: inverse(where, found),
   };
-}
-
-function checkBytes(
-  where: string,
-  { tensors }: Checkpoint,
-  names: readonly string[],
-  mostBytes: number,
-): void {
-  let all = 0;
-  for (const name of names) {
-    const { from, to } = tensors.get(name)!;
-    if (to - from > MOST_BYTES)
-      throw new UnsupportedError(
-        `${where}: ${name}: expected at most ${MOST_BYTES} bytes, which are held in memory, got ${to - from}`,
-      );
-    all += to - from;
-  }
-  if (all > mostBytes)
-    throw new UnsupportedError(
-      `${where}: expected tensors of at most ${mostBytes} bytes together, which are held in memory, got ${all}`,
-    );
 }
 
 /** Why a tensor is left out that the target has as well, where its own could not be looked at. */
