@@ -1,4 +1,4 @@
-// Who drafts in the worker, by what the page says. Drafters are kept beside what they belong to and used again for the same choice.
+// Who drafts in the worker, by what the page says. The last drafters are kept beside what they belong to and used again for the same choice.
 import * as z from 'zod';
 import { OptionError } from '../kernels/errors.ts';
 import type { LoadedModel } from '../models/load.ts';
@@ -31,28 +31,38 @@ export interface Drafters<Choice> {
   dispose(): void;
 }
 
+/** Drafters that wait for their choice to come again; a page with a slider asks for hundreds, and each may have a cache. */
+const SPARE = 4;
+
 /**
- * Makes drafters and keeps them. One that is not `shared` serves one text at a time: a second text gets one of its own.
+ * Makes drafters and keeps them: those in use, and of the others the ones that were used last. One that is not `shared` serves one
+ * text at a time: a second text gets one of its own.
  */
 export function createDrafters<Choice extends DrafterChoice>(
   make: (choice: Choice) => Drafting,
   { shared }: { readonly shared: boolean },
 ): Drafters<Choice> {
-  const kept: { readonly key: string; readonly drafting: Drafting; isTaken: boolean }[] = [];
+  /** In the order in which they were taken last. */
+  const kept: { readonly key: string; readonly drafting: Drafting; users: number }[] = [];
+  const trim = () => {
+    const spare = kept.filter(({ users }) => users === 0);
+    for (const each of spare.slice(0, -SPARE)) {
+      kept.splice(kept.indexOf(each), 1);
+      each.drafting.drafter.dispose?.();
+    }
+  };
   return {
     take(choice) {
       const key = JSON.stringify(choice);
-      let found = kept.find((each) => each.key === key && (shared || !each.isTaken));
-      if (found === undefined) {
-        found = { key, drafting: make(choice), isTaken: false };
-        kept.push(found);
-      }
-      const taken = found;
-      taken.isTaken = true;
+      const at = kept.findIndex((each) => each.key === key && (shared || each.users === 0));
+      const [taken] = at < 0 ? [{ key, drafting: make(choice), users: 0 }] : kept.splice(at, 1);
+      kept.push(taken);
+      taken.users += 1;
       return {
         ...taken.drafting,
         giveBack() {
-          taken.isTaken = false;
+          taken.users -= 1;
+          trim();
         },
       };
     },
@@ -73,6 +83,7 @@ const shape = {
   paths: z.strictObject({ expansion: z.array(z.number()), kept: z.number() }).optional(),
   minProbability: z.number().optional(),
 };
+const NoneSchema = z.strictObject({ kind: z.literal('none') });
 const ModelSchema = z.strictObject({ kind: z.literal('model'), model: z.int(), ...shape });
 const SpeculatorSchema = z.strictObject({
   kind: z.literal('speculator'),
@@ -93,6 +104,7 @@ export function draftingOf(
 ): Drafting {
   switch (choice.kind) {
     case 'none':
+      checked(NoneSchema, choice);
       return { drafter: none() };
     case 'ngram': {
       const { kind: _, ...options } = choice;
