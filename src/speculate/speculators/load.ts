@@ -3,6 +3,7 @@ import type { Backend } from '../../kernels/backend.ts';
 import { isBlocked } from '../../kernels/blocks.ts';
 import { convert } from '../../kernels/dtype.ts';
 import { UnsupportedError } from '../../kernels/errors.ts';
+import type { Buffer } from '../../kernels/plan.ts';
 import type { Decoder } from '../../models/decoder.ts';
 import { type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
 import { type FolderSource, inFolder, memorySource, writeFolder } from '../../tensor/source.ts';
@@ -121,8 +122,18 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
       `${file}: speculators_model_type: expected ${[...loaders.keys()].join(', ')}, got ${config.algorithm}`,
     );
   const loaded = await load(source, config, options);
-  const { model, head, drafter, dispose } = loaded;
-  const files = () => filesOf(config.raw, loaded, options.verifier.backend);
+  const { model, head, drafter } = loaded;
+  let isDisposed = false;
+  const dispose = () => {
+    isDisposed = true;
+    loaded.dispose();
+  };
+  // What lies where its weights were are those of others.
+  const read = async (buffer: Buffer) => {
+    if (isDisposed) throw new Error('files: expected a speculator, got a disposed one');
+    return options.verifier.backend.read(buffer);
+  };
+  const files = () => filesOf(config.raw, loaded, read);
   return {
     config,
     model,
@@ -148,7 +159,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
 async function filesOf(
   raw: SpeculatorConfig['raw'],
   { weights, tensors: given, vocabulary, metadata, texts }: Loaded,
-  backend: Backend,
+  read: Backend['read'],
 ): Promise<SpeculatorFiles> {
   const tensors: TensorData[] = [];
   for (const [name, { value }] of weights) {
@@ -160,7 +171,7 @@ async function filesOf(
       );
     // Vectors are f32 on a backend, whatever they are in the file.
     const own = shape.length < 2 ? (given.get(name)?.dtype ?? dtype) : dtype;
-    const data = convert(await backend.read(buffer), dtype, own);
+    const data = convert(await read(buffer), dtype, own);
     tensors.push({ name, dtype: own, shape, data });
   }
   return { ...texts, ...headFiles(raw, [...tensors, ...vocabulary], metadata) };
