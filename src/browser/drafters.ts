@@ -28,7 +28,8 @@ export interface Taken extends Drafting {
 export interface Drafters<Choice> {
   /** The one of a choice; what it has learnt about a text stays. */
   take(choice: Choice): Taken;
-  dispose(): void;
+  /** Lets go of all, or of those of some choices. Nobody may use them. */
+  dispose(which?: (choice: Choice) => boolean): void;
 }
 
 /** Drafters that wait for their choice to come again; a page with a slider asks for hundreds, and each may have a cache. */
@@ -43,10 +44,14 @@ export function createDrafters<Choice extends DrafterChoice>(
   { shared }: { readonly shared: boolean },
 ): Drafters<Choice> {
   /** In the order in which they were taken last. */
-  const kept: { readonly key: string; readonly drafting: Drafting; users: number }[] = [];
-  const trim = () => {
-    const spare = kept.filter(({ users }) => users === 0);
-    for (const each of spare.slice(0, -SPARE)) {
+  const kept: {
+    readonly key: string;
+    readonly choice: Choice;
+    readonly drafting: Drafting;
+    users: number;
+  }[] = [];
+  const drop = (some: readonly (typeof kept)[number][]) => {
+    for (const each of some) {
       kept.splice(kept.indexOf(each), 1);
       each.drafting.drafter.dispose?.();
     }
@@ -55,21 +60,19 @@ export function createDrafters<Choice extends DrafterChoice>(
     take(choice) {
       const key = JSON.stringify(choice);
       const at = kept.findIndex((each) => each.key === key && (shared || each.users === 0));
-      const [taken] = at < 0 ? [{ key, drafting: make(choice), users: 0 }] : kept.splice(at, 1);
+      const [taken] =
+        at < 0 ? [{ key, choice, drafting: make(choice), users: 0 }] : kept.splice(at, 1);
       kept.push(taken);
       taken.users += 1;
       return {
         ...taken.drafting,
         giveBack() {
           taken.users -= 1;
-          trim();
+          drop(kept.filter(({ users }) => users === 0).slice(0, -SPARE));
         },
       };
     },
-    dispose() {
-      for (const { drafting } of kept) drafting.drafter.dispose?.();
-      kept.length = 0;
-    },
+    dispose: (which = () => true) => drop(kept.filter(({ choice }) => which(choice))),
   };
 }
 

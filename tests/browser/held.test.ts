@@ -3,6 +3,8 @@ import { expect, it } from 'vitest';
 import { createDrafters } from '../../src/browser/drafters.ts';
 import { connect } from '../../src/browser/index.ts';
 import type { DrafterChoice } from '../../src/browser/protocol.ts';
+import { cpu } from '../../src/kernels/cpu/index.ts';
+import type { Buffer } from '../../src/kernels/plan.ts';
 import { turnTaking } from './turn-taking.ts';
 
 /** Drafters that say what becomes of them. */
@@ -56,6 +58,38 @@ it('keeps a shared drafter until nobody uses it', () => {
   expect(events.filter((event) => event.startsWith('disposed'))).toEqual(['disposed 2']);
   second.giveBack();
   expect(events.at(-1)).toBe('disposed 1');
+});
+
+it('frees what other models have to draft with a model that is disposed', async () => {
+  const alive = new Set<Buffer>();
+  const watchedCpu = () => {
+    const backend = cpu();
+    return {
+      ...backend,
+      alloc(...given: Parameters<typeof backend.alloc>) {
+        const buffer = backend.alloc(...given);
+        alive.add(buffer);
+        return buffer;
+      },
+      free(buffer: Buffer) {
+        alive.delete(buffer);
+        backend.free(buffer);
+      },
+    };
+  };
+  const engine = connect(turnTaking({ watched: watchedCpu }));
+  const options = { contextLength: 64, backend: { name: 'watched' } };
+  const target = await engine.load({ url: '/models/draft' }, options);
+  const alone = await target.generate('Once', { maxTokens: 3 });
+  const before = alive.size;
+  const draft = await engine.load({ url: '/models/draft' }, options);
+  const drafter = { kind: 'model', model: draft } as const;
+  const { tokens } = await target.generate('Once', { maxTokens: 3, drafter });
+  expect(tokens).toEqual(alone.tokens);
+  expect(alive.size).toBeGreaterThan(before);
+  await draft.dispose();
+  expect(alive.size).toBe(before);
+  engine.dispose();
 });
 
 it('ends a ladder that is measured on a model before it frees the model', async () => {

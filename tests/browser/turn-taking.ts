@@ -2,8 +2,8 @@
 import type { EngineWorker } from '../../src/browser/index.ts';
 import { type Port, serve } from '../../src/browser/serve.ts';
 
-/** For `connect`. */
-export function turnTaking(): EngineWorker {
+/** For `connect`; with backends of one's own. */
+export function turnTaking(backends?: Parameters<typeof serve>[1]): EngineWorker {
   const worker: EngineWorker = {
     postMessage: (data) => queueMicrotask(() => port.onmessage?.({ data: structuredClone(data) })),
     terminate() {},
@@ -15,6 +15,6 @@ export function turnTaking(): EngineWorker {
       queueMicrotask(() => worker.onmessage?.({ data: structuredClone(data) })),
     onmessage: null,
   };
-  serve(port);
+  serve(port, backends);
   return worker;
 }
