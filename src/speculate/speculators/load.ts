@@ -113,6 +113,8 @@ function loadersOf(algorithms: SpeculatorOptions['algorithms'] = {}): ReadonlyMa
 }
 
 async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promise<Speculator> {
+  if (options.verifier.disposed)
+    throw new Error('fromPretrained: expected a model as verifier, got a disposed one');
   const file = `${source.name}/config.json`;
   const config = await openSpeculatorConfig(source);
   const loaders = loadersOf(options.algorithms);
