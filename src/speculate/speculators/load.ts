@@ -130,7 +130,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     isDisposed = true;
     loaded.dispose();
   };
-  // What lies where its weights were are those of others.
+  // Where its weights were, others may lie by now.
   const read = async (buffer: Buffer) => {
     if (isDisposed) throw new Error('files: expected a speculator, got a disposed one');
     return options.verifier.backend.read(buffer);
