@@ -1,4 +1,4 @@
-// Who drafts in the worker, by what the page says. Drafters are kept beside what they belong to and used again for the same choice.
+// Who drafts in the worker, by what the page says. The last drafters are kept beside what they belong to and used again for the same choice.
 import * as z from 'zod';
 import { OptionError } from '../kernels/errors.ts';
 import type { LoadedModel } from '../models/load.ts';
@@ -28,38 +28,51 @@ export interface Taken extends Drafting {
 export interface Drafters<Choice> {
   /** The one of a choice; what it has learnt about a text stays. */
   take(choice: Choice): Taken;
-  dispose(): void;
+  /** Lets go of all, or of those of some choices. Nobody may use them. */
+  dispose(which?: (choice: Choice) => boolean): void;
 }
 
+/** Drafters that wait for their choice to come again; a page with a slider asks for hundreds, and each may have a cache. */
+const SPARE = 4;
+
 /**
- * Makes drafters and keeps them. One that is not `shared` serves one text at a time: a second text gets one of its own.
+ * Makes drafters and keeps them: those in use, and of the others the ones that were used last. One that is not `shared` serves one
+ * text at a time: a second text gets one of its own.
  */
 export function createDrafters<Choice extends DrafterChoice>(
   make: (choice: Choice) => Drafting,
   { shared }: { readonly shared: boolean },
 ): Drafters<Choice> {
-  const kept: { readonly key: string; readonly drafting: Drafting; isTaken: boolean }[] = [];
+  /** In the order in which they were taken last. */
+  const kept: {
+    readonly key: string;
+    readonly choice: Choice;
+    readonly drafting: Drafting;
+    users: number;
+  }[] = [];
+  const drop = (some: readonly (typeof kept)[number][]) => {
+    for (const each of some) {
+      kept.splice(kept.indexOf(each), 1);
+      each.drafting.drafter.dispose?.();
+    }
+  };
   return {
     take(choice) {
       const key = JSON.stringify(choice);
-      let found = kept.find((each) => each.key === key && (shared || !each.isTaken));
-      if (found === undefined) {
-        found = { key, drafting: make(choice), isTaken: false };
-        kept.push(found);
-      }
-      const taken = found;
-      taken.isTaken = true;
+      const at = kept.findIndex((each) => each.key === key && (shared || each.users === 0));
+      const [taken] =
+        at < 0 ? [{ key, choice, drafting: make(choice), users: 0 }] : kept.splice(at, 1);
+      kept.push(taken);
+      taken.users += 1;
       return {
         ...taken.drafting,
         giveBack() {
-          taken.isTaken = false;
+          taken.users -= 1;
+          drop(kept.filter(({ users }) => users === 0).slice(0, -SPARE));
         },
       };
     },
-    dispose() {
-      for (const { drafting } of kept) drafting.drafter.dispose?.();
-      kept.length = 0;
-    },
+    dispose: (which = () => true) => drop(kept.filter(({ choice }) => which(choice))),
   };
 }
 
@@ -73,6 +86,7 @@ const shape = {
   paths: z.strictObject({ expansion: z.array(z.number()), kept: z.number() }).optional(),
   minProbability: z.number().optional(),
 };
+const NoneSchema = z.strictObject({ kind: z.literal('none') });
 const ModelSchema = z.strictObject({ kind: z.literal('model'), model: z.int(), ...shape });
 const SpeculatorSchema = z.strictObject({
   kind: z.literal('speculator'),
@@ -93,6 +107,7 @@ export function draftingOf(
 ): Drafting {
   switch (choice.kind) {
     case 'none':
+      checked(NoneSchema, choice);
       return { drafter: none() };
     case 'ngram': {
       const { kind: _, ...options } = choice;

@@ -51,7 +51,7 @@ export interface RemoteModel extends Omit<LoadedInfo, 'model'> {
     rows: readonly number[],
     options?: { readonly turns?: number; readonly signal?: AbortSignal },
   ): Promise<readonly LadderPoint[]>;
-  /** Frees it and the speculators that were loaded for it. Models that draft for others have to outlive them. */
+  /** Frees it, the speculators that were loaded for it, and what others have to draft with it; ends what runs on it. */
   dispose(): Promise<void>;
 }
 

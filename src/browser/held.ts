@@ -147,6 +147,9 @@ export function createHeld(): Held {
       for (const [number] of own) speculators.delete(number);
       await stop(model, disposedModel());
       found.drafters.dispose();
+      // Those of other models have caches of it.
+      for (const { drafters } of models.values())
+        drafters.dispose((choice) => choice.kind === 'model' && choice.model === model);
       for (const [, speculator] of own) free(speculator);
       found.loaded.dispose();
       found.end();

@@ -97,7 +97,9 @@ function createHandlers(backends: Readonly<Record<string, OpenBackend>>): Handle
     encode: ({ model, text, options }) => held.model(model).tokenizer.encode(text, options),
     report: ({ model }) => held.model(model).model.report,
     ladder: ({ model, ...options }, { signal }) =>
-      timeRows(held.model(model).model, { ...options, signal }),
+      held.run(model, undefined, ({ loaded, gone }) =>
+        timeRows(loaded.model, { ...options, signal: AbortSignal.any([signal, gone]) }),
+      ),
 
     async dispose({ model }) {
       await held.disposeModel(model);

@@ -10,7 +10,7 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
   foretoken convert HEAD --verifier TARGET --output OUT    write a draft head of a research project
                         (EAGLE, HASS, DFlash, Medusa, MLP) in the format of speculators
   foretoken convert MODEL --output OUT     the same for the multi-token prediction inside a model
-                        (Qwen, DeepSeek), or for a head of an older version of the format
+                        (Qwen, DeepSeek, GLM), or for a head of an older version of the format
   foretoken convert HEAD --stitch --verifier TARGET --output OUT    write TARGET with the tuned
                         multi-token prediction HEAD in it
   foretoken inspect PATH                   say what a folder or a .gguf file holds

@@ -2,8 +2,9 @@
 import type { Backend } from '../kernels/backend.ts';
 import { OptionError } from '../kernels/errors.ts';
 import type { Buffer, Call, Plan } from '../kernels/plan.ts';
+import { createKept } from '../tensor/kept.ts';
 import { type Recorder, record } from '../tensor/record.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import type { Architecture, Body, ForwardContext, Weights } from './architecture.ts';
 import { SlotPool } from './cache.ts';
 import type { DecoderConfig } from './config.ts';
@@ -75,7 +76,7 @@ export interface Decoder extends Model {
   trace(cache: Cache): { readonly plan: Plan; readonly timings: Float64Array };
 }
 
-/** Puts an architecture and its weights together. */
+/** Puts an architecture and its weights together; frees the weights where the backend has no room for what comes beside them. */
 export function createDecoder(parts: DecoderParts): Decoder {
   const { config, backend, contextLength, maxRows, stateWidth } = parts;
   const { logitsWidth = config.vocab, rotaryDim = config.headDim, blockWindows } = parts;
@@ -84,16 +85,9 @@ export function createDecoder(parts: DecoderParts): Decoder {
   const listed = blockWindows === undefined ? [] : windows;
   const half = rotaryDim / 2;
   const tables = ropeTables(config.rope, rotaryDim, contextLength);
-  const table = (data: Float32Array) => {
-    const buffer = backend.alloc('f32', data.length);
-    backend.write(buffer, data);
-    return new Tensor(
-      { kind: 'constant', dtype: 'f32', shape: [contextLength, half], buffer, offset: 0 },
-      backend,
-    );
-  };
-  const cos = table(tables.cos);
-  const sin = table(tables.sin);
+  const kept = createKept(backend, parts.tensors);
+  const cos = kept.constant(tables.cos, [contextLength, half]);
+  const sin = kept.constant(tables.sin, [contextLength, half]);
   const ladder = createLadder();
   const turns = createTurns();
   let disposed = false;
@@ -107,8 +101,7 @@ export function createDecoder(parts: DecoderParts): Decoder {
   function dispose(): void {
     if (disposed) return;
     disposed = true;
-    for (const { value } of [cos, sin, ...parts.tensors])
-      if ('buffer' in value) backend.free(value.buffer);
+    kept.free();
     if (parts.ownsBackend) backend.dispose();
   }
 
@@ -130,45 +123,37 @@ export function createDecoder(parts: DecoderParts): Decoder {
           `createCache: taps: expected layers from 0 to ${config.layers}, got ${tap}`,
         );
     const width = config.kvHeads * config.headDim;
-    const state = () => {
-      const buffer = backend.alloc('f32', slots * width);
-      return new Tensor(
-        { kind: 'state', dtype: 'f32', shape: [slots, width], buffer, offset: 0 },
-        backend,
-      );
-    };
+    const own = createKept(backend);
+    const state = () => own.state([slots, width]);
     const keys = Array.from({ length: config.layers }, state);
     const values = Array.from({ length: config.layers }, state);
-    const plan = record((ops) => {
-      const { logits, hidden } = parts.forward(ops, {
-        config,
-        rows: rowInputs(ops, { maxRows, slots, windows: listed }),
-        ...(stateWidth !== undefined && {
-          states: ops.input('states', 'f32', [maxRows, stateWidth], 'T'),
-        }),
-        cos,
-        sin,
-        keys,
-        values,
-        taps,
-      });
-      // The logarithm is that of a softmax: its largest is that of the token.
-      const results = argmax
-        ? [ops.max(ops.logSoftmax(logits), 1), ops.argmax(logits, 1)]
-        : [logits];
-      return [...results, ...hidden];
-    });
-    const release = () => {
-      for (const { value } of [...keys, ...values])
-        if ('buffer' in value) backend.free(value.buffer);
-    };
     try {
+      const plan = record((ops) => {
+        const { logits, hidden } = parts.forward(ops, {
+          config,
+          rows: rowInputs(ops, { maxRows, slots, windows: listed }),
+          ...(stateWidth !== undefined && {
+            states: ops.input('states', 'f32', [maxRows, stateWidth], 'T'),
+          }),
+          cos,
+          sin,
+          keys,
+          values,
+          taps,
+        });
+        // The logarithm is that of a softmax: its largest is that of the token.
+        const results = argmax
+          ? [ops.max(ops.logSoftmax(logits), 1), ops.argmax(logits, 1)]
+          : [logits];
+        return [...results, ...hidden];
+      });
       const pool = new SlotPool(slots);
       const buffers = createRowBuffers(maxRows, slots, listed);
       const program = backend.prepare(plan);
+      const release = own.free;
       return new DecoderCache({ owner: parts, pool, taps, argmax, program, buffers, release });
     } catch (error) {
-      release();
+      own.free();
       throw error;
     }
   }

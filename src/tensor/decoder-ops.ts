@@ -8,11 +8,12 @@ import type { Tensor } from './tensor.ts';
 /** How rows are given to experts; by default by a softmax, from one group of all. */
 type RouteOptions = Pick<OpParams['route'], 'count' | 'normalised'> & Partial<OpParams['route']>;
 
+const isCount = (value: number, most: number) =>
+  Number.isInteger(value) && value >= 1 && value <= most;
+
 function checkRoute(params: OpParams['route'], experts: number, isBiased: boolean): void {
   const { count, scores, groups, groupsKept, factor } = params;
   const size = experts / groups;
-  const isCount = (value: number, most: number) =>
-    Number.isInteger(value) && value >= 1 && value <= most;
   check(
     isCount(groups, experts) && Number.isInteger(size) && (groups === 1 || size > 1),
     'route',
@@ -207,6 +208,12 @@ export function decoderOps(emit: Emit) {
         'experts',
         'x f32 [T, C], shares f32 [T, E], gateUp [E, 2*F, C] and down [E, C, F] in floats, or in whole blocks a row',
         describe(x, shares, gateUp, down),
+      );
+      check(
+        isCount(params.count, experts),
+        'experts',
+        `a count from 1 to ${experts}`,
+        `${params.count}`,
       );
       return emit('experts', [x, shares, gateUp, down], params, like(x));
     },

@@ -5,13 +5,11 @@ import {
   createEngine,
   type Engine,
   type EngineDrafter,
-  type EngineWorker,
   type Origin,
   type RemoteModel,
   type RemoteSpeculator,
   type RoundData,
 } from '../../src/browser/index.ts';
-import { type Port, serve } from '../../src/browser/serve.ts';
 import { FormatError, OptionError, UnsupportedError } from '../../src/kernels/errors.ts';
 import { wasm } from '../../src/kernels/wasm/index.ts';
 import { load } from '../../src/models/load.ts';
@@ -21,6 +19,7 @@ import { writeSafetensors } from '../../src/tensor/safetensors.ts';
 import { memorySource } from '../../src/tensor/source.ts';
 import { urlSource } from '../../src/tensor/url-source.ts';
 import { byteLevelFiles } from '../models/tokenizers.ts';
+import { turnTaking } from './turn-taking.ts';
 
 type Files = Record<string, Uint8Array | string>;
 type Json = Record<string, unknown>;
@@ -343,6 +342,7 @@ describe('a speculator in an engine', () => {
     await refused({ ...speculator, width: 2 }, 'Unrecognized key: "width"');
     await refused({ kind: 'model', model: target, width: 2 }, 'Unrecognized key: "width"');
     await refused({ ...speculator, confidence: 0.5 }, 'confidence: expected a chain of a head');
+    await refused({ kind: 'none', branches: 2 }, 'Unrecognized key: "branches"');
     await refused({ kind: 'hope' }, 'drafter: expected none, ngram');
     await refused(
       { kind: 'speculator', speculator: target },
@@ -383,7 +383,6 @@ describe('a speculator in an engine', () => {
   });
 
   it('ends a generation and a load that need it, with the same error', async () => {
-    // A worker that takes its turns with the page, so that neither is ahead of the other.
     const own = connect(turnTaking());
     const origin = { memory: targetFiles };
     const options = { contextLength: 96, backend: { name: 'wasm', options: { threads: 1 } } };
@@ -413,20 +412,3 @@ describe('a speculator in an engine', () => {
     own.dispose();
   });
 });
-
-/** A worker in the page. */
-function turnTaking(): EngineWorker {
-  const worker: EngineWorker = {
-    postMessage: (data) => queueMicrotask(() => port.onmessage?.({ data: structuredClone(data) })),
-    terminate() {},
-    onmessage: null,
-    onerror: null,
-  };
-  const port: Port = {
-    postMessage: (data) =>
-      queueMicrotask(() => worker.onmessage?.({ data: structuredClone(data) })),
-    onmessage: null,
-  };
-  serve(port);
-  return worker;
-}

@@ -116,7 +116,7 @@ describe('a full memory', () => {
   it('says what to reduce when caches do not fit', () => {
     using backend = backendOf();
     expect(() => backend.alloc('f32', 2 ** 19)).toThrow(
-      'wasm: expected at most 1.0 MiB of caches, results and a share of the weights; reduce contextLength or maxRows, got 2.1 MiB',
+      'wasm: expected at most 1.0 MiB of caches, results, experts and a share of the other weights; reduce contextLength or maxRows, or the bits of experts, got 2.1 MiB',
     );
     expect(backend.alloc('f32', 2 ** 16).length).toBe(2 ** 16);
   });

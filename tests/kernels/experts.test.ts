@@ -6,6 +6,7 @@ import { gpu } from '../../src/kernels/gpu/index.ts';
 import type { DType } from '../../src/kernels/plan.ts';
 import { reference } from '../../src/kernels/reference/index.ts';
 import { wasm } from '../../src/kernels/wasm/index.ts';
+import { record } from '../../src/tensor/record.ts';
 import { type Eager, scope } from '../../src/tensor/scope.ts';
 import { makerFor } from './cases.ts';
 
@@ -119,6 +120,15 @@ describe.each(BACKENDS)('experts on %s', (_, backend) => {
       expect(found[i]).toBeCloseTo(value, 6);
   });
 
+  it('come from the first of groups whose sums are equal in f32', async () => {
+    const found = await scope(backend, async (ops) => {
+      const bias = ops.tensor([0.5, 2 ** -25 - 0.5, 0.5, 2 ** -24 - 0.5], [4]);
+      const groups = { groups: 2, groupsKept: 1, scores: 'sigmoid' } as const;
+      return ops.route(ops.zeros([1, 4]), { count: 1, normalised: false, ...groups }, bias).read();
+    });
+    expect([...found]).toEqual([0.5, 0, 0, 0]);
+  });
+
   it('tie where sigmoids of f32 do', async () => {
     const found = await scope(backend, async (ops) => {
       const options = { count: 1, normalised: false, scores: 'sigmoid' } as const;
@@ -153,6 +163,29 @@ describe.each(BACKENDS)('experts on %s', (_, backend) => {
     });
     expect(found[0]).toBeCloseTo(4 / (1 + Math.exp(-2)), 5);
     expect(found[1]).toBe(0);
+  });
+
+  it('have the same sums in every run of a plan', async () => {
+    const runs = await scope(backend, async (ops) => {
+      const make = makerFor(ops, 'experts again');
+      const shares = make.uniform([2, 3]);
+      const weights = { gateUp: make.uniform([3, 8, 6]), down: make.uniform([3, 6, 4]) };
+      const plan = record((steps) => {
+        const y = steps.experts(steps.input('x', 'f32', [2, 6]), shares, weights, { count: 3 });
+        return [steps.add(y, y)];
+      });
+      const program = backend.prepare(plan);
+      const run = () => {
+        const x = Float32Array.from({ length: 12 }, (_, i) => Math.sin(i));
+        backend.run(program, { extents: { T: 0, K: 0 }, inputs: { x } });
+        return backend.read(program.outputs[0]);
+      };
+      const both = [await run(), await run()];
+      program.dispose();
+      return both;
+    });
+    expect(runs[0].some((value) => value !== 0)).toBe(true);
+    expect(runs[1]).toEqual(runs[0]);
   });
 
   it.each(DTYPES)('give a row of %s the same bits alone and among others', async (dtype) => {

@@ -75,6 +75,19 @@ describe('a chain with a least probability', () => {
     expect(await drafted(rows, 0.12)).toBe(3);
   });
 
+  it('goes on where its drafter is certain, however sure it has to be', async () => {
+    expect(
+      await drafted(
+        [
+          [1, 0, 0, 0],
+          [0, 1, 0, 0],
+          [0.9, 0.1, 0, 0],
+        ],
+        1,
+      ),
+    ).toBe(2);
+  });
+
   it('does not ask how probable the drawn tokens were, which would change the law', async () => {
     const row = [0.5, 0.3, 0.1, 0.1];
     for (const token of [0, 1, 2, 3]) expect(await drafted([row, row, row], 0.24, token)).toBe(2);

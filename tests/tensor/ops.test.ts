@@ -108,6 +108,17 @@ const WRONG: readonly [string, Wrong, string][] = [
       ),
     'got f32 [2, 3], f32 [2, 4], f32 [4, 5, 3], f32 [4, 3, 2]',
   ],
+  ...[0, 1.5, 5].map((count): (typeof WRONG)[number] => [
+    `experts count ${count}`,
+    (ops, x) =>
+      ops.experts(
+        x,
+        ops.zeros([2, 4]),
+        { gateUp: ops.zeros([4, 4, 3]), down: ops.zeros([4, 3, 2]) },
+        { count },
+      ),
+    `experts: expected a count from 1 to 4, got ${count}`,
+  ]),
   ['gather', (ops, x) => ops.gather(x, x), 'gather: expected index i32 [N], got f32 [2, 3]'],
   [
     'gather axis',

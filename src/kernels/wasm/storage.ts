@@ -1,4 +1,4 @@
-// The memories of a backend. Memory 0 has caches, results, tapes and the first matrices; when these have half of it, more
+// The memories of a backend. Memory 0 has caches, results, tapes, experts and the first matrices; when these have half of it, more
 // matrices go to annexes, further memories that only steps over matrices reach (assembly/elsewhere.ts).
 import { createMemory, type MemoryOptions, show, type WasmMemory } from './memory.ts';
 
@@ -29,7 +29,7 @@ export function createStorage(
   const main = createMemory({
     shared,
     limit,
-    full: 'caches, results and a share of the weights; reduce contextLength or maxRows',
+    full: 'caches, results, experts and a share of the other weights; reduce contextLength or maxRows, or the bits of experts',
   });
   const annexes: WasmMemory[] = [];
   const memoryOf = (annex: number) => (annex === 0 ? main : annexes[annex - 1]);

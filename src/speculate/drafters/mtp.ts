@@ -1,6 +1,6 @@
 // Multi-token prediction as it comes with a model (DeepSeek-AI, "DeepSeek-V3", 2024; Qwen team): one layer of the model's own kind
 // over [token; state], normed each, whose normed result is the next state. Embedding and head are the target's. The layer is that of
-// Llama or Qwen3, or one that no target here has: of Qwen3-Next and Qwen3.5 with gated attention, of DeepSeek-V3 with latent
+// Llama, Mistral, Qwen2 or Qwen3, or one that no target here has: of Qwen3-Next and Qwen3.5 with gated attention, of DeepSeek-V3 with latent
 // attention, of GLM-4.5, all with experts. Fields and tensor names are those of `mtp` in speculators, which trains it on the
 // state before the target's final norm.
 import * as z from 'zod';

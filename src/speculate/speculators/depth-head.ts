@@ -36,6 +36,8 @@ export function createDepthHead<Fields>(
       for (let from = 0; from < rows.length; from += maxRows) {
         signal?.throwIfAborted();
         if (disposed) throw new Error('pass: expected a head, got a disposed one');
+        if (verifier.disposed)
+          throw new Error('pass: expected the model whose weights it uses, got a disposed one');
         const together = rows.slice(from, from + maxRows);
         for (const [at, result] of (await run(depth, together)).entries())
           found.set(keyOf(together[at]), result);

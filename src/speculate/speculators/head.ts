@@ -105,6 +105,7 @@ export function createDecoderHead<Fields>(
     },
     tensors: new Set(weights.values()),
     lent,
+    lender: verifier,
     logitsWidth: algorithm.draftVocab(config),
     rotaryDim: layer.rotaryDim,
     stateWidth: layer.width + (block === undefined ? 0 : 1),

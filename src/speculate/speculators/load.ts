@@ -3,6 +3,7 @@ import type { Backend } from '../../kernels/backend.ts';
 import { isBlocked } from '../../kernels/blocks.ts';
 import { convert } from '../../kernels/dtype.ts';
 import { UnsupportedError } from '../../kernels/errors.ts';
+import type { Buffer } from '../../kernels/plan.ts';
 import type { Decoder } from '../../models/decoder.ts';
 import { tensorInMemory } from '../../tensor/parts.ts';
 import { type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
@@ -113,6 +114,8 @@ function loadersOf(algorithms: SpeculatorOptions['algorithms'] = {}): ReadonlyMa
 }
 
 async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promise<Speculator> {
+  if (options.verifier.disposed)
+    throw new Error('fromPretrained: expected a model as verifier, got a disposed one');
   const file = `${source.name}/config.json`;
   const config = await openSpeculatorConfig(source);
   const loaders = loadersOf(options.algorithms);
@@ -122,8 +125,18 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
       `${file}: speculators_model_type: expected ${[...loaders.keys()].join(', ')}, got ${config.algorithm}`,
     );
   const loaded = await load(source, config, options);
-  const { model, head, texts, drafter, dispose } = loaded;
-  const content = () => contentOf(config.raw, loaded, options.verifier.backend);
+  const { model, head, texts, drafter } = loaded;
+  let isDisposed = false;
+  const dispose = () => {
+    isDisposed = true;
+    loaded.dispose();
+  };
+  // Where its weights were, others may lie by now.
+  const read = async (buffer: Buffer) => {
+    if (isDisposed) throw new Error('files: expected a speculator, got a disposed one');
+    return options.verifier.backend.read(buffer);
+  };
+  const content = () => contentOf(config.raw, loaded, read);
   return {
     config,
     model,
@@ -150,7 +163,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
 async function contentOf(
   config: SpeculatorConfig['raw'],
   { weights, tensors: given, vocabulary, metadata }: Loaded,
-  backend: Backend,
+  read: Backend['read'],
 ): Promise<HeadContent> {
   const tensors: TensorData[] = [];
   for (const [name, { value }] of weights) {
@@ -162,7 +175,7 @@ async function contentOf(
       );
     // Vectors are f32 on a backend, whatever they are in the file.
     const own = shape.length < 2 ? (given.get(name)?.dtype ?? dtype) : dtype;
-    const data = convert(await backend.read(buffer), dtype, own);
+    const data = convert(await read(buffer), dtype, own);
     tensors.push({ name, dtype: own, shape, data });
   }
   return { config, tensors: [...tensors, ...vocabulary].map(tensorInMemory), metadata };

@@ -276,6 +276,17 @@ describe('an MLP speculator', () => {
     await expect(load(IBM, change)).rejects.toThrow(kind);
   });
 
+  it('needs its target as long as it lives', async () => {
+    const own = await loadModel(TARGET, { backend: verifier.backend, contextLength: 64 });
+    using speculator = await Speculator.fromPretrained(makeHead(IBM), { verifier: own });
+    const head = speculator.head as DepthHead;
+    own.dispose();
+    const pairs = [{ token: 1, state: new Float32Array(WIDTH) }];
+    await expect(head.pass(0, pairs)).rejects.toThrow(
+      'pass: expected the model whose weights it uses, got a disposed one',
+    );
+  });
+
   it('is disposed once and for all, and leaves the target', async () => {
     const speculator = await load();
     const head = speculator.head as DepthHead;

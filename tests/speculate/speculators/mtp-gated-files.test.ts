@@ -146,6 +146,16 @@ describe('files of a head with a gated layer', () => {
     await source.close();
   });
 
+  it('are no longer there when it has been disposed', async () => {
+    const speculator = await Speculator.fromPretrained(headOf(KINDS['Qwen3-Next']), { verifier });
+    const begun = speculator.files();
+    speculator.dispose();
+    const gone = 'files: expected a speculator, got a disposed one';
+    await expect(begun).rejects.toThrow(gone);
+    await expect(speculator.files()).rejects.toThrow(gone);
+    await expect(speculator.savePretrained('nowhere')).rejects.toThrow(gone);
+  });
+
   it('are refused with tensors of other shapes', async () => {
     const kind = KINDS['Qwen3-Next'];
     const wrong = { ...kind, layer: { ...kind.layer, num_experts: 7, num_attention_heads: 2 } };

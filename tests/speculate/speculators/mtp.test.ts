@@ -191,6 +191,24 @@ describe('multi-token prediction', () => {
     );
   });
 
+  it('needs its target as long as it lives', async () => {
+    const own = await loadModel(TARGET, { backend: verifier.backend, contextLength: 64 });
+    using speculator = await Speculator.fromPretrained(await makeHead(), { verifier: own });
+    const model = speculator.model!;
+    const cache = model.createCache();
+    own.dispose();
+    const states = [new Float32Array(WIDTH)];
+    const forward = model.forward(cache, [{ sequence: cache.sequence(), tokens: [1], states }]);
+    await expect(forward).rejects.toThrow(
+      'forward: expected the model whose weights it uses, got a disposed one',
+    );
+    cache.dispose();
+    const late = Speculator.fromPretrained(await makeHead(), { verifier: own });
+    await expect(late).rejects.toThrow(
+      'fromPretrained: expected a model as verifier, got a disposed one',
+    );
+  });
+
   it('has one layer, and layers of kinds that run here', async () => {
     const two = await makeHead({ num_nextn_predict_layers: 2 });
     await expect(Speculator.fromPretrained(two, { verifier })).rejects.toThrow(/num_nextn_predict/);
