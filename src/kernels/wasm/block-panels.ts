@@ -9,7 +9,8 @@ import type { MatrixRange } from './float-panels.ts';
 /** Rows of a panel. */
 export const PANEL = 8;
 
-const CHUNK = 16;
+/** Columns of a chunk: 16 blocks. */
+export const CHUNK = 16 * BLOCK;
 /** Bytes a row has in one step. */
 const STEP: Readonly<Record<BlockDType, number>> = { q8_0: 2, q4_0: 4 };
 
@@ -81,8 +82,8 @@ function eachBlock(
     const row = Math.floor((first + index) / perRow);
     const lane = row % PANEL;
     const column = (first + index) % perRow;
-    const chunk = column - (column % CHUNK);
-    const length = Math.min(CHUNK, perRow - chunk);
+    const chunk = column - (column % (CHUNK / BLOCK));
+    const length = Math.min(CHUNK / BLOCK, perRow - chunk);
     const panel = (chunk * padded + (row - lane) * length + (column - chunk) * PANEL) * size;
     place.scale = panel + lane;
     place.first = panel + PANEL + (lane >> 2) * 4 * step + (lane & 3) * step;

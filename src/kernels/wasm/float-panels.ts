@@ -7,7 +7,8 @@ import type { TypedArray } from '../plan.ts';
 /** Rows of a panel, and columns that lie together. */
 const ROWS = 4;
 const STEP = 4;
-const CHUNK = 256;
+/** Columns of a chunk. */
+export const CHUNK = 256;
 
 const upToFour = (count: number) => Math.ceil(count / 4) * 4;
 

@@ -2,10 +2,11 @@
 // kernel for stays a step of the host.
 import { isBlocked } from '../blocks.ts';
 import { bytesPerElement } from '../dtype.ts';
-import type { OpName, OpParams, Plan, Step, Value } from '../plan.ts';
+import type { DType, OpName, OpParams, Plan, Step, Value } from '../plan.ts';
 import { sizeOf } from '../size.ts';
-import { PANEL } from './block-panels.ts';
+import { CHUNK as BLOCK_CHUNK, PANEL } from './block-panels.ts';
 import type { ExpertsWork, Work } from './expand.ts';
+import { CHUNK as FLOAT_CHUNK } from './float-panels.ts';
 import { inPanels, isNative, TYPES } from './native.ts';
 
 /** Numbers of the ops in assembly/index.ts. */
@@ -34,6 +35,9 @@ const CODES = {
     | 'expertsHidden'
     | 'expertsSum']?: number;
 };
+
+/** Rows of a group in assembly/tiles.ts. */
+const GROUP = 8;
 
 /** Where values and numbers of rows lie. */
 export interface Places {
@@ -142,10 +146,17 @@ export function scratchBytes({ steps }: Plan): number {
   const needs = steps.map(({ op, inputs }) => {
     if (op === 'attention') return 4 * 4 * (inputs[1].shape[0] + 4);
     if (op !== 'linear') return 0;
-    return 4 * PANEL * inputs[0].shape[0];
+    // A place for a last panel that is not whole; sums of a group of rows that wait for the next chunk.
+    const [x, { dtype, shape }] = inputs;
+    const [outer, inner] = shape;
+    const waiting = inner > chunkOf(dtype) ? Math.ceil(outer / PANEL) * PANEL : 0;
+    return 4 * (GROUP * PANEL + Math.min(GROUP, x.shape[0]) * waiting);
   });
   return Math.max(0, ...needs);
 }
+
+/** Columns of a chunk. */
+const chunkOf = (dtype: DType) => (isBlocked(dtype) ? BLOCK_CHUNK : FLOAT_CHUNK);
 
 /** Elements of a row. */
 export const columnsOf = ({ shape }: Value) => sizeOf(shape.slice(1));

@@ -1,7 +1,8 @@
-// Rows of x as linear reads them: of each tile of four rows (fewer in the last) four columns of every row together, then the
+// Rows of x as linear reads them: of each tile (tiles.ts) four columns of every row together, then the
 // next four; what is missing of the last four is zero. A tile is one stream then, whose loads need no address of their own, and
 // many rows do not meet in the same lines of the first-level cache, as rows of 2^n columns would: 1.5x for eight rows.
 import { share } from './pointwise';
+import { firstOf, tilesOf } from './tiles';
 
 /** Bytes of a row. */
 @inline
@@ -18,15 +19,18 @@ export function arrange(args: usize, worker: i32, workers: i32): void {
   const even = inner & ~3;
   const from = share(inner, worker, workers, 16);
   const to = share(inner, worker + 1, workers, 16);
-  for (let t = 0; t < rows; t++) {
-    const first = t & ~3;
-    const stride = <usize>min(4, rows - first) << 4;
-    const row = x + ((<usize>t * inner) << 2);
-    let at = out + <usize>first * rowBytes(inner) + (<usize>(t & 3) << 4) + <usize>(from >> 2) * stride;
-    for (let i = from; i < min(even, to); i += 4, at += stride) v128.store(at, v128.load(row + (<usize>i << 2)));
-    if (even < to && even < inner) {
-      v128.store(at, i32x4.splat(0));
-      memory.copy(at, row + (<usize>even << 2), (inner - even) << 2);
+  for (let tile = 0; tile < tilesOf(rows); tile++) {
+    const first = firstOf(tile, rows);
+    const height = firstOf(tile + 1, rows) - first;
+    const stride = <usize>height << 4;
+    for (let r = 0; r < height; r++) {
+      const row = x + ((<usize>(first + r) * inner) << 2);
+      let at = out + <usize>first * rowBytes(inner) + (<usize>r << 4) + <usize>(from >> 2) * stride;
+      for (let i = from; i < min(even, to); i += 4, at += stride) v128.store(at, v128.load(row + (<usize>i << 2)));
+      if (even < to && even < inner) {
+        v128.store(at, i32x4.splat(0));
+        memory.copy(at, row + (<usize>even << 2), (inner - even) << 2);
+      }
     }
   }
 }

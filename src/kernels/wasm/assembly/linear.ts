@@ -7,14 +7,14 @@ import { rowBytes } from './arrange';
 import { addBias, missing } from './edges';
 import { madd } from './math';
 import { share } from './pointwise';
+import { firstOf, GROUP, sumsOf, tilesOf } from './tiles';
 
 /**
- * Outputs of a panel, inputs of a chunk, and rows that meet a chunk's panels one by one. A chunk of the rows, 8 kB, and a
- * panel take a third of the first-level cache; of half a cache the memory brings nothing while the second tile computes: 1.35x.
+ * Outputs of a panel and inputs of a chunk. A chunk of the rows of a group and a panel take a third of the first-level cache;
+ * of half a cache the memory brings nothing while the second tile computes: 1.35x.
  */
 export const PANEL: i32 = 4;
 export const CHUNK: i32 = 256;
-const GROUP: i32 = 8;
 
 /** [y, x arranged, weight, bias or 0, rows, inner, outer, type of weight: 0 f32, 1 bf16, 2 f16] */
 export function linear(args: usize, worker: i32, workers: i32, scratch: usize): void {
@@ -31,27 +31,37 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
   const yStride = <usize>outer << 2;
   const from = share(panels, worker, workers, 1);
   const to = share(panels, worker + 1, workers, 1);
-  for (let b = 0; b < inner; b += CHUNK) {
-    const length = min(CHUNK, inner - b);
-    const padded = (length + 3) & ~3;
-    const chunk = weight + <usize>(b * panels * PANEL) * size;
-    for (let g = 0; g < rows; g += GROUP)
+  const tiles = tilesOf(rows);
+  for (let g = 0; g < tiles; g += GROUP) {
+    const start = firstOf(g, rows);
+    const height = firstOf(min(g + GROUP, tiles), rows) - start;
+    const half = firstOf(g + 1, rows) - start;
+    for (let b = 0; b < inner; b += CHUNK) {
+      const length = min(CHUNK, inner - b);
+      const padded = (length + 3) & ~3;
+      const chunk = weight + <usize>(b * panels * PANEL) * size;
+      const last = b + length === inner;
       for (let p = from; p < to; p++) {
         const w = chunk + <usize>(p * padded * PANEL) * size;
+        const sums = sumsOf(scratch, p - from, height, PANEL);
+        // The missing outputs of the last panel are computed beside y.
         const whole = (p + 1) * PANEL <= outer;
-        const out = whole ? y + (<usize>p << 4) : scratch;
-        const stride = whole ? yStride : 16;
-        for (let t = g; t < min(rows, g + GROUP); t += 4) {
-          const height = min(4, rows - t);
-          const xt = x + <usize>t * rowBytes(inner) + ((<usize>b * height) << 2);
+        const out = last ? (whole ? y + <usize>start * yStride + (<usize>p << 4) : scratch) : sums;
+        const stride = last && whole ? yStride : 16;
+        for (let i = g, t = 0; t < height; i++) {
+          const R = i === g ? half : height - half;
+          const xt = x + <usize>(start + t) * rowBytes(inner) + ((<usize>b * R) << 2);
+          const before: usize = b === 0 ? 0 : sums + <usize>(t << 4);
           const yt = out + <usize>t * stride;
-          if (type === 0) rowsOf<f32>(height, w, xt, length, yt, stride, b === 0);
-          else if (type === 1) rowsOf<BF16>(height, w, xt, length, yt, stride, b === 0);
-          else rowsOf<F16>(height, w, xt, length, yt, stride, b === 0);
+          if (type === 0) rowsOf<f32>(R, w, xt, length, before, yt, stride);
+          else if (type === 1) rowsOf<BF16>(R, w, xt, length, before, yt, stride);
+          else rowsOf<F16>(R, w, xt, length, before, yt, stride);
+          t += R;
         }
       }
+    }
+    if (to === panels) missing(y + <usize>start * yStride, yStride, scratch, height, outer, PANEL);
   }
-  if (to === panels) missing(y, yStride, scratch, rows, outer, PANEL);
   if (bias !== 0 && from < to) {
     const o = from * PANEL;
     addBias(bias + (<usize>o << 2), min(outer, to * PANEL) - o, rows, y + (<usize>o << 2), yStride);
@@ -59,24 +69,24 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
 }
 
 /** `height` rows of x with a panel. */
-function rowsOf<T>(height: i32, w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  if (height === 1) tile1<T>(w, x, length, y, yStride, first);
-  else if (height === 2) tile2<T>(w, x, length, y, yStride, first);
-  else if (height === 3) tile3<T>(w, x, length, y, yStride, first);
-  else tile4<T>(w, x, length, y, yStride, first);
+function rowsOf<T>(height: i32, w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
+  if (height === 1) tile1<T>(w, x, length, sums, y, yStride);
+  else if (height === 2) tile2<T>(w, x, length, sums, y, yStride);
+  else if (height === 3) tile3<T>(w, x, length, sums, y, yStride);
+  else tile4<T>(w, x, length, sums, y, yStride);
 }
 
-function tile1<T>(w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(1, w, x, length, y, yStride, first);
+function tile1<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
+  tile<T>(1, w, x, length, sums, y, yStride);
 }
-function tile2<T>(w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(2, w, x, length, y, yStride, first);
+function tile2<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
+  tile<T>(2, w, x, length, sums, y, yStride);
 }
-function tile3<T>(w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(3, w, x, length, y, yStride, first);
+function tile3<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
+  tile<T>(3, w, x, length, sums, y, yStride);
 }
-function tile4<T>(w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
-  tile<T>(4, w, x, length, y, yStride, first);
+function tile4<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
+  tile<T>(4, w, x, length, sums, y, yStride);
 }
 
 /** How a generic function is told the type of the weights. */
@@ -121,7 +131,7 @@ const STRIDE: i32 = 16;
  * second, a few steps at a time, so that the memory has something to bring all the while; 1.4x over whole chunks in turn.
  */
 @inline
-function tile<T>(R: i32, w: usize, x: usize, length: i32, y: usize, yStride: usize, first: bool): void {
+function tile<T>(R: i32, w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
   let s00 = f32x4.splat(0), s01 = s00, s02 = s00, s03 = s00;
   let s10 = s00, s11 = s00, s12 = s00, s13 = s00;
   let s20 = s00, s21 = s00, s22 = s00, s23 = s00;
@@ -163,20 +173,20 @@ function tile<T>(R: i32, w: usize, x: usize, length: i32, y: usize, yStride: usi
         if (R > 3) s32 = madd(c, u3, s32), s33 = madd(d, u3, s33);
       }
     }
-  row(s00, s01, s02, s03, y, first);
-  if (R > 1) row(s10, s11, s12, s13, y + yStride, first);
-  if (R > 2) row(s20, s21, s22, s23, y + 2 * yStride, first);
-  if (R > 3) row(s30, s31, s32, s33, y + 3 * yStride, first);
+  row(s00, s01, s02, s03, sums, y);
+  if (R > 1) row(s10, s11, s12, s13, sums === 0 ? 0 : sums + 16, y + yStride);
+  if (R > 2) row(s20, s21, s22, s23, sums === 0 ? 0 : sums + 32, y + 2 * yStride);
+  if (R > 3) row(s30, s31, s32, s33, sums === 0 ? 0 : sums + 48, y + 3 * yStride);
 }
 
-/** Adds four sums, lanes in a fixed order, (l0 + l1) + (l2 + l3), to four outputs. */
-function row(a: v128, b: v128, c: v128, d: v128, y: usize, first: bool): void {
+/** Four outputs: their sums, lanes added in a fixed order, (l0 + l1) + (l2 + l3), and those of the chunks before unless 0. */
+function row(a: v128, b: v128, c: v128, d: v128, sums: usize, y: usize): void {
   const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5), ab2 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
   const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5), cd2 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
   const low = f32x4.add(v128.shuffle<f32>(ab0, cd0, 0, 1, 4, 5), v128.shuffle<f32>(ab0, cd0, 2, 3, 6, 7));
   const high = f32x4.add(v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5), v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7));
   const sum = f32x4.add(low, high);
-  v128.store(y, first ? sum : f32x4.add(v128.load(y), sum));
+  v128.store(y, sums === 0 ? sum : f32x4.add(v128.load(sums), sum));
 }
 
 /** Rows of a matrix into panels. [out, matrix, rows, columns, bytes of an element] */

@@ -2,10 +2,11 @@
 // x (2^-16 of the largest of its block) is nothing beside that of the weights, 8 bits beside q4_0, whose products then fit
 // the narrow dot product of relaxed SIMD.
 //
-// Layout, four rows to a tile (fewer in the last): for each block its inputs in order, and of each step (two inputs of 16
+// Layout, tile by tile (tiles.ts): for each block its inputs in order, and of each step (two inputs of 16
 // bits or four of 8) the 4 bytes of every row of the tile. After all rows, for each tile and block four scales f32, then four
 // sums i32: −8·Σq of each row.
 import { share } from './pointwise';
+import { firstOf, tilesOf } from './tiles';
 
 /** Bytes of the scales and sums of four rows for one block. */
 export const XSCALE_BYTES: usize = 32;
@@ -27,17 +28,19 @@ export function quantise(args: usize, worker: i32, workers: i32): void {
   const scales = out + xTileBytes(inner, wide, most);
   const blocks = inner >> 5;
   const to = share(blocks, worker + 1, workers, 1);
-  for (let t = 0; t < rows; t++) {
-    const first = t & ~3;
-    const height = min(4, rows - first);
-    const lane = <usize>(t & 3) << 2;
-    const tile = out + xTileBytes(inner, wide, first) + lane;
-    const scale = scales + <usize>((first >> 2) * blocks) * XSCALE_BYTES + lane;
-    for (let b = share(blocks, worker, workers, 1); b < to; b++) {
-      const from = x + ((<usize>t * inner + (b << 5)) << 2);
-      const at = scale + <usize>b * XSCALE_BYTES;
-      if (wide) words(from, tile + ((<usize>b * height) << 6), height << 2, at);
-      else bytes(from, tile + ((<usize>b * height) << 5), height << 2, at);
+  for (let i = 0; i < tilesOf(rows); i++) {
+    const first = firstOf(i, rows);
+    const height = firstOf(i + 1, rows) - first;
+    for (let r = 0; r < height; r++) {
+      const lane = <usize>r << 2;
+      const tile = out + xTileBytes(inner, wide, first) + lane;
+      const scale = scales + <usize>(i * blocks) * XSCALE_BYTES + lane;
+      for (let b = share(blocks, worker, workers, 1); b < to; b++) {
+        const from = x + ((<usize>(first + r) * inner + (b << 5)) << 2);
+        const at = scale + <usize>b * XSCALE_BYTES;
+        if (wide) words(from, tile + ((<usize>b * height) << 6), height << 2, at);
+        else bytes(from, tile + ((<usize>b * height) << 5), height << 2, at);
+      }
     }
   }
 }
