@@ -4,7 +4,14 @@ import type { Backend } from '../kernels/backend.ts';
 import { BLOCK, isBlocked } from '../kernels/blocks.ts';
 import { FormatError } from '../kernels/errors.ts';
 import type { Buffer, DType } from '../kernels/plan.ts';
-import { type Checkpoint, PIECE_BYTES, readRows, type TensorEntry } from '../tensor/checkpoint.ts';
+import {
+  type Checkpoint,
+  createRooms,
+  PIECE_BYTES,
+  type RowOptions,
+  readRows,
+  type TensorEntry,
+} from '../tensor/checkpoint.ts';
 import { sameShape, show, sizeOf } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import type { LayerTree, WeightMap, WeightSpec, Weights, WeightTree } from './architecture.ts';
@@ -77,8 +84,10 @@ export async function loadTensors(
     }
     const totalBytes = transfers.reduce((sum, { entry }) => sum + entry.to - entry.from, 0);
     let loadedBytes = 0;
+    const { signal } = options;
+    const rooms = createRooms();
     for (const transfer of transfers)
-      for await (const bytes of moved(files.checkpoint, transfer, backend, options.signal)) {
+      for await (const bytes of moved(files.checkpoint, transfer, backend, { signal, rooms })) {
         loadedBytes += bytes;
         options.onProgress?.({ loadedBytes, totalBytes, tensor: transfer.place.name });
       }
@@ -100,7 +109,7 @@ async function* moved(
   checkpoint: Checkpoint,
   { place: { name, rowOrder }, entry, kept, buffer }: Transfer,
   backend: Backend,
-  signal: AbortSignal | undefined,
+  { signal, rooms }: Pick<RowOptions, 'signal' | 'rooms'>,
 ): AsyncGenerator<number> {
   if (kept === entry.dtype && rowOrder === undefined && backend.bytes?.(buffer)) {
     const size = entry.to - entry.from;
@@ -112,7 +121,7 @@ async function* moved(
     }
     return;
   }
-  for await (const piece of readRows(checkpoint, name, { dtype: kept, rowOrder, signal })) {
+  for await (const piece of readRows(checkpoint, name, { dtype: kept, rowOrder, signal, rooms })) {
     backend.write(buffer, piece.data, piece.at);
     yield piece.fileBytes;
   }

@@ -1,6 +1,6 @@
 // Tensors in files, whatever the format: where each lies, and how its bytes come to memory. Opening a format makes the
 // entries; reading is the same for all. Data are little endian, as are all machines this runs on.
-import { arrayFor, convert, entriesOf } from '../kernels/dtype.ts';
+import { ARRAYS, arrayFor, convert, entriesOf } from '../kernels/dtype.ts';
 import { FormatError, UnsupportedError } from '../kernels/errors.ts';
 import type { DType, TypedArray } from '../kernels/plan.ts';
 import { sizeOf } from './shape.ts';
@@ -92,11 +92,19 @@ export interface RowOptions extends ReadOptions {
   readonly rowOrder?: readonly number[] | undefined;
   /** About how many bytes of the file are in flight at once. Default PIECE_BYTES; for tests. */
   readonly pieceBytes?: number | undefined;
+  /** Where pieces are read to, by turns. Whoever reads many tensors gives the same rooms, and allocates once. */
+  readonly rooms?: Rooms | undefined;
 }
+
+/** Two places for pieces of files, which grow as they are needed. */
+export type Rooms = [ArrayBuffer, ArrayBuffer];
+
+/** Empty ones. */
+export const createRooms = (): Rooms => [new ArrayBuffer(0), new ArrayBuffer(0)];
 
 /** Some rows of a tensor. */
 export interface RowPiece {
-  /** Whole rows, in the array of the dtype asked for. */
+  /** Whole rows, in the array of the dtype asked for; overwritten once the next piece is asked for. */
   readonly data: TypedArray;
   /** The element of the tensor that `data` starts with. */
   readonly at: number;
@@ -111,7 +119,7 @@ export interface RowPiece {
 export async function* readRows(
   checkpoint: Pick<Checkpoint, 'tensors' | 'readInto'>,
   name: string,
-  { dtype, rowOrder, pieceBytes = PIECE_BYTES, signal }: RowOptions,
+  { dtype, rowOrder, pieceBytes = PIECE_BYTES, signal, rooms = createRooms() }: RowOptions,
 ): AsyncGenerator<RowPiece> {
   const entry = checkpoint.tensors.get(name)!;
   const { shape, from, to } = entry;
@@ -122,10 +130,13 @@ export async function* readRows(
   const group = isVector ? 1 : (rowOrder?.length ?? 1);
   const step = group * Math.max(1, Math.floor(pieceBytes / Math.max(1, rowBytes * group)));
   const load = async (row: number): Promise<TypedArray> => {
-    const count = Math.min(step, rows - row);
-    const data = arrayFor(entry.dtype ?? 'u8', entry.dtype ? count * width : count * rowBytes);
-    await checkpoint.readInto(name, row * rowBytes, bytesOf(data), { signal });
-    return data;
+    const size = Math.min(step, rows - row) * rowBytes;
+    const turn = (row / step) % 2;
+    if (rooms[turn].byteLength < size) rooms[turn] = new ArrayBuffer(size);
+    const bytes = new Uint8Array(rooms[turn], 0, size);
+    await checkpoint.readInto(name, row * rowBytes, bytes, { signal });
+    const Elements = ARRAYS[entry.dtype ?? 'u8'];
+    return new Elements(rooms[turn], 0, size / Elements.BYTES_PER_ELEMENT);
   };
   let next = rows > 0 ? load(0) : null;
   for (let row = 0; next !== null; row += step) {
@@ -135,10 +146,8 @@ export async function* readRows(
     next?.catch(() => {});
     const count = Math.min(step, rows - row);
     const data = convert(widened(entry, raw, count * width), entry.dtype ?? 'f32', dtype);
-    const ordered = rowOrder
-      ? reordered(data, rowOrder, entriesOf(dtype, isVector ? 1 : width))
-      : data;
-    yield { data: ordered, at: row * width, fileBytes: count * rowBytes };
+    if (rowOrder) reorder(data, rowOrder, entriesOf(dtype, isVector ? 1 : width));
+    yield { data, at: row * width, fileBytes: count * rowBytes };
   }
 }
 
@@ -151,15 +160,14 @@ function widened(entry: TensorEntry, raw: TypedArray, size: number): TypedArray 
   return out;
 }
 
-/** Rows of `entries` array entries each, in another order within every group. */
-function reordered(data: TypedArray, order: readonly number[], entries: number): TypedArray {
-  const out = data.slice();
-  for (let row = 0; row * entries < data.length; row++) {
-    const start = row - (row % order.length);
-    const from = (start + order[row % order.length]) * entries;
-    out.set(data.subarray(from, from + entries), row * entries);
+/** Puts rows of `entries` array entries each in another order within every group. */
+function reorder(data: TypedArray, order: readonly number[], entries: number): void {
+  const size = order.length * entries;
+  for (let start = 0; start < data.length; start += size) {
+    const group = data.slice(start, start + size);
+    for (const [row, from] of order.entries())
+      data.set(group.subarray(from * entries, (from + 1) * entries), start + row * entries);
   }
-  return out;
 }
 
 /** The bytes of a host array, without a copy. */
