@@ -9,6 +9,8 @@ import { GATED_DEFAULTS, readGated } from '../drafters/gated-config.ts';
 import { GLM_DEFAULTS, readGlm } from '../drafters/glm-config.ts';
 import { LATENT_DEFAULTS, readLatent } from '../drafters/latent-config.ts';
 import type { LayerConfig } from '../drafters/layer-config.ts';
+import { readLlamaLayer } from '../drafters/llama-config.ts';
+import { flatRope } from './rope.ts';
 
 /** An object of a file. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -205,9 +207,12 @@ export function readDraftConfig(
       `${where}.model_type: expected ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, got ${JSON.stringify(type)}`,
     );
   }
-  const json = { ...classes[type], ...own, model_type: type };
+  // The layer of multi-token prediction is the target's own.
+  const given = algorithm === 'mtp' ? own : flatRope(own);
+  const json = { ...classes[type], ...given, model_type: type };
   const family = families.find(({ defaults }) => Object.hasOwn(defaults, type));
   if (family !== undefined) return family.read(json, where);
+  if (type === 'llama') return readLlamaLayer(json, where);
   return architectureOf(json, where).readConfig(json, where);
 }
 
