@@ -10,6 +10,7 @@ import { GLM_DEFAULTS, readGlm } from '../drafters/glm-config.ts';
 import { LATENT_DEFAULTS, readLatent } from '../drafters/latent-config.ts';
 import type { LayerConfig } from '../drafters/layer-config.ts';
 import { readLlamaLayer } from '../drafters/llama-config.ts';
+import { type ProposalMethod, proposalSchema, readMethods } from './methods.ts';
 import { flatRope } from './rope.ts';
 
 /** An object of a file. */
@@ -17,38 +18,6 @@ export type Json = Readonly<Record<string, unknown>>;
 
 /** The version of the format that is written. */
 export const FORMAT_VERSION = '0.8.0';
-
-const count = z.int().min(1);
-
-/** How drafts are proposed, as the file says; every field of every version. */
-const proposalSchema = z.discriminatedUnion('proposal_type', [
-  z.looseObject({
-    proposal_type: z.literal('greedy'),
-    speculative_tokens: count.default(5),
-    verifier_accept_k: count.default(1),
-    accept_tolerance: z.number().min(0).default(0),
-  }),
-  z.looseObject({
-    proposal_type: z.literal('sampling'),
-    speculative_tokens: count.default(5),
-    accept_lenience: z.number().min(0).max(1).default(1),
-  }),
-  z.looseObject({
-    proposal_type: z.literal('static_tree'),
-    initial_branching_factor: count.default(4),
-    branching_factor: count.default(2),
-    depth: count.default(5),
-  }),
-  z.looseObject({
-    proposal_type: z.literal('dynamic_tree'),
-    speculative_tokens: count.default(48),
-    expansion_factor: count.default(10),
-    depth: count.default(6),
-  }),
-]);
-
-/** A proposal method with its defaults filled in. */
-export type ProposalMethod = z.output<typeof proposalSchema>;
 
 /** What every config.json has; see `readSpeculatorConfig`. */
 export const commonSchema = z.looseObject({
@@ -123,28 +92,22 @@ export function readSpeculatorConfig(json: unknown, file: string): SpeculatorCon
       `${file}: speculators_model_type: expected a speculator, got a config without it`,
     );
   const fields = parse(commonSchema, json, file);
-  const { algorithm, proposal_methods, default_proposal_method, verifier } =
-    fields.speculators_config;
+  const { algorithm, verifier } = fields.speculators_config;
   const notes: string[] = [];
   if (algorithm !== fields.speculators_model_type)
     notes.push(
       `speculators_config.algorithm is ${algorithm}, speculators_model_type is ${fields.speculators_model_type}, which counts`,
     );
-  const types = proposal_methods.map(({ proposal_type }) => proposal_type);
-  // An older version checked neither.
-  const defaultProposal = types.find((type) => type === default_proposal_method);
-  if (defaultProposal === undefined)
-    throw new FormatError(
-      `${file}: speculators_config.default_proposal_method: expected one of ${types.join(', ') || 'no methods'}, got ${default_proposal_method}`,
-    );
+  const version = fields.speculators_version ?? null;
+  const methods = readMethods(fields.speculators_config, { file, isOld: isBefore(version, 0, 6) });
   return {
     algorithm: fields.speculators_model_type,
-    version: fields.speculators_version ?? null,
-    proposals: proposal_methods,
-    defaultProposal,
+    version,
+    proposals: methods.proposals,
+    defaultProposal: methods.defaultProposal,
     verifier: { nameOrPath: verifier.name_or_path, architectures: verifier.architectures },
     raw: json as Record<string, unknown>,
-    notes,
+    notes: [...notes, ...methods.notes],
   };
 }
 

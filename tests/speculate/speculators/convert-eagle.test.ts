@@ -259,6 +259,28 @@ describe('EAGLE-3', () => {
     );
   });
 
+  it('says which type most of its numbers have, and whether its embedding is trained', async () => {
+    const shapes = eagle3('midlayer');
+    const halved = tensorsOf(shapes, 5).map((tensor) =>
+      tensor.shape.length === 1
+        ? tensor
+        : { ...tensor, dtype: 'BF16' as const, data: new Uint16Array(tensor.data.length) },
+    );
+    const { config } = await thereAndBack(
+      headSource({ ...smaller, torch_dtype: 'float16' }, [...halved, ...everyOther(V)]),
+      { verifier, target },
+    );
+    expect(config).toMatchObject({ dtype: 'bfloat16', embed_requires_grad: false });
+    const parallel = made({ ...shapes, mask_hidden: [1, 1, 3 * C] }, { ...smaller, pard_token: 4 });
+    const { config: other } = await thereAndBack(parallel, { verifier, target });
+    expect(other).toMatchObject({ dtype: 'float32', embed_requires_grad: true });
+    // Of version 0.1, which EAGLE-1 stays at, with the key of its time.
+    const first = headSource(CONFIG, tensorsOf(EAGLE, 1));
+    const { config: old } = await thereAndBack(first, { verifier, target });
+    expect(old).toMatchObject({ torch_dtype: 'float32' });
+    expect(old).not.toHaveProperty('dtype');
+  });
+
   it('is refused with absolute ids where offsets belong', async () => {
     const [d2t, t2d] = everyOther(V);
     const ids = BigInt64Array.from({ length: V / 2 }, (_, token) => BigInt(2 * token));
