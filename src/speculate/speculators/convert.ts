@@ -133,7 +133,10 @@ export async function convertSpeculator(
     renamed: taken.renamed,
     dropped,
     arranged: changes,
-    notes: await checkConverted(where, { config, target, tensors, format }),
+    notes: [
+      ...(format.elsewhere?.(config) ?? []),
+      ...(await checkConverted(where, { config, target, tensors, format })),
+    ],
   });
 }
 

@@ -4,8 +4,12 @@ import { cpu } from '../../../src/kernels/cpu/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
 import { convertSpeculator, exportResearch } from '../../../src/speculate/speculators/convert.ts';
+import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import type { TensorData } from '../../../src/tensor/safetensors.ts';
-import { memorySource } from '../../../src/tensor/source.ts';
+import { memorySource, openFolder } from '../../../src/tensor/source.ts';
+import { draftOf, expectLogits, PROMPT, passesAlong, SHAPE, targetStates } from './eagle-heads.ts';
+import { eaglePasses } from './eagle-passes.ts';
+import { mathOf, readTensors } from './float64.ts';
 import { everyOther, headSource, TARGET, tensorsOf, thereAndBack, verifier } from './research.ts';
 
 const [C, F, V] = [32, 56, 64];
@@ -70,11 +74,57 @@ describe('EAGLE-1 and HASS with norms', () => {
     },
   );
 
+  const ELSEWHERE =
+    'hidden_layernorm: a norm of the state before fc, under a key and a name that only foretoken reads; elsewhere the head does not load, or drafts worse';
+
   it.each([
-    [
-      'hidden_layernorm.weight',
-      'got hidden_layernorm.weight (a norm of the state before fc; the input_layernorm of the format comes after it)',
-    ],
+    { norms: ['embed_layernorm', 'hidden_layernorm', 'lm_head_layernorm'], layernorms: true },
+    { norms: ['hidden_layernorm'], layernorms: false },
+  ])(
+    'norm the state before it is fused, as HASS does, with $norms',
+    async ({ norms, layernorms }) => {
+      const shapes = {
+        ...EAGLE,
+        'fc.bias': [C],
+        ...Object.fromEntries(norms.map((name) => [`${name}.weight`, [C]])),
+      };
+      const source = headSource({ ...CONFIG, bias: true }, tensorsOf(shapes, 7));
+      const made = await thereAndBack(source, { verifier, target });
+      expect(made).toMatchObject({
+        notes: [ELSEWHERE],
+        config: { layernorms, fusion_bias: true, hidden_layernorm: true },
+      });
+      const head = memorySource(await made.files(), 'made');
+      const whole = await openFolder(TARGET);
+      const tensors = new Map([...(await readTensors(whole)), ...(await readTensors(head))]);
+      await whole.close();
+      using speculator = await Speculator.fromPretrained(head, { verifier: target });
+      const hidden = await targetStates(target, speculator.head!, PROMPT);
+      const text = [...PROMPT, 20];
+      const { norm } = mathOf(tensors, SHAPE);
+      const pairs = hidden.map((state, i) => ({
+        token: text[i + 1],
+        state: norm([...state], 'model.norm.weight'),
+      }));
+      const { laws } = await draftOf(speculator, text, hidden, { branching: [2, 1, 1] });
+      expect(laws.length).toBeGreaterThan(3);
+      for (const { path, logits } of laws) {
+        const passed = passesAlong(pairs, path, (all) => eaglePasses(tensors, all, SHAPE));
+        expectLogits(logits, passed.logits, null);
+      }
+    },
+  );
+
+  it('have a norm of the state or of what is fused, not both', async () => {
+    const both = { 'hidden_layernorm.weight': [C], 'layers.0.input_layernorm.weight': [C] };
+    const rest = { 'embed_layernorm.weight': [C], 'lm_head_layernorm.weight': [C] };
+    const source = headSource(CONFIG, tensorsOf({ ...EAGLE, ...both, ...rest }, 7));
+    await expect(convertSpeculator(source, { verifier })).rejects.toThrow(
+      'unused transformer.input_layernorm.weight',
+    );
+  });
+
+  it.each([
     ['embed_layernorm.weight', 'missing transformer.input_layernorm.weight'],
     ['layers.1.mlp.up_proj.weight', 'got layers.1.mlp.up_proj.weight'],
   ])('are refused by name with %s alone', async (name, message) => {
