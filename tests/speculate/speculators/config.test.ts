@@ -378,9 +378,38 @@ describe('a proposal method', () => {
       withMethods([{ proposal_type: 'greedy', verifier_accept_k: 2, accept_tolerance: 0 }]),
     );
     expect(exact.proposal().verifier).toBeUndefined();
-    using large = await loadWith('eagle3', withMethods([{ proposal_type: 'static_tree' }]));
+    using large = await loadWith(
+      'eagle3',
+      withMethods([{ proposal_type: 'greedy', speculative_tokens: 300 }]),
+    );
     expect(large.notesOn()).toContain(
-      'static_tree: 64 of the 124 tokens that it asks for are drafted in a round',
+      'greedy: 128 of the 300 tokens that it asks for are drafted in a round',
     );
   });
+
+  it.each([0, 0.9])(
+    'drafts whole trees of the size that the format gives by default, up to the end of the context, at temperature %d',
+    async (temperature) => {
+      using speculator = await loadWith(
+        'eagle3',
+        withMethods([{ proposal_type: 'static_tree' }, { proposal_type: 'dynamic_tree' }]),
+      );
+      const target = { model: verifier, tokenizer: spelled };
+      const options = { temperature, seed: 3, ignoreEos: true };
+      const plain = await generate(target, PROMPT, options);
+      expect(plain.tokens).toHaveLength(96 - PROMPT.length);
+      for (const [type, nodes] of [
+        ['static_tree', 124],
+        ['dynamic_tree', 48],
+      ] as const) {
+        expect(speculator.notesOn(type)).toEqual([]);
+        const proposal = speculator.proposal(type);
+        const { tokens, stats } = await generate(target, PROMPT, { ...options, ...proposal });
+        expect(tokens).toEqual(plain.tokens);
+        expect(stats.drafting.roundsByDraft).toHaveLength(nodes + 1);
+        expect(stats.drafting.roundsByDraft[nodes]).toBeGreaterThan(5);
+        proposal.drafter.dispose?.();
+      }
+    },
+  );
 });
