@@ -12,7 +12,7 @@ import {
   readSpeculatorConfig,
 } from '../../../src/speculate/speculators/config.ts';
 import { ALGORITHMS, Speculator } from '../../../src/speculate/speculators/load.ts';
-import { migrate } from '../../../src/speculate/speculators/migrate.ts';
+import { migrate, migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
 import { memorySource, openFolder } from '../../../src/tensor/source.ts';
 import { spelled } from '../fixtures.ts';
 import { everyOther, golden, headSource, TARGET, tensorsOf } from './research.ts';
@@ -206,8 +206,11 @@ describe('the config.json of', () => {
     const shapes = specsOf(config, verifier).map(({ name, shape }) => [name, shape] as const);
     const vocabulary = 'draft_vocab_size' in config ? everyOther(V) : [];
     const tensors = [...tensorsOf(Object.fromEntries(shapes), 6), ...vocabulary];
-    const { config: current } = migrate(config);
+    const { config: current, notes } = await migrateSpeculator(headSource(config, tensors));
     expect(migrate(current).changes).toEqual([]);
+    expect(notes.filter((note) => !note.startsWith('the current version of the format'))).toEqual(
+      [],
+    );
     for (const each of [config, current]) {
       const source = headSource(each, tensors);
       using speculator = await Speculator.fromPretrained(source, { verifier });
