@@ -99,7 +99,10 @@ export function readSpeculatorConfig(json: unknown, file: string): SpeculatorCon
       `speculators_config.algorithm is ${algorithm}, speculators_model_type is ${fields.speculators_model_type}, which counts`,
     );
   const version = fields.speculators_version ?? null;
-  const methods = readMethods(fields.speculators_config, { file, isOld: isBefore(version, 0, 6) });
+  const methods = readMethods(fields.speculators_config, {
+    file,
+    isChecked: !isBefore(version, 0, 6),
+  });
   return {
     algorithm: fields.speculators_model_type,
     version,

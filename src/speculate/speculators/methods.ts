@@ -45,15 +45,15 @@ export interface Methods {
 }
 
 /**
- * The methods of a file. Before 0.6 (`isOld`) nothing held the default against the list, which could be empty: one with the defaults of the
- * format stands for none, and the first for a default that is not there. Throws a FormatError for such files of later versions.
+ * The methods of a file. Before 0.6 nothing held the default against the list, which could be empty: one with the defaults of the format
+ * stands for none, and the first for a default that is not there. Where that is not so (`isChecked`) it throws a FormatError.
  */
 export function readMethods(
   given: {
     readonly proposal_methods: readonly ProposalMethod[];
     readonly default_proposal_method: string;
   },
-  { file, isOld }: { readonly file: string; readonly isOld: boolean },
+  { file, isChecked }: { readonly file: string; readonly isChecked: boolean },
 ): Methods {
   const { proposal_methods: proposals, default_proposal_method: named } = given;
   const types = proposals.map(({ proposal_type }) => proposal_type);
@@ -61,7 +61,7 @@ export function readMethods(
   const notes = repeatsIn(proposals);
   if (known !== undefined && types.includes(known))
     return { proposals, defaultProposal: known, notes };
-  if (!isOld)
+  if (isChecked)
     throw new FormatError(
       `${file}: speculators_config.default_proposal_method: expected one of ${types.join(', ') || 'no methods'}, got ${named}`,
     );

@@ -226,9 +226,9 @@ function proposalsOf(
 ): Json {
   const { speculators_config: given, speculators_model_type: algorithm } = fields;
   // A default that is none of them is put right in any version.
-  const isOld =
-    given.proposal_methods.length > 0 || isBefore(fields.speculators_version ?? null, 0, 6);
-  const { proposals, defaultProposal } = readMethods(given, { file, isOld });
+  const isEmpty = given.proposal_methods.length === 0;
+  const isChecked = isEmpty && !isBefore(fields.speculators_version ?? null, 0, 6);
+  const { proposals, defaultProposal } = readMethods(given, { file, isChecked });
   notes.push(...repeatsIn(proposals));
   const old = proposals.map((each) => each.proposal_type).filter((type) => type !== 'greedy');
   if (old.length > 0)
