@@ -127,7 +127,7 @@ export function readCommon<Fields extends DecoderFields>(
  * means that no layer may slide.
  */
 export function readWindows(
-  fields: DecoderFields,
+  fields: Pick<DecoderFields, 'layer_types' | 'num_hidden_layers'>,
   file: string,
   { window, first = 0 }: { readonly window: number | null; readonly first?: number },
 ): number[] {

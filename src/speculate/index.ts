@@ -96,11 +96,7 @@ export type {
   StepInputs,
   StepShape,
 } from './speculators/algorithm.ts';
-export {
-  type ProposalMethod,
-  readSpeculatorConfig,
-  type SpeculatorConfig,
-} from './speculators/config.ts';
+export { readSpeculatorConfig, type SpeculatorConfig } from './speculators/config.ts';
 export {
   type Conversion,
   type ConvertOptions,
@@ -115,6 +111,7 @@ export {
   type SpeculatorFiles,
   type SpeculatorOptions,
 } from './speculators/load.ts';
+export type { ProposalMethod } from './speculators/methods.ts';
 export {
   type MigratedSpeculator,
   type MigrateOptions,

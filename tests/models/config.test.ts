@@ -137,6 +137,15 @@ describe('readConfig', () => {
     ]);
   });
 
+  it('slides no layer of a Llama, whose class does not know windows', () => {
+    const keys = { sliding_window: 16, use_sliding_window: true, max_window_layers: 0 };
+    expect(read(least('llama', keys)).windows).toEqual([0, 0, 0, 0]);
+    const layer_types = Array(4).fill('sliding_attention');
+    expect(() => read(least('llama', { ...keys, layer_types }))).toThrow(
+      'layer_types[0]: expected "full_attention", got "sliding_attention"',
+    );
+  });
+
   it('reads every rope type with its options', () => {
     const rope = (rope_scaling: object, more: object = {}) =>
       read(least('llama', { rope_scaling, ...more })).rope;

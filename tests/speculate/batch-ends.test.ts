@@ -121,7 +121,7 @@ describe('a batch', () => {
   });
 
   it('does not let a short text overtake a long one', async () => {
-    using batch = createBatch(target, { slots: 220 });
+    using batch = createBatch(target, { slots: 340 });
     const [first, long, short] = [
       batch.generate(PROMPTS[0], { ...OPTIONS, maxTokens: 60 }),
       batch.generate(PROMPTS[1], { ...OPTIONS, maxTokens: 90 }),
@@ -140,7 +140,7 @@ describe('a batch', () => {
   });
 
   it('ends texts that wait for room when nobody listens, or when they were aborted before', async () => {
-    using batch = createBatch(target, { slots: 110 });
+    using batch = createBatch(target, { slots: 174 });
     const running = batch.generate(PROMPTS[0], OPTIONS);
     const left = batch.generate(PROMPTS[1], OPTIONS);
     const iterator = left[Symbol.asyncIterator]();

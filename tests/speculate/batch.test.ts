@@ -101,7 +101,7 @@ async function alone(): Promise<(readonly number[])[]> {
 describe('a batch', () => {
   it('gives every text the tokens that it has alone, with its own options, drafter and length', async () => {
     const expected = await alone();
-    const batch = createBatch(target, { slots: 1000 });
+    const batch = createBatch(target, { slots: 1600 });
     const results = await Promise.all(
       textsOf(batch).map(({ prompt, options }) => batch.generate(prompt, options)),
     );
@@ -113,7 +113,7 @@ describe('a batch', () => {
   it('gives them in every order of joining, while others are on their way', async () => {
     const expected = await alone();
     for (let shift = 1; shift < 8; shift += 3) {
-      const batch = createBatch(target, { slots: 1000 });
+      const batch = createBatch(target, { slots: 1600 });
       const texts = textsOf(batch);
       const order = texts.map((_, index) => (index * 3 + shift) % texts.length);
       const running = [];
@@ -134,7 +134,7 @@ describe('a batch', () => {
     const options = { maxTokens: 30, ignoreEos: true, temperature: 0.3, seed: 5, draftLength: 6 };
     const plain = await Promise.all(PROMPTS.map((prompt) => generate(target, prompt, options)));
     for (const drafter of [ngram({ branches: 3 }), suffix({ tree: true, offset: 3 })]) {
-      const batch = createBatch(target, { slots: 1000 });
+      const batch = createBatch(target, { slots: 1600 });
       const results = await Promise.all(
         PROMPTS.map((prompt) => batch.generate(prompt, { ...options, drafter })),
       );
@@ -147,7 +147,7 @@ describe('a batch', () => {
 
   it('lets texts wait for room, first come, first served', async () => {
     const expected = await alone();
-    const batch = createBatch(target, { slots: 210 });
+    const batch = createBatch(target, { slots: 340 });
     const ended: number[] = [];
     const results = textsOf(batch).map(async ({ prompt, options }, index) => {
       const result = await batch.generate(prompt, options);
@@ -208,7 +208,7 @@ describe('a batch', () => {
   });
 
   it('ends a waiting text that is aborted at once', async () => {
-    const batch = createBatch(target, { slots: 110 });
+    const batch = createBatch(target, { slots: 174 });
     const running = batch.generate(PROMPTS[0], { maxTokens: 30, ignoreEos: true });
     const controller = new AbortController();
     const { signal } = controller;
@@ -233,7 +233,7 @@ describe('a batch', () => {
   });
 
   it('fails what is under way when it is disposed, and takes nothing more', async () => {
-    const batch = createBatch(target, { slots: 110 });
+    const batch = createBatch(target, { slots: 174 });
     const texts = [0, 1].map(() => batch.generate(PROMPTS[0], { maxTokens: 30, ignoreEos: true }));
     batch.dispose();
     batch.dispose();
@@ -243,9 +243,9 @@ describe('a batch', () => {
   });
 
   it('names wrong options and texts that can never have room', () => {
-    const batch = createBatch(target, { slots: 100 });
+    const batch = createBatch(target, { slots: 164 });
     expect(() => batch.generate(PROMPTS[0], { maxTokens: 31 })).toThrow(
-      'expected a text of at most 36 tokens in 100 slots, got 37',
+      'expected a text of at most 36 tokens in 164 slots, got 37',
     );
     expect(() => batch.generate([])).toThrow('expected a prompt of at least one token');
     const session: object = { session: undefined };

@@ -32,7 +32,7 @@ describe('readOptions', () => {
       maxTokens: 0,
       seed: -1,
       stop: '',
-      draftLength: 65,
+      draftLength: 129,
       temperature: -0.1,
       onAbort: 'ignore',
       verifier: 'greedy',

@@ -5,6 +5,7 @@ import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors
 import { WEIGHT_DTYPES } from '../../models/weights.ts';
 import { type FolderSource, inFolder } from '../../tensor/source.ts';
 import type { Prompt } from '../generate.ts';
+import { MAX_DRAFT } from '../limits.ts';
 import { Speculator } from '../speculators/load.ts';
 import { refuseResearch } from '../speculators/recognise.ts';
 import {
@@ -43,7 +44,7 @@ const PROMPTS = [
 const Schema = z.strictObject({
   prompts: z.array(z.custom<Prompt>()).min(1).default(PROMPTS),
   maxTokens: z.int().min(1).default(40),
-  draftLength: z.int().min(1).max(64).default(4),
+  draftLength: z.int().min(1).max(MAX_DRAFT).default(4),
   dtype: z.enum(['auto', ...WEIGHT_DTYPES]).default('auto'),
   signal: z.custom<AbortSignal>().optional(),
 });

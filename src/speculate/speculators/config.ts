@@ -9,44 +9,15 @@ import { GATED_DEFAULTS, readGated } from '../drafters/gated-config.ts';
 import { GLM_DEFAULTS, readGlm } from '../drafters/glm-config.ts';
 import { LATENT_DEFAULTS, readLatent } from '../drafters/latent-config.ts';
 import type { LayerConfig } from '../drafters/layer-config.ts';
+import { readLlamaLayer } from '../drafters/llama-config.ts';
+import { type ProposalMethod, proposalSchema, readMethods } from './methods.ts';
+import { flatRope } from './rope.ts';
 
 /** An object of a file. */
 export type Json = Readonly<Record<string, unknown>>;
 
 /** The version of the format that is written. */
 export const FORMAT_VERSION = '0.8.0';
-
-const count = z.int().min(1);
-
-/** How drafts are proposed, as the file says; every field of every version. */
-const proposalSchema = z.discriminatedUnion('proposal_type', [
-  z.looseObject({
-    proposal_type: z.literal('greedy'),
-    speculative_tokens: count.default(5),
-    verifier_accept_k: count.default(1),
-    accept_tolerance: z.number().min(0).default(0),
-  }),
-  z.looseObject({
-    proposal_type: z.literal('sampling'),
-    speculative_tokens: count.default(5),
-    accept_lenience: z.number().min(0).max(1).default(1),
-  }),
-  z.looseObject({
-    proposal_type: z.literal('static_tree'),
-    initial_branching_factor: count.default(4),
-    branching_factor: count.default(2),
-    depth: count.default(5),
-  }),
-  z.looseObject({
-    proposal_type: z.literal('dynamic_tree'),
-    speculative_tokens: count.default(48),
-    expansion_factor: count.default(10),
-    depth: count.default(6),
-  }),
-]);
-
-/** A proposal method with its defaults filled in. */
-export type ProposalMethod = z.output<typeof proposalSchema>;
 
 /** What every config.json has; see `readSpeculatorConfig`. */
 export const commonSchema = z.looseObject({
@@ -121,28 +92,25 @@ export function readSpeculatorConfig(json: unknown, file: string): SpeculatorCon
       `${file}: speculators_model_type: expected a speculator, got a config without it`,
     );
   const fields = parse(commonSchema, json, file);
-  const { algorithm, proposal_methods, default_proposal_method, verifier } =
-    fields.speculators_config;
+  const { algorithm, verifier } = fields.speculators_config;
   const notes: string[] = [];
   if (algorithm !== fields.speculators_model_type)
     notes.push(
       `speculators_config.algorithm is ${algorithm}, speculators_model_type is ${fields.speculators_model_type}, which counts`,
     );
-  const types = proposal_methods.map(({ proposal_type }) => proposal_type);
-  // An older version checked neither.
-  const defaultProposal = types.find((type) => type === default_proposal_method);
-  if (defaultProposal === undefined)
-    throw new FormatError(
-      `${file}: speculators_config.default_proposal_method: expected one of ${types.join(', ') || 'no methods'}, got ${default_proposal_method}`,
-    );
+  const version = fields.speculators_version ?? null;
+  const methods = readMethods(fields.speculators_config, {
+    file,
+    isChecked: !isBefore(version, 0, 6),
+  });
   return {
     algorithm: fields.speculators_model_type,
-    version: fields.speculators_version ?? null,
-    proposals: proposal_methods,
-    defaultProposal,
+    version,
+    proposals: methods.proposals,
+    defaultProposal: methods.defaultProposal,
     verifier: { nameOrPath: verifier.name_or_path, architectures: verifier.architectures },
     raw: json as Record<string, unknown>,
-    notes,
+    notes: [...notes, ...methods.notes],
   };
 }
 
@@ -205,9 +173,12 @@ export function readDraftConfig(
       `${where}.model_type: expected ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, got ${JSON.stringify(type)}`,
     );
   }
-  const json = { ...classes[type], ...own, model_type: type };
+  // The layer of multi-token prediction is the target's own.
+  const given = algorithm === 'mtp' ? own : flatRope(own);
+  const json = { ...classes[type], ...given, model_type: type };
   const family = families.find(({ defaults }) => Object.hasOwn(defaults, type));
   if (family !== undefined) return family.read(json, where);
+  if (type === 'llama') return readLlamaLayer(json, where);
   return architectureOf(json, where).readConfig(json, where);
 }
 

@@ -4,7 +4,7 @@
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import { parse } from '../../models/schema.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
-import { type TensorParts, tensorInMemory } from '../../tensor/parts.ts';
+import { partsBytes, type TensorParts, tensorInMemory } from '../../tensor/parts.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import { type FolderSource, writeFolder } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
@@ -113,6 +113,7 @@ export async function convertSpeculator(
       verifier,
       speculativeTokens: options.speculativeTokens ?? draftLength,
     }),
+    ...typeOf(arranged.tensors),
     ...particular,
     converted_by: `foretoken ${version}`,
   };
@@ -132,7 +133,10 @@ export async function convertSpeculator(
     renamed: taken.renamed,
     dropped,
     arranged: changes,
-    notes: await checkConverted(where, { config, target, tensors, format }),
+    notes: [
+      ...(format.elsewhere?.(config) ?? []),
+      ...(await checkConverted(where, { config, target, tensors, format })),
+    ],
   });
 }
 
@@ -209,6 +213,24 @@ const proposalOf = (
     architectures: parts.verifier.config['architectures'] ?? [],
   },
 });
+
+/** What transformers calls the types of tensors. */
+const TYPES: Readonly<Record<string, string>> = {
+  BF16: 'bfloat16',
+  F16: 'float16',
+  F32: 'float32',
+  F64: 'float64',
+};
+
+/** The type that most numbers of a head have, under its key of transformers 4. */
+function typeOf(tensors: readonly TensorParts[]): Json {
+  const bytes = Object.keys(TYPES).map((type) => {
+    const own = tensors.filter(({ dtype }) => dtype.toUpperCase() === type);
+    return { type, size: own.reduce((sum, tensor) => sum + partsBytes(tensor), 0) };
+  });
+  const [{ type, size }] = bytes.toSorted((a, b) => b.size - a.size);
+  return size === 0 ? {} : { torch_dtype: TYPES[type] };
+}
 
 /** The tensors of a target; null where there are none, or not all of its files: only config.json is needed. */
 async function weightsOf(source: FolderSource | undefined): Promise<Checkpoint | null> {

@@ -27,6 +27,7 @@ import { headFiles, piecesOfHead } from './files.ts';
 import { fitHead, targetOfSize } from './fit.ts';
 import { textsOf } from './independent.ts';
 import { ALGORITHMS, type SpeculatorFiles } from './load.ts';
+import { readMethods, repeatsIn } from './methods.ts';
 import { take } from './research/take.ts';
 import { bothRopes, flatRope } from './rope.ts';
 import { initialSizeOf, readUntrained, untrainedNote } from './untrained.ts';
@@ -64,11 +65,13 @@ const CURRENT: Readonly<Record<string, Json>> = {
     architectures: ['Eagle3Speculator'],
     target_hidden_size: null,
     eagle_aux_hidden_state_layer_ids: null,
+    embed_requires_grad: false,
   },
   peagle: {
     architectures: ['PEagleSpeculator'],
     target_hidden_size: null,
     eagle_aux_hidden_state_layer_ids: null,
+    embed_requires_grad: true,
   },
   dflash: { architectures: ['DFlashSpeculator'], sliding_window_non_causal: false },
   dspark: { architectures: ['DSparkSpeculator'], sliding_window_non_causal: false },
@@ -222,19 +225,19 @@ function proposalsOf(
   { file, notes }: { readonly file: string; readonly notes: string[] },
 ): Json {
   const { speculators_config: given, speculators_model_type: algorithm } = fields;
-  const types = given.proposal_methods.map(({ proposal_type }) => proposal_type);
-  if (types.length === 0)
-    throw new FormatError(
-      `${file}: speculators_config.proposal_methods: expected a method, got none`,
-    );
-  const old = types.filter((type) => type !== 'greedy');
+  // A default that is none of them is put right in any version.
+  const isEmpty = given.proposal_methods.length === 0;
+  const isChecked = isEmpty && !isBefore(fields.speculators_version ?? null, 0, 6);
+  const { proposals, defaultProposal } = readMethods(given, { file, isChecked });
+  notes.push(...repeatsIn(proposals));
+  const old = proposals.map((each) => each.proposal_type).filter((type) => type !== 'greedy');
   if (old.length > 0)
     notes.push(`the format has had no ${old.join(' and ')} since 0.3; it stays, and is run here`);
-  const isListed = types.some((type) => type === given.default_proposal_method);
   return {
     ...given,
     algorithm,
-    default_proposal_method: isListed ? given.default_proposal_method : types[0],
+    proposal_methods: proposals,
+    default_proposal_method: defaultProposal,
   };
 }
 

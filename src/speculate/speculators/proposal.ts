@@ -8,7 +8,7 @@ import type { Verifier } from '../verifier.ts';
 import { lenient } from '../verifiers/lenient.ts';
 import { rejection } from '../verifiers/rejection.ts';
 import { tolerant } from '../verifiers/tolerant.ts';
-import type { ProposalMethod } from './config.ts';
+import type { ProposalMethod } from './methods.ts';
 
 /** Options for `generate`; temperature, seed and limits are the caller's. */
 export interface Proposal {

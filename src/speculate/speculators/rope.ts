@@ -1,7 +1,8 @@
 // The two ways in which config.json describes rotary positions: `rope_theta` with `rope_scaling` (transformers 4), and
 // `rope_parameters` (5), there also one set for each kind of layer.
 import { FormatError } from '../../kernels/errors.ts';
-import type { Json } from './config.ts';
+
+type Json = Readonly<Record<string, unknown>>;
 
 const isObject = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -84,12 +84,12 @@ export function exportVllm(
 }
 
 /** Paths that vLLM's bridge looks up without a default. */
-function missingKeys({ raw, proposals, verifier }: SpeculatorConfig): string[] {
+function missingKeys({ raw, verifier }: SpeculatorConfig): string[] {
   const missing: string[] = [];
   const { proposal_methods: methods } = raw['speculators_config'] as {
     readonly proposal_methods: readonly object[];
   };
-  if (proposals.length === 0 || !('speculative_tokens' in methods[0]))
+  if (methods.length === 0 || !('speculative_tokens' in methods[0]))
     missing.push('speculators_config.proposal_methods[0].speculative_tokens');
   if (verifier.nameOrPath === null) missing.push('speculators_config.verifier.name_or_path');
   if (raw['transformer_layer_config'] === undefined) missing.push('transformer_layer_config');

@@ -14,6 +14,7 @@ import {
   readSpeculatorConfig,
 } from '../../../src/speculate/speculators/config.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
+import { exportVllm } from '../../../src/speculate/speculators/vllm.ts';
 import { openCheckpoint, type TensorData } from '../../../src/tensor/safetensors.ts';
 import { type FolderSource, memorySource } from '../../../src/tensor/source.ts';
 import { spelled } from '../fixtures.ts';
@@ -92,6 +93,28 @@ describe('config.json of a speculator', () => {
     });
     expect(() => of('0.8.0', { model_type: 'mamba' })).toThrow(
       'here: transformer_layer_config.model_type: expected llama, mistral, qwen2 or qwen3, got "mamba"',
+    );
+  });
+
+  it('takes of two sets of rotary parameters that of sliding layers, for all layers', () => {
+    const [full, sliding] = [1e6, 500].map((rope_theta) => ({ rope_type: 'default', rope_theta }));
+    const ropeOf = (rope_parameters: Json, algorithm = 'eagle3') => {
+      const config = configOf('eagle3');
+      const own = { ...(config['transformer_layer_config'] as Json), rope_theta: null };
+      const layers = { ...own, rope_parameters };
+      const json = {
+        ...config,
+        speculators_model_type: algorithm,
+        transformer_layer_config: layers,
+      };
+      return readDraftConfig(readSpeculatorConfig(json, 'here'), 'here').rope;
+    };
+    const both = { full_attention: full, sliding_attention: sliding };
+    expect(ropeOf(both)).toEqual({ type: 'default', theta: 500 });
+    expect(ropeOf({ full_attention: full })).toEqual({ type: 'default', theta: 1e6 });
+    // The layer of multi-token prediction is the target's own.
+    expect(() => ropeOf(both, 'mtp')).toThrow(
+      'rope_parameters.full_attention: expected one set of parameters for all layers',
     );
   });
 
@@ -247,6 +270,63 @@ describe('config.json of a speculator', () => {
   });
 });
 
+describe('proposal methods of old versions', () => {
+  const withList = (version: string | null, methods: readonly string[], named: string): Json => ({
+    ...configOf('eagle3'),
+    speculators_version: version,
+    speculators_config: {
+      ...(configOf('eagle3')['speculators_config'] as Json),
+      proposal_methods: methods.map((proposal_type) => ({ proposal_type })),
+      default_proposal_method: named,
+    },
+  });
+
+  it.each([
+    [
+      '0.5.0',
+      [],
+      'greedy',
+      'greedy',
+      'speculators_config.proposal_methods: none; greedy with its defaults stands for them',
+    ],
+    [
+      '0.1.0',
+      [],
+      'dynamic_tree',
+      'dynamic_tree',
+      'speculators_config.proposal_methods: none; dynamic_tree with its defaults stands for them',
+    ],
+    [
+      null,
+      ['static_tree', 'greedy'],
+      'sampling',
+      'static_tree',
+      'speculators_config.default_proposal_method: sampling is none of static_tree, greedy; the first counts',
+    ],
+  ])('%s may be %o with the default %s, read as %s', async (version, listed, named, type, note) => {
+    const config = withList(version, listed, named);
+    using speculator = await loadWith('eagle3', config);
+    expect(speculator.config.defaultProposal).toBe(type);
+    expect(speculator.notes).toContain(note);
+    expect(speculator.proposal().draftLength).toBeGreaterThan(0);
+    // As they were read.
+    expect(JSON.parse(String((await speculator.files())['config.json']))).toEqual(config);
+    expect(() => exportVllm(speculator.config, { speculator: 'head' })).toThrow(
+      'proposal_methods[0].speculative_tokens',
+    );
+  });
+
+  it.each([
+    [[], 'no methods'],
+    [['static_tree', 'greedy'], 'static_tree, greedy'],
+  ])('since 0.6 may not be %o with another default', async (listed, names) => {
+    for (const version of ['0.6.0', '0.8.0'])
+      await expect(loadWith('eagle3', withList(version, listed, 'sampling'))).rejects.toThrow(
+        `default_proposal_method: expected one of ${names}, got sampling`,
+      );
+  });
+});
+
 describe('a proposal method', () => {
   const PROMPT = [1, 5, 9, 5, 9, 5];
   const METHODS: readonly Json[] = [
@@ -298,9 +378,38 @@ describe('a proposal method', () => {
       withMethods([{ proposal_type: 'greedy', verifier_accept_k: 2, accept_tolerance: 0 }]),
     );
     expect(exact.proposal().verifier).toBeUndefined();
-    using large = await loadWith('eagle3', withMethods([{ proposal_type: 'static_tree' }]));
+    using large = await loadWith(
+      'eagle3',
+      withMethods([{ proposal_type: 'greedy', speculative_tokens: 300 }]),
+    );
     expect(large.notesOn()).toContain(
-      'static_tree: 64 of the 124 tokens that it asks for are drafted in a round',
+      'greedy: 128 of the 300 tokens that it asks for are drafted in a round',
     );
   });
+
+  it.each([0, 0.9])(
+    'drafts whole trees of the size that the format gives by default, up to the end of the context, at temperature %d',
+    async (temperature) => {
+      using speculator = await loadWith(
+        'eagle3',
+        withMethods([{ proposal_type: 'static_tree' }, { proposal_type: 'dynamic_tree' }]),
+      );
+      const target = { model: verifier, tokenizer: spelled };
+      const options = { temperature, seed: 3, ignoreEos: true };
+      const plain = await generate(target, PROMPT, options);
+      expect(plain.tokens).toHaveLength(96 - PROMPT.length);
+      for (const [type, nodes] of [
+        ['static_tree', 124],
+        ['dynamic_tree', 48],
+      ] as const) {
+        expect(speculator.notesOn(type)).toEqual([]);
+        const proposal = speculator.proposal(type);
+        const { tokens, stats } = await generate(target, PROMPT, { ...options, ...proposal });
+        expect(tokens).toEqual(plain.tokens);
+        expect(stats.drafting.roundsByDraft).toHaveLength(nodes + 1);
+        expect(stats.drafting.roundsByDraft[nodes]).toBeGreaterThan(5);
+        proposal.drafter.dispose?.();
+      }
+    },
+  );
 });

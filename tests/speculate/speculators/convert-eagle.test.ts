@@ -4,8 +4,12 @@ import { cpu } from '../../../src/kernels/cpu/index.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
 import { convertSpeculator, exportResearch } from '../../../src/speculate/speculators/convert.ts';
+import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import type { TensorData } from '../../../src/tensor/safetensors.ts';
-import { memorySource } from '../../../src/tensor/source.ts';
+import { memorySource, openFolder } from '../../../src/tensor/source.ts';
+import { draftOf, expectLogits, PROMPT, passesAlong, SHAPE, targetStates } from './eagle-heads.ts';
+import { eaglePasses } from './eagle-passes.ts';
+import { mathOf, readTensors } from './float64.ts';
 import { everyOther, headSource, TARGET, tensorsOf, thereAndBack, verifier } from './research.ts';
 
 const [C, F, V] = [32, 56, 64];
@@ -70,11 +74,57 @@ describe('EAGLE-1 and HASS with norms', () => {
     },
   );
 
+  const ELSEWHERE =
+    'hidden_layernorm: a norm of the state before fc, under a key and a name that only foretoken reads; elsewhere the head does not load, or drafts worse';
+
   it.each([
-    [
-      'hidden_layernorm.weight',
-      'got hidden_layernorm.weight (a norm of the state before fc; the input_layernorm of the format comes after it)',
-    ],
+    { norms: ['embed_layernorm', 'hidden_layernorm', 'lm_head_layernorm'], layernorms: true },
+    { norms: ['hidden_layernorm'], layernorms: false },
+  ])(
+    'norm the state before it is fused, as HASS does, with $norms',
+    async ({ norms, layernorms }) => {
+      const shapes = {
+        ...EAGLE,
+        'fc.bias': [C],
+        ...Object.fromEntries(norms.map((name) => [`${name}.weight`, [C]])),
+      };
+      const source = headSource({ ...CONFIG, bias: true }, tensorsOf(shapes, 7));
+      const made = await thereAndBack(source, { verifier, target });
+      expect(made).toMatchObject({
+        notes: [ELSEWHERE],
+        config: { layernorms, fusion_bias: true, hidden_layernorm: true },
+      });
+      const head = memorySource(await made.files(), 'made');
+      const whole = await openFolder(TARGET);
+      const tensors = new Map([...(await readTensors(whole)), ...(await readTensors(head))]);
+      await whole.close();
+      using speculator = await Speculator.fromPretrained(head, { verifier: target });
+      const hidden = await targetStates(target, speculator.head!, PROMPT);
+      const text = [...PROMPT, 20];
+      const { norm } = mathOf(tensors, SHAPE);
+      const pairs = hidden.map((state, i) => ({
+        token: text[i + 1],
+        state: norm([...state], 'model.norm.weight'),
+      }));
+      const { laws } = await draftOf(speculator, text, hidden, { branching: [2, 1, 1] });
+      expect(laws.length).toBeGreaterThan(3);
+      for (const { path, logits } of laws) {
+        const passed = passesAlong(pairs, path, (all) => eaglePasses(tensors, all, SHAPE));
+        expectLogits(logits, passed.logits, null);
+      }
+    },
+  );
+
+  it('have a norm of the state or of what is fused, not both', async () => {
+    const both = { 'hidden_layernorm.weight': [C], 'layers.0.input_layernorm.weight': [C] };
+    const rest = { 'embed_layernorm.weight': [C], 'lm_head_layernorm.weight': [C] };
+    const source = headSource(CONFIG, tensorsOf({ ...EAGLE, ...both, ...rest }, 7));
+    await expect(convertSpeculator(source, { verifier })).rejects.toThrow(
+      'unused transformer.input_layernorm.weight',
+    );
+  });
+
+  it.each([
     ['embed_layernorm.weight', 'missing transformer.input_layernorm.weight'],
     ['layers.1.mlp.up_proj.weight', 'got layers.1.mlp.up_proj.weight'],
   ])('are refused by name with %s alone', async (name, message) => {
@@ -257,6 +307,28 @@ describe('EAGLE-3', () => {
     await expect(convertSpeculator(made(shapes, smaller), { verifier })).rejects.toThrow(
       'mask_token_id: expected a token below 64',
     );
+  });
+
+  it('says which type most of its numbers have, and whether its embedding is trained', async () => {
+    const shapes = eagle3('midlayer');
+    const halved = tensorsOf(shapes, 5).map((tensor) =>
+      tensor.shape.length === 1
+        ? tensor
+        : { ...tensor, dtype: 'BF16' as const, data: new Uint16Array(tensor.data.length) },
+    );
+    const { config } = await thereAndBack(
+      headSource({ ...smaller, torch_dtype: 'float16' }, [...halved, ...everyOther(V)]),
+      { verifier, target },
+    );
+    expect(config).toMatchObject({ dtype: 'bfloat16', embed_requires_grad: false });
+    const parallel = made({ ...shapes, mask_hidden: [1, 1, 3 * C] }, { ...smaller, pard_token: 4 });
+    const { config: other } = await thereAndBack(parallel, { verifier, target });
+    expect(other).toMatchObject({ dtype: 'float32', embed_requires_grad: true });
+    // Of version 0.1, which EAGLE-1 stays at, with the key of its time.
+    const first = headSource(CONFIG, tensorsOf(EAGLE, 1));
+    const { config: old } = await thereAndBack(first, { verifier, target });
+    expect(old).toMatchObject({ torch_dtype: 'float32' });
+    expect(old).not.toHaveProperty('dtype');
   });
 
   it('is refused with absolute ids where offsets belong', async () => {

@@ -1,8 +1,8 @@
-// A second implementation of EAGLE-3's head, in float64 loops over plain arrays, written from the description of the format and
-// sharing nothing with the first: no plans, no cache, all pairs computed anew for every call.
+// Second implementations of heads, in float64 loops over plain arrays, written from the description of the format and sharing
+// nothing with the first: no plans, no cache, all pairs computed anew for every call.
 import type { FolderSource } from '../../../src/tensor/source.ts';
 
-type Vector = readonly number[];
+export type Vector = readonly number[];
 type Matrix = readonly Vector[];
 
 /** Tensors of a safetensors file with F32, BF16 and I64. */
@@ -45,8 +45,8 @@ const READ: Record<string, { size: number; at(view: DataView, at: number): numbe
   },
 };
 
-/** Numbers of the head's one layer. */
-interface Shape {
+/** Numbers of a layer. */
+export interface Shape {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
@@ -54,7 +54,7 @@ interface Shape {
   readonly theta: number;
 }
 
-type Tensors = ReadonlyMap<string, { shape: number[]; data: number[] }>;
+export type Tensors = ReadonlyMap<string, { shape: number[]; data: number[] }>;
 
 /** A pair of a head: the token, and the state that goes with it. */
 export interface Pair {
@@ -62,7 +62,7 @@ export interface Pair {
   readonly state: Vector;
 }
 
-function mathOf(tensors: Tensors, { headDim, eps, theta }: Shape) {
+export function mathOf(tensors: Tensors, { headDim, eps, theta }: Shape) {
   const row = (name: string, index: number): Vector => {
     const {
       shape: [, width],
@@ -89,12 +89,15 @@ function mathOf(tensors: Tensors, { headDim, eps, theta }: Shape) {
   return { row, product, norm, turn };
 }
 
-/** A decoder layer over all rows: residual + attention(input), then the feed-forward. */
-function layerOf(
+/**
+ * A decoder layer over all rows: residual + attention(input), then the feed-forward. Of a window every row sees so many rows up to its
+ * own; 0 is none.
+ */
+export function layerOf(
   tensors: Tensors,
   layer: string,
   rows: readonly { readonly input: Vector; readonly residual: Vector }[],
-  shape: Shape,
+  { window = 0, ...shape }: Shape & { readonly window?: number },
 ): Matrix {
   const { product, norm, turn } = mathOf(tensors, shape);
   const { heads, kvHeads, headDim } = shape;
@@ -107,18 +110,19 @@ function layerOf(
     return { q: turn(project('q'), position), k: turn(project('k'), position), v: project('v') };
   });
   return rows.map(({ residual }, at) => {
+    const visible = projected.filter((_, j) => j <= at && (window === 0 || j > at - window));
     const seen = Array.from({ length: heads }, (_, h) => {
       const part = (x: Vector, index: number) => x.slice(index * headDim, (index + 1) * headDim);
       const group = Math.floor((h * kvHeads) / heads);
-      const scores = projected
-        .slice(0, at + 1)
-        .map(({ k }) => dot(part(projected[at].q, h), part(k, group)) / Math.sqrt(headDim));
+      const scores = visible.map(
+        ({ k }) => dot(part(projected[at].q, h), part(k, group)) / Math.sqrt(headDim),
+      );
       const most = Math.max(...scores);
       const weights = scores.map((score) => Math.exp(score - most));
       const total = weights.reduce((sum, weight) => sum + weight, 0);
       return Array.from({ length: headDim }, (_, d) =>
         weights.reduce(
-          (sum, weight, j) => sum + (weight / total) * part(projected[j].v, group)[d],
+          (sum, weight, j) => sum + (weight / total) * part(visible[j].v, group)[d],
           0,
         ),
       );
@@ -134,22 +138,6 @@ function layerOf(
     );
     return y.map((value, i) => value + down[i]);
   });
-}
-
-/** EAGLE-3 over all its pairs, states already fused; logits of every pair. */
-export function eagle3Logits(tensors: Tensors, pairs: readonly Pair[], shape: Shape): Matrix {
-  const { row, product, norm } = mathOf(tensors, shape);
-  const layer = 'layers.0';
-  const rows = pairs.map(({ token, state }) => ({
-    input: [
-      ...norm(row('embed_tokens.weight', token), `${layer}.input_layernorm.weight`),
-      ...norm(state, `${layer}.hidden_norm.weight`),
-    ],
-    residual: state,
-  }));
-  return layerOf(tensors, layer, rows, shape).map((out) =>
-    product('lm_head.weight', norm(out, 'norm.weight')),
-  );
 }
 
 /** Multi-token prediction over all its pairs, with the target's embedding and head; the state after every pair, and its logits. */

@@ -8,11 +8,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FormatError } from '../../../src/kernels/errors.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import {
-  type ProposalMethod,
   readDraftConfig,
   readSpeculatorConfig,
 } from '../../../src/speculate/speculators/config.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
+import type { ProposalMethod } from '../../../src/speculate/speculators/methods.ts';
 import { openCheckpoint, type TensorData } from '../../../src/tensor/safetensors.ts';
 import { memorySource, openFolder } from '../../../src/tensor/source.ts';
 import { loadTiny } from '../../models/fixtures.ts';
@@ -225,6 +225,9 @@ describe('a proposal method', () => {
     expect(speculator.config.defaultProposal).toBe('static_tree');
     expect(speculator.proposal('greedy').draftLength).toBe(2);
     expect(speculator.proposal().draftLength).toBe(4 + 4 * 2);
+    expect(speculator.notes).toEqual([
+      'speculators_config.proposal_methods: of 2 of type greedy the first counts',
+    ]);
   });
 });
 

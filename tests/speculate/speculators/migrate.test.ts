@@ -52,6 +52,7 @@ const configOf = (version: string | undefined, change: object = {}, type = 'eagl
   norm_output: false,
   target_hidden_size: null,
   eagle_aux_hidden_state_layer_ids: null,
+  embed_requires_grad: false,
   ...change,
 });
 const without = (config: Json, ...keys: string[]): Json =>
@@ -252,12 +253,42 @@ describe('a config of an older version', () => {
     expect(() => migrate(configOf('0.5.0', change))).toThrow(message);
   });
 
-  it('is refused without a proposal method', () => {
-    const base = configOf('0.5.0');
-    const none = { ...(base['speculators_config'] as Json), proposal_methods: [] };
-    expect(() => migrate({ ...base, speculators_config: none })).toThrow(
-      'speculators_config.proposal_methods: expected a method, got none',
+  it('before 0.6 may have no proposal method, for which its default stands', () => {
+    const none = (version: string, named: string) => {
+      const base = configOf(version);
+      const methods = { proposal_methods: [], default_proposal_method: named };
+      return {
+        ...base,
+        speculators_config: { ...(base['speculators_config'] as Json), ...methods },
+      };
+    };
+    for (const [named, type] of [
+      ['greedy', 'greedy'],
+      ['sampling', 'sampling'],
+      ['beams', 'greedy'],
+    ]) {
+      const { config } = current(none('0.5.0', named));
+      expect(config['speculators_config']).toMatchObject({
+        default_proposal_method: type,
+        proposal_methods: [{ proposal_type: type, speculative_tokens: 5 }],
+      });
+      expect((config['speculators_config'] as Json)['proposal_methods']).toHaveLength(1);
+    }
+    expect(() => migrate(none('0.6.0', 'greedy'))).toThrow(
+      'speculators_config.default_proposal_method: expected one of no methods, got greedy',
     );
+  });
+
+  it('says that a method is out of reach behind another of its type', () => {
+    const base = configOf('0.5.0');
+    const twice = [2, 7].map((speculative_tokens) => ({
+      proposal_type: 'greedy',
+      speculative_tokens,
+    }));
+    const methods = { ...(base['speculators_config'] as Json), proposal_methods: twice };
+    expect(current({ ...base, speculators_config: methods }).notes).toEqual([
+      'speculators_config.proposal_methods: of 2 of type greedy the first counts',
+    ]);
   });
 });
 

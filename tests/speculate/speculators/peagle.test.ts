@@ -11,11 +11,11 @@ import { generate } from '../../../src/speculate/generate.ts';
 import { argmax } from '../../../src/speculate/sample.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import { spelled } from '../fixtures.ts';
-import { eagle3Logits, fuseStates, readTensors } from './float64.ts';
-import { MASK, makeHead } from './peagle-head.ts';
+import { MASK, peagleHead, SHAPE } from './eagle-heads.ts';
+import { eagle3Passes } from './eagle-passes.ts';
+import { fuseStates, readTensors } from './float64.ts';
 
 const golden = (path: string) => fileURLToPath(new URL(`../../golden/${path}`, import.meta.url));
-const SHAPE = { heads: 4, kvHeads: 2, headDim: 8, eps: 1e-5, theta: 10_000 };
 
 describe('P-EAGLE', () => {
   let verifier: Decoder;
@@ -30,7 +30,7 @@ describe('P-EAGLE', () => {
   ).prompt_ids;
 
   it('drafts from every place what the second implementation does, in one pass', async () => {
-    const source = await makeHead();
+    const source = await peagleHead();
     using speculator = await Speculator.fromPretrained(source, { verifier });
     const head = speculator.head!;
     const cache = verifier.createCache({ taps: head.taps });
@@ -49,7 +49,7 @@ describe('P-EAGLE', () => {
       })),
       ...Array.from({ length: 3 }, () => ({ token: MASK, state: mask })),
     ];
-    const expected = eagle3Logits(tensors, pairs, SHAPE).slice(-4);
+    const expected = eagle3Passes(tensors, pairs, [0], SHAPE).slice(-4);
 
     const found: Float32Array[] = [];
     const drafter = speculator.drafter();
@@ -74,7 +74,7 @@ describe('P-EAGLE', () => {
     });
     expect(passes).toBe(1);
     expect(found).toHaveLength(4);
-    for (const [place, row] of expected.entries()) {
+    for (const [place, { logits: row }] of expected.entries()) {
       for (const [token, value] of row.entries()) {
         const id = head.targetIds![token];
         expect(Math.abs(found[place][id] - value)).toBeLessThan(1e-4);
@@ -85,7 +85,7 @@ describe('P-EAGLE', () => {
   });
 
   it('leaves the text of the target as it is', async () => {
-    using speculator = await Speculator.fromPretrained(await makeHead(), { verifier });
+    using speculator = await Speculator.fromPretrained(await peagleHead(), { verifier });
     const target = { model: verifier, tokenizer: spelled };
     for (const temperature of [0, 0.9])
       for (const seed of [1, 2, 3]) {
@@ -99,14 +99,14 @@ describe('P-EAGLE', () => {
   });
 
   it('needs a token for its mask', async () => {
-    const without = await makeHead(({ mask_token_id: _, ...rest }) => rest);
+    const without = await peagleHead([0], { mask_token_id: undefined });
     await expect(Speculator.fromPretrained(without, { verifier })).rejects.toThrow(
       'peagle: mask_token_id: expected a token below 64, got undefined',
     );
   });
 
   it('ranks the same tokens below every node of a level, since no place sees what was drawn', async () => {
-    using speculator = await Speculator.fromPretrained(await makeHead(), { verifier });
+    using speculator = await Speculator.fromPretrained(await peagleHead(), { verifier });
     const roundsOf = async (drafter: Drafter) => {
       const drafts: Draft[] = [];
       await generate({ model: verifier, tokenizer: spelled }, [1, 5, 9], {

@@ -19,7 +19,7 @@ import { openCheckpoint, writeSafetensors } from '../../../src/tensor/safetensor
 import { memorySource } from '../../../src/tensor/source.ts';
 import { probs } from '../laws.ts';
 import { rowOf, scripted } from '../scripted.ts';
-import { MASK, makeHead } from './peagle-head.ts';
+import { MASK, peagleHead } from './eagle-heads.ts';
 
 const golden = (path: string) => fileURLToPath(new URL(`../../golden/${path}`, import.meta.url));
 
@@ -114,7 +114,7 @@ describe('rows of a head', () => {
   });
 
   it('of P-EAGLE are the pairs and a masked place for every further token, in one run', async () => {
-    using speculator = await Speculator.fromPretrained(await makeHead(), { verifier });
+    using speculator = await Speculator.fromPretrained(await peagleHead(), { verifier });
     const head = speculator.head as DecoderHead;
     const computed = watch(head);
     const drafter = speculator.drafter();

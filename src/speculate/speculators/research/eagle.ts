@@ -1,12 +1,15 @@
 // SafeAILab's EAGLE-1 and EAGLE-2, and HASS: one decoder layer after a projection. Heads with norms of the embedding and before the
-// target's head have a place in the format; HASS's norm of the state has none, because the format's third norm comes after
-// the projection, not before it.
+// target's head have a place in the format; HASS's norm of the state, before the projection, has one under a key of ours, because the
+// format's third norm comes after it.
 import { FormatError } from '../../../kernels/errors.ts';
 import { type Json, layerJson } from '../config.ts';
 import type { ResearchFormat } from './format.ts';
 import { isInLayer, layerNames, renames } from './names.ts';
 
 const LAYER = 'layers.0.';
+/** HASS's, and the key that says so. */
+const STATE_NORM = 'hidden_layernorm.weight';
+const STATE_KEY = 'hidden_layernorm';
 const NAMES = renames(
   { [LAYER]: 'transformer.' },
   {
@@ -14,6 +17,7 @@ const NAMES = renames(
     'fc.bias': 'fusion_fc.bias',
     'embed_layernorm.weight': 'embedding_layernorm.weight',
     'lm_head_layernorm.weight': 'pre_lm_head_layernorm.weight',
+    [STATE_NORM]: STATE_NORM,
   },
 );
 const INPUT_NORM = `${LAYER}input_layernorm.weight`;
@@ -42,17 +46,20 @@ export const eagle: ResearchFormat = {
     return to === undefined ? undefined : { name: to };
   },
   originals: (name) => (Object.hasOwn(COPIES, name) ? COPIES[name] : []),
-  reason: (name) =>
-    name === 'hidden_layernorm.weight'
-      ? 'a norm of the state before fc; the input_layernorm of the format comes after it'
-      : undefined,
   back: NAMES.back,
-  needs: ({ layernorms }) => [
+  needs: ({ layernorms, [STATE_KEY]: ofState }) => [
     'fusion_fc.weight',
     ...layerNames('transformer', 'llama').filter(
-      (name) => layernorms === true || name !== 'transformer.input_layernorm.weight',
+      (name) =>
+        (layernorms === true && ofState !== true) || name !== 'transformer.input_layernorm.weight',
     ),
   ],
+  elsewhere: ({ [STATE_KEY]: ofState }) =>
+    ofState === true
+      ? [
+          `${STATE_KEY}: a norm of the state before fc, under a key and a name that only foretoken reads; elsewhere the head does not load, or drafts worse`,
+        ]
+      : [],
   fields({ own, shapes, verifier }) {
     const { bias: _, ...layer } = own;
     for (const name of Object.keys(COPIES)) checkCopied(name, shapes.get(name), verifier);
@@ -63,6 +70,7 @@ export const eagle: ResearchFormat = {
       transformer_layer_architecture: 'LlamaDecoderLayer',
       layernorms: [...NORMS, INPUT_NORM].some((name) => shapes.has(name)),
       fusion_bias: shapes.has('fc.bias'),
+      ...(shapes.has(STATE_NORM) && { [STATE_KEY]: true }),
       tie_word_embeddings: false,
       transformer_layer_config: {
         model_type: 'llama',
