@@ -17,6 +17,7 @@ const SLOWEST = 1.5;
 export function createDraftClock(cost: DraftCost | undefined) {
   const shape = cost?.draftMs ?? ((levels: number) => levels);
   let factor = cost === undefined ? 0 : 1;
+  let drafts = 0;
   let samples = 0;
   /** Per token; learnt where the drafter does not say. */
   let reading = 0;
@@ -32,6 +33,9 @@ export function createDraftClock(cost: DraftCost | undefined) {
     },
     /** A draft of `depth` levels by a drafter that had not seen `missed` tokens beyond the last. */
     add(depth: number, ms: number, missed: number): void {
+      drafts += 1;
+      // The first draft of a drafter that was never timed pays for compiling: it tells nothing.
+      if (cost === undefined && drafts === 1) return;
       if (missed <= USUALLY_MISSED) {
         const sample = ms / shape(depth);
         samples += 1;

@@ -313,8 +313,12 @@ describe('the cost of drafts', () => {
   it('is learnt where the drafter says nothing, reading apart from drafting', () => {
     const clock = createDraftClock(undefined);
     expect(clock.ms(5)).toBe(0);
+    // The first draft compiles.
+    clock.add(2, 500, 40);
+    expect(clock.ms(1)).toBe(0);
     clock.add(2, 2 * 3 + 40 * 0.5, 40);
     expect(clock.ms(1)).toBeGreaterThan(0);
+    expect(clock.ms(1)).toBeLessThan(4);
     for (let draft = 0; draft < 5; draft++) clock.add(2, 6, 1);
     expect(clock.ms(4)).toBeCloseTo(12, 6);
     clock.add(2, 6 + 100 * 0.5, 100);
