@@ -250,12 +250,16 @@ describe('a batch', () => {
     expect(() => batch.generate([])).toThrow('expected a prompt of at least one token');
     const session: object = { session: undefined };
     expect(() => batch.generate(PROMPTS[0], session)).toThrow('expected no session in a batch');
-    const drafter = { ...ngram(), taps: [1] };
+    const drafter = { ...ngram(), taps: [1, 3] };
     expect(() => batch.generate(PROMPTS[0], { drafter, maxTokens: 2 })).toThrow(
-      'expected a session with taps [1] for drafter ngram, got []',
+      'expected a drafter with taps from 0 to 2, got ngram with [1,3]',
     );
     const unknown: object = { size: 3 };
-    expect(() => createBatch(target, unknown)).toThrow('expected slots and taps, got size');
+    expect(() => createBatch(target, unknown)).toThrow('expected slots, got size');
+    for (const slots of [0, 1.5])
+      expect(() => createBatch(target, { slots })).toThrow(
+        `slots: expected a whole number from 1, got ${slots}`,
+      );
     batch.dispose();
   });
 });
@@ -314,7 +318,7 @@ describe('a gate', () => {
   it('tells every session what its forward was shared with', async () => {
     const { model } = target;
     const cache = model.createCache({ slots: 60 });
-    const gate = createGate(cache);
+    const gate = createGate(new Set([cache]));
     const sessions = [0, 1, 2].map(() => {
       gate.enter();
       return new Session(model, { cache, gate: gate.seat(model) });
@@ -343,7 +347,7 @@ describe('ragged acceptance', () => {
       const { model } = target;
       const cache = model.createCache({ slots: 100 });
       const forward = vi.spyOn(model, 'forward');
-      const gate = createGate(cache);
+      const gate = createGate(new Set([cache]));
       const sessions = kv_len_before.map(() => {
         gate.enter();
         return new Session(model, { cache, gate: gate.seat(model) });
