@@ -352,7 +352,7 @@ describe('ragged acceptance', () => {
         gate.enter();
         return new Session(model, { cache, gate: gate.seat(model) });
       });
-      const lengths = await Promise.all(
+      const rounds = await Promise.all(
         sessions.map(async (session, index) => {
           const text = Array.from({ length: kv_len_before[index] + 1 }, (_, at) => at);
           await session.feed(text.slice(0, -1));
@@ -360,16 +360,23 @@ describe('ragged acceptance', () => {
           const fed = await session.feed(text, { tokens });
           session.commit(fed, [...tokens.keys()].slice(0, accepted[index]));
           gate.leave();
-          return session.cachedTokens.length;
+          return { length: session.cachedTokens.length, last: fed.logits[accepted[index]] };
         }),
       );
-      expect(lengths).toEqual(kv_len_after);
+      expect(rounds.map(({ length }) => length)).toEqual(kv_len_after);
 
       expect(forward).toHaveBeenCalledTimes(2);
       const [, segments] = forward.mock.calls[1];
       const rows = segments.map(({ tokens, draft }) => tokens.length + draft!.tokens.length);
       const ends = rows.map((_, index) => rows.slice(0, index + 1).reduce((a, b) => a + b));
       expect([0, ...ends]).toEqual(cu_seqlens);
+      const { logits } = await forward.mock.results[1].value;
+      expect(logits).toHaveLength(example.total_rows ?? ends[2]);
+      // What the last token of each was chosen from.
+      if (example.logit_row_of_last_emitted !== undefined)
+        expect(rounds.map(({ last }) => logits.indexOf(last))).toEqual(
+          example.logit_row_of_last_emitted,
+        );
       const places = rows.map((count, index) =>
         Array.from({ length: count }, (_, row) => kv_len_before[index] + row),
       );
