@@ -7,9 +7,10 @@ import { createGate } from './gate.ts';
 import { type GenerateResult, type Generation, generate, type Target } from './generate.ts';
 import { MAX_DRAFT } from './limits.ts';
 import { type GenerateOptions, readOptions } from './options.ts';
-import { checkPrompt, checkTaps, type Prompt, tokensOf } from './prompt.ts';
+import { checkPrompt, type Prompt, tokensOf } from './prompt.ts';
 import { createRelay, type Relay } from './relay.ts';
-import { Session } from './session.ts';
+import { type CacheLease, Session } from './session.ts';
+import { shareCache } from './shared-cache.ts';
 
 /** Options of `createBatch`. */
 export interface BatchOptions {
@@ -18,8 +19,6 @@ export interface BatchOptions {
    * those of a draft; where they are not free it waits for its turn.
    */
   readonly slots?: number;
-  /** Target layers whose states the drafters want; default none. Drafters that want none may join too. */
-  readonly taps?: readonly number[];
 }
 
 /** Options of a generation in a batch. */
@@ -52,6 +51,7 @@ interface Text {
   readonly options: BatchGenerateOptions;
   /** What it may take of the cache. */
   readonly slots: number;
+  readonly lease: CacheLease;
   readonly ends: Deferred<GenerateResult>;
   readonly relay: Relay;
 }
@@ -59,11 +59,16 @@ interface Text {
 /** A batch of texts on a target. */
 export function createBatch(target: Target, options: BatchOptions = {}): Batch {
   const { model, tokenizer } = target;
-  const { slots = 4 * (model.contextLength + MAX_DRAFT), taps = [], ...unknown } = options;
+  const { slots = 4 * (model.contextLength + MAX_DRAFT), ...unknown } = options;
   for (const key of Object.keys(unknown))
-    throw new OptionError(`createBatch: expected slots and taps, got ${key}`);
-  const cache = model.createCache({ slots, taps });
-  const gate = createGate(cache);
+    throw new OptionError(`createBatch: expected slots, got ${key}`);
+  if (!Number.isInteger(slots) || slots < 1)
+    throw new OptionError(`createBatch: slots: expected a whole number from 1, got ${slots}`);
+  const shared = shareCache((taps) => {
+    checkOpen('generate');
+    return model.createCache({ slots, taps });
+  });
+  const gate = createGate(shared);
   /** Of draft models, of which the target may be one. */
   const drafts = new Map<Model, Cache>();
   const queue: Text[] = [];
@@ -80,14 +85,17 @@ export function createBatch(target: Target, options: BatchOptions = {}): Batch {
     while (queue.length > 0 && queue[0].slots <= free) void run(queue.shift()!);
   }
 
-  async function run({ tokens, options: own, slots: taken, ends, relay }: Text): Promise<void> {
+  async function run(text: Text): Promise<void> {
+    const { tokens, options: own, slots: taken, lease, ends, relay } = text;
     running += 1;
     free -= taken;
     gate.enter();
     let session: Session | undefined;
     try {
+      // Texts that are given together begin in one cache, with what all of them want.
+      await null;
       checkOpen('generate');
-      session = new Session(model, { cache, gate: gate.seat(model) });
+      session = new Session(model, { lease, gate: gate.seat(model) });
       const generation = generate(target, tokens, { ...own, session });
       if (relay.left()) await generation[Symbol.asyncIterator]().return?.();
       else
@@ -102,6 +110,7 @@ export function createBatch(target: Target, options: BatchOptions = {}): Batch {
       relay.end({ reason });
     } finally {
       session?.dispose();
+      lease.end();
       running -= 1;
       free += taken;
       admit();
@@ -113,7 +122,7 @@ export function createBatch(target: Target, options: BatchOptions = {}): Batch {
     if (disposed) return;
     disposed = true;
     gate.close(new Error('generate: expected a batch, got a disposed one'));
-    for (const each of [cache, ...drafts.values()]) each.dispose();
+    for (const each of [shared, ...drafts.values()]) each.dispose();
     for (const text of queue.splice(0)) void run(text);
   }
 
@@ -131,8 +140,7 @@ export function createBatch(target: Target, options: BatchOptions = {}): Batch {
       const settings = readOptions(given);
       const tokens = tokensOf(tokenizer, prompt);
       checkPrompt(model, tokens, settings);
-      checkTaps(settings.drafter, taps);
-      const { maxTokens = Number.POSITIVE_INFINITY, signal } = settings;
+      const { maxTokens = Number.POSITIVE_INFINITY, drafter, signal } = settings;
       const length = Math.min(tokens.length + maxTokens, model.contextLength);
       if (length + MAX_DRAFT > slots)
         throw new OptionError(
@@ -145,7 +153,8 @@ export function createBatch(target: Target, options: BatchOptions = {}): Batch {
         if (index >= 0) void run(queue.splice(index, 1)[0]);
       };
       const relay = createRelay(ends.promise, leave);
-      const text = { tokens, options: given, slots: length + MAX_DRAFT, ends, relay };
+      const lease = shared.lease(drafter.taps);
+      const text = { tokens, options: given, slots: length + MAX_DRAFT, lease, ends, relay };
       queue.push(text);
       if (signal?.aborted) leave();
       signal?.addEventListener('abort', leave, { once: true });
@@ -155,9 +164,9 @@ export function createBatch(target: Target, options: BatchOptions = {}): Batch {
     },
     session(of) {
       checkOpen('session');
-      const shared = drafts.get(of) ?? of.createCache({ slots });
-      drafts.set(of, shared);
-      return new Session(of, { cache: shared, gate: gate.seat(of) });
+      const cache = drafts.get(of) ?? of.createCache({ slots });
+      drafts.set(of, cache);
+      return new Session(of, { cache, gate: gate.seat(of) });
     },
     dispose,
     [Symbol.dispose]: dispose,

@@ -29,8 +29,8 @@ interface Call {
   reject(error: unknown): void;
 }
 
-/** A gate at which `last`, the target's cache, waits for all others: a text that drafts late is judged with the others. */
-export function createGate(last: Cache): Gate {
+/** A gate at which `last`, caches of the target, wait for all others: a text that drafts late is judged with the others. */
+export function createGate(last: Pick<ReadonlySet<Cache>, 'has'>): Gate {
   const waiting = new Map<Cache, { readonly model: Model; readonly calls: Call[] }>();
   let busy = 0;
   let running = false;
@@ -38,7 +38,9 @@ export function createGate(last: Cache): Gate {
 
   function settle(): void {
     if (busy > 0 || running) return;
-    const [cache] = [...waiting.keys()].toSorted((a, b) => Number(a === last) - Number(b === last));
+    const [cache] = [...waiting.keys()].toSorted(
+      (a, b) => Number(last.has(a)) - Number(last.has(b)),
+    );
     if (cache === undefined) return;
     const { model, calls } = waiting.get(cache)!;
     waiting.delete(cache);

@@ -162,7 +162,7 @@ async function* run(
         signal,
       });
       const feedStart = performance.now();
-      const fed = await session.feed(tokens, draft, { signal });
+      const fed = await session.feed(tokens, draft, { signal, taps: drafter.taps ?? [] });
       const targetMs = performance.now() - feedStart;
       const law = lawsOf(draft, tokens, fed.logits, judgedBy);
       const verdict = verifier.verify({ draft, law, position, noise: chance.noise });

@@ -2,7 +2,6 @@
 import { OptionError } from '../kernels/errors.ts';
 import type { Model } from '../models/model.ts';
 import type { Tokenizer } from '../models/tokenizer.ts';
-import type { Drafter } from './drafter.ts';
 import type { Settings } from './options.ts';
 import { isArgmax } from './processors.ts';
 
@@ -49,13 +48,14 @@ export function checkPrompt(model: Model, tokens: readonly number[], settings: S
     throw new OptionError(
       'generate: expected greedy decoding without penalties with a session whose cache has argmax, got other options',
     );
-  if (session !== undefined) checkTaps(drafter, session.cache.taps);
-}
-
-/** Throws an OptionError where a drafter wants states of other layers than a cache has; one that wants none takes any. */
-export function checkTaps({ name, taps = [] }: Drafter, found: readonly number[]): void {
-  if (taps.length > 0 && taps.join() !== found.join())
+  const { name, taps = [] } = drafter;
+  const { layers } = model.config;
+  if (taps.some((tap) => !Number.isInteger(tap) || tap < 0 || tap > layers))
     throw new OptionError(
-      `generate: expected a session with taps [${taps}] for drafter ${name}, got [${found}]`,
+      `generate: expected a drafter with taps from 0 to ${layers}, got ${name} with [${taps}]`,
+    );
+  if (session !== undefined && taps.some((tap) => !session.cache.taps.includes(tap)))
+    throw new OptionError(
+      `generate: expected a session with taps [${taps}] for drafter ${name}, got [${session.cache.taps}]`,
     );
 }

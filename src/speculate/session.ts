@@ -12,7 +12,9 @@ export interface Fed {
   readonly logits: readonly Float32Array[];
   /** With taps: f32 [taps * C] for every row computed, those of the text first; otherwise empty. */
   readonly hidden: readonly Float32Array[];
-  /** Rows computed; the rest of the text was cached. */
+  /** Position of the first row computed; the text before it was cached. */
+  readonly from: number;
+  /** Rows computed, those of the draft included. */
   readonly computedRows: number;
 }
 
@@ -29,15 +31,29 @@ export interface GateSeat {
   company?(): Company;
 }
 
+/** A cache for a time, in whose place another one may come; see `SharedCache`. */
+export interface CacheLease {
+  /** That of the next forward. Whoever gets another one than before has given up what it held in that. */
+  cache(): Cache;
+  end(): void;
+}
+
+/** Options of a feed. */
+export interface FeedOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Of the cache's taps those whose states are wanted, in this order; default all. */
+  readonly taps?: readonly number[] | undefined;
+}
+
 /** The cache holds exactly a prefix of `tokens`, at any time between calls. */
 export class Session {
   readonly model: Model;
   /** What generations of this text have learnt about their drafters. */
   readonly controllers = new WeakMap<Drafter, Controller>();
-  readonly #cache: Cache;
-  readonly #ownsCache: boolean;
+  readonly #lease: CacheLease;
   readonly #gate: GateSeat;
-  readonly #sequence: Sequence;
+  #cache: Cache;
+  #sequence: Sequence;
   /** The tokens whose rows are cached. */
   #cached: number[] = [];
   /** The latest feed and the tokens of its draft. */
@@ -48,11 +64,12 @@ export class Session {
   #feeding = false;
   #disposed = false;
 
-  /** On a cache of its own, or on one shared with other sessions of the model. */
+  /** On a cache of its own, or on one shared with other sessions of the model, for good or for a time. */
   constructor(
     model: Model,
     options: {
       readonly cache?: Cache;
+      readonly lease?: CacheLease;
       readonly taps?: readonly number[] | undefined;
       readonly argmax?: boolean;
       /** Where forwards are run; default by the model, alone. A batch puts those of several sessions together. */
@@ -60,16 +77,10 @@ export class Session {
     } = {},
   ) {
     this.model = model;
-    this.#ownsCache = options.cache === undefined;
-    const { cache, taps, argmax, gate = { forward: model.forward } } = options;
+    const { lease = leaseOf(model, options), gate = { forward: model.forward } } = options;
     this.#gate = gate;
-    this.#cache =
-      cache ??
-      model.createCache({
-        slots: slotsFor(model),
-        ...(taps && { taps }),
-        ...(argmax && { argmax }),
-      });
+    this.#lease = lease;
+    this.#cache = this.#lease.cache();
     this.#sequence = this.#cache.sequence();
   }
 
@@ -94,7 +105,7 @@ export class Session {
   feed(
     tokens: readonly number[],
     draft: Nodes = { tokens: [] },
-    options: { readonly signal?: AbortSignal | undefined } = {},
+    options: FeedOptions = {},
   ): Promise<Fed> {
     // In a batch, whoever waited for a turn would keep the forward that it waits for from beginning.
     if (this.#feeding && this.#gate.company !== undefined)
@@ -116,10 +127,15 @@ export class Session {
   async #feed(
     tokens: readonly number[],
     draft: Nodes,
-    options: { readonly signal?: AbortSignal | undefined },
+    { signal, taps }: FeedOptions,
   ): Promise<Fed> {
     if (this.#disposed) throw new Error('feed: expected a session, got a disposed one');
     if (tokens.length === 0) throw new RangeError('feed: expected at least one token, got none');
+    this.#move();
+    const given = this.#cache.taps;
+    const wanted = taps ?? given;
+    if (!wanted.every((tap) => given.includes(tap)))
+      throw new OptionError(`feed: expected taps of [${given}], got [${wanted}]`);
     let common = 0;
     const limit = Math.min(this.#cached.length, tokens.length - 1);
     while (common < limit && this.#cached[common] === tokens[common]) common++;
@@ -127,18 +143,19 @@ export class Session {
     const pending = tokens.slice(common);
     const drafted = draft.tokens.map(({ token }) => token);
     const computedRows = pending.length + drafted.length;
-    const tapped = this.#cache.taps.length > 0;
+    const tapped = wanted.length > 0;
     const segment = {
       sequence: this.#sequence,
       tokens: pending,
       draft: { tokens: drafted, parents: draft.parents },
       ...(tapped && { keep: Array.from({ length: computedRows }, (_, row) => row) }),
     };
-    const { logits, hidden } = await this.#gate.forward(this.#cache, [segment], options);
+    const { logits, hidden } = await this.#gate.forward(this.#cache, [segment], { signal });
     for (const token of pending) this.#cached.push(token);
     const fed = {
       logits: logits.slice(-1 - drafted.length),
-      hidden: tapped ? hidden : [],
+      hidden: tapped ? hidden.map((states) => statesOf(states, given, wanted)) : [],
+      from: common,
       computedRows,
     };
     this.#latest = { fed, draft: drafted };
@@ -165,18 +182,27 @@ export class Session {
     if (length < this.#cached.length) this.#forgetFrom(length);
   }
 
-  /** Gives back the rows, and the cache if it is the session's own. */
+  /** Gives back the rows and the lease: the cache, if it is the session's own. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#sequence.free();
     this.#cached = [];
     this.#latest = null;
-    if (this.#ownsCache) this.#cache.dispose();
+    this.#lease.end();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** To the cache that there is now. */
+  #move(): void {
+    const cache = this.#lease.cache();
+    if (cache === this.#cache) return;
+    this.#forgetFrom(0);
+    this.#cache = cache;
+    this.#sequence = cache.sequence();
   }
 
   #forgetFrom(length: number): void {
@@ -184,4 +210,42 @@ export class Session {
     this.#cached.length = length;
     this.#latest = null;
   }
+}
+
+/** For good: of a cache that others own, or of one that ends with its session. */
+function leaseOf(
+  model: Model,
+  {
+    cache,
+    taps,
+    argmax,
+  }: {
+    readonly cache?: Cache;
+    readonly taps?: readonly number[] | undefined;
+    readonly argmax?: boolean;
+  },
+): CacheLease {
+  if (cache !== undefined) return { cache: () => cache, end() {} };
+  const own = model.createCache({
+    slots: slotsFor(model),
+    ...(taps && { taps }),
+    ...(argmax && { argmax }),
+  });
+  return { cache: () => own, end: () => own.dispose() };
+}
+
+/** Of states f32 [given * C] those that are wanted, f32 [wanted * C]. */
+function statesOf(
+  states: Float32Array,
+  given: readonly number[],
+  wanted: readonly number[],
+): Float32Array {
+  if (wanted.join() === given.join()) return states;
+  const width = states.length / given.length;
+  const picked = new Float32Array(wanted.length * width);
+  for (const [index, tap] of wanted.entries()) {
+    const from = given.indexOf(tap) * width;
+    picked.set(states.subarray(from, from + width), index * width);
+  }
+  return picked;
 }

@@ -53,8 +53,10 @@ export function createStates(drafter: Drafter, session: Session): States {
     },
     add(fed, draft, { path }) {
       const textRows = fed.computedRows - draft.tokens.length;
+      // Rows before were known: those of a text that has moved to another cache, or of a path that was not kept.
+      const known = from + states.length - fed.from;
       states.push(
-        ...fed.hidden.slice(0, textRows),
+        ...fed.hidden.slice(known, textRows),
         ...path.map((node) => fed.hidden[textRows + node]),
       );
     },

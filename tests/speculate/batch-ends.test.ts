@@ -204,7 +204,7 @@ describe('a gate', () => {
       target: target.model.createCache({ slots: 40 }),
       draft: draft.model.createCache({ slots: 40 }),
     };
-    const gate = createGate(caches.target);
+    const gate = createGate(new Set([caches.target]));
     const order: string[] = [];
     const watched = (name: 'target' | 'draft', of: Target) => {
       gate.enter();

@@ -250,12 +250,16 @@ describe('a batch', () => {
     expect(() => batch.generate([])).toThrow('expected a prompt of at least one token');
     const session: object = { session: undefined };
     expect(() => batch.generate(PROMPTS[0], session)).toThrow('expected no session in a batch');
-    const drafter = { ...ngram(), taps: [1] };
+    const drafter = { ...ngram(), taps: [1, 3] };
     expect(() => batch.generate(PROMPTS[0], { drafter, maxTokens: 2 })).toThrow(
-      'expected a session with taps [1] for drafter ngram, got []',
+      'expected a drafter with taps from 0 to 2, got ngram with [1,3]',
     );
     const unknown: object = { size: 3 };
-    expect(() => createBatch(target, unknown)).toThrow('expected slots and taps, got size');
+    expect(() => createBatch(target, unknown)).toThrow('expected slots, got size');
+    for (const slots of [0, 1.5])
+      expect(() => createBatch(target, { slots })).toThrow(
+        `slots: expected a whole number from 1, got ${slots}`,
+      );
     batch.dispose();
   });
 });
@@ -314,7 +318,7 @@ describe('a gate', () => {
   it('tells every session what its forward was shared with', async () => {
     const { model } = target;
     const cache = model.createCache({ slots: 60 });
-    const gate = createGate(cache);
+    const gate = createGate(new Set([cache]));
     const sessions = [0, 1, 2].map(() => {
       gate.enter();
       return new Session(model, { cache, gate: gate.seat(model) });
@@ -343,12 +347,12 @@ describe('ragged acceptance', () => {
       const { model } = target;
       const cache = model.createCache({ slots: 100 });
       const forward = vi.spyOn(model, 'forward');
-      const gate = createGate(cache);
+      const gate = createGate(new Set([cache]));
       const sessions = kv_len_before.map(() => {
         gate.enter();
         return new Session(model, { cache, gate: gate.seat(model) });
       });
-      const lengths = await Promise.all(
+      const rounds = await Promise.all(
         sessions.map(async (session, index) => {
           const text = Array.from({ length: kv_len_before[index] + 1 }, (_, at) => at);
           await session.feed(text.slice(0, -1));
@@ -356,16 +360,23 @@ describe('ragged acceptance', () => {
           const fed = await session.feed(text, { tokens });
           session.commit(fed, [...tokens.keys()].slice(0, accepted[index]));
           gate.leave();
-          return session.cachedTokens.length;
+          return { length: session.cachedTokens.length, last: fed.logits[accepted[index]] };
         }),
       );
-      expect(lengths).toEqual(kv_len_after);
+      expect(rounds.map(({ length }) => length)).toEqual(kv_len_after);
 
       expect(forward).toHaveBeenCalledTimes(2);
       const [, segments] = forward.mock.calls[1];
       const rows = segments.map(({ tokens, draft }) => tokens.length + draft!.tokens.length);
       const ends = rows.map((_, index) => rows.slice(0, index + 1).reduce((a, b) => a + b));
       expect([0, ...ends]).toEqual(cu_seqlens);
+      const { logits } = await forward.mock.results[1].value;
+      expect(logits).toHaveLength(example.total_rows ?? ends[2]);
+      // What the last token of each was chosen from.
+      if (example.logit_row_of_last_emitted !== undefined)
+        expect(rounds.map(({ last }) => logits.indexOf(last))).toEqual(
+          example.logit_row_of_last_emitted,
+        );
       const places = rows.map((count, index) =>
         Array.from({ length: count }, (_, row) => kv_len_before[index] + row),
       );

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { depthsOf } from '../../src/models/tree.ts';
 import { bestTree, bestTrees, type TreeShape } from '../../src/speculate/best-tree.ts';
-import { vectors } from './laws.ts';
+import { rounded, vectors } from './laws.ts';
 
 const { AB, H, M, N, Y } = vectors;
 
@@ -197,7 +197,12 @@ describe('the best chain', () => {
   it('follows running acceptance as in vector Y', () => {
     const verify: Readonly<Record<string, number>> = N.staircase.verify_cost;
     const cost = (nodes: number, levels: number) => 0.05 * levels + verify[nodes + 1];
-    for (const { conditional, survival, best_gamma, speedups } of Y.trace) {
+    const running = [...Y.init];
+    for (const { drafted, accepted, conditional, survival, best_gamma, speedups } of Y.trace) {
+      // Levels up to the first wrong token have been tried.
+      for (let level = 0; level < Math.min(drafted, accepted + 1); level++)
+        running[level] += Y.eta * (Number(level < accepted) - running[level]);
+      expect(rounded(running)).toEqual(conditional);
       const trees = chainOf(conditional);
       for (const [length, speedup] of speedups.entries()) {
         const { value } = trees(Math.max(1, length))[length]!;

@@ -285,6 +285,12 @@ describe('the readings of a head', () => {
     ]);
     expect(labelsOf({ algorithm: 'independent' })).toEqual(['']);
     expect(labelsOf({ algorithm: 'mtp' })).toEqual(['', 'states after the final norm']);
+    const mlp = { algorithm: 'mlp', raw: {} };
+    expect(labelsOf(mlp)).toEqual(['', 'inputs_hidden_states_normalized true']);
+    expect(labelsOf({ ...mlp, raw: { inputs_hidden_states_normalized: true } })).toEqual([
+      '',
+      'inputs_hidden_states_normalized false',
+    ]);
   });
 });
 

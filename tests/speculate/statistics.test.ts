@@ -44,7 +44,8 @@ function samplesToFind(law: readonly number[], wrong: readonly number[]): number
   );
   const effect = cells.reduce((sum, each) => sum + each, 0);
   let [low, high] = [0, 1];
-  const found = (samples: number) => powerOf(samples, effect, cells.length - 1, 0.001) >= 0.9;
+  const { alpha, power } = S.samples_to_catch_block_mutants;
+  const found = (samples: number) => powerOf(samples, effect, cells.length - 1, alpha) >= power;
   while (!found(high)) high *= 2;
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);

@@ -24,8 +24,8 @@ describe('stats', () => {
     }
     const summary = stats.summary();
     expect(summary).toMatchObject({
-      targetForwards: Z.drafted_per_step.length,
-      targetRows: Z.num_draft_tokens + Z.drafted_per_step.length,
+      targetForwards: Z.num_steps,
+      targetRows: Z.num_draft_tokens + Z.num_steps,
       drafts: Z.num_drafts,
       draftedTokens: Z.num_draft_tokens,
       acceptedTokens: Z.num_accepted_tokens,

@@ -54,10 +54,25 @@ const joined = (one: Reading, other: Reading): Reading => ({
 const QUESTIONS: Readonly<
   Record<string, (parts: ReadingParts) => readonly (readonly Reading[])[]>
 > = {
-  eagle3: (parts) => [residual(parts), layerIds(parts, 'eagle_aux_hidden_state_layer_ids')],
-  peagle: (parts) => [residual(parts), layerIds(parts, 'eagle_aux_hidden_state_layer_ids')],
-  dflash: (parts) => [anchor(parts, false), layerIds(parts, 'aux_hidden_state_layer_ids')],
-  dspark: (parts) => [anchor(parts, true), layerIds(parts, 'aux_hidden_state_layer_ids')],
+  eagle3: (parts) => [
+    flag(parts, 'norm_before_residual', false),
+    layerIds(parts, 'eagle_aux_hidden_state_layer_ids'),
+  ],
+  peagle: (parts) => [
+    flag(parts, 'norm_before_residual', false),
+    layerIds(parts, 'eagle_aux_hidden_state_layer_ids'),
+  ],
+  // Which place of a block says the first token: the anchor's own, or the one after it.
+  dflash: (parts) => [
+    flag(parts, 'sample_from_anchor', false),
+    layerIds(parts, 'aux_hidden_state_layer_ids'),
+  ],
+  dspark: (parts) => [
+    flag(parts, 'sample_from_anchor', true),
+    layerIds(parts, 'aux_hidden_state_layer_ids'),
+  ],
+  // The state after the final norm, or before it.
+  mlp: (parts) => [flag(parts, 'inputs_hidden_states_normalized', false)],
   eagle: () => [
     [
       {
@@ -76,15 +91,10 @@ const QUESTIONS: Readonly<
   ],
 };
 
-function residual({ raw }: ReadingParts): Reading[] {
-  const value = raw['norm_before_residual'] !== true;
-  return [{ label: `norm_before_residual ${value}`, config: { norm_before_residual: value } }];
-}
-
-/** Which place of a block says the first token: the anchor's own, or the one after it. */
-function anchor({ raw }: ReadingParts, byDefault: boolean): Reading[] {
-  const value = !(raw['sample_from_anchor'] ?? byDefault);
-  return [{ label: `sample_from_anchor ${value}`, config: { sample_from_anchor: value } }];
+/** A flag the other way round. */
+function flag({ raw }: ReadingParts, key: string, byDefault: boolean): Reading[] {
+  const value = !(raw[key] ?? byDefault);
+  return [{ label: `${key} ${value}`, config: { [key]: value } }];
 }
 
 /** Some count the states of a model from its embedding, some from the output of its first layer. */

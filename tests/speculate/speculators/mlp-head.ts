@@ -1,5 +1,6 @@
 // An MLP speculator for tests: random weights from a seed, and its steps in float64 loops that share nothing with the first
 // implementation, over whole paths from the text.
+import type { TensorData } from '../../../src/tensor/safetensors.ts';
 import type { FolderSource } from '../../../src/tensor/source.ts';
 import {
   finalNorm,
@@ -49,9 +50,13 @@ function shapesOf({ tie_weights }: Variant): Shapes {
   ];
 }
 
-const tensorsOf = (variant: Variant) => randomTensors(shapesOf(variant), 300);
+export const tensorsOf = (variant: Variant) => randomTensors(shapesOf(variant), 300);
 
-export const makeHead = (variant: Variant, change: object = {}): FolderSource =>
+export const makeHead = (
+  variant: Variant,
+  change: object = {},
+  tensors: readonly TensorData[] = tensorsOf(variant),
+): FolderSource =>
   folderOf(
     'mlp',
     {
@@ -62,7 +67,7 @@ export const makeHead = (variant: Variant, change: object = {}): FolderSource =>
       ...variant,
       ...change,
     },
-    tensorsOf(variant),
+    tensors,
   );
 
 /** The state before a path: the last one of the target, prepared. */
