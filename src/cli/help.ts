@@ -48,12 +48,15 @@ How it speculates
   --prediction FILE     what the text is expected to become, for the drafter prediction
   --draft-layers LIST   layers of the model that draft, for the drafter layer-skip: 4 for the
                         first four, 0,2,5 for these
+  --proposal NAME       a method of the config of a speculator: greedy, sampling, static_tree,
+                        dynamic_tree or paths
+                                     (the one that it names, without what changes the text)
   --draft-length N      drafted tokens per round at most, or auto: as far as it pays
-                                                                          (auto; doctor: 4)
+                                             (auto; the method of a speculator; doctor: 4)
   --branching LIST      children per level of tree, or best: the shape worth most       (3,2,1)
                         of ngram: the occurrences that it follows; of suffix: best, a tree
   --verifier NAME       greedy, match, rejection, block or traversal
-                                                    (greedy at temperature 0, else match)
+              (greedy at temperature 0, else match; the method of a speculator where it says)
 
 Output
   --stats               generate: the numbers of the run, on standard error

@@ -23,7 +23,9 @@ import { refuseResearch } from '../speculate/speculators/recognise.ts';
 import type { Verifier } from '../speculate/verifier.ts';
 import { VERIFIER_NAMES, VERIFIERS } from '../speculate/verifiers/named.ts';
 import { progressBar } from './display.ts';
+import type { OpenedDrafter } from './opened.ts';
 import { type CliOptions, countOf, numberOf, oneOf, UsageError } from './options.ts';
+import { openSpeculator } from './speculator.ts';
 
 const embedded = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 const DRAFTERS = ['model', 'tree', 'ngram', 'suffix', 'prediction', 'layer-skip', 'none'] as const;
@@ -92,13 +94,6 @@ export async function loadFolder(
   }
 }
 
-/** A drafter with what a user should know of it, and how to give back what it needed. */
-export interface OpenedDrafter {
-  readonly drafter: Drafter;
-  readonly notes: readonly string[];
-  dispose(): void;
-}
-
 /** The drafter of `--drafter` or of `fallback`. */
 export async function openDrafter(
   options: CliOptions,
@@ -118,11 +113,15 @@ export async function openDrafter(
     throw new UsageError(
       `--draft-layers: expected layers exactly with --drafter layer-skip, got ${name} and ${options['draft-layers'] ?? 'none'}`,
     );
+  if (options.proposal !== undefined && (name !== 'model' || options.draft === undefined))
+    throw new UsageError(
+      `--proposal: expected the speculator of --draft with --drafter model, got ${name}${options.draft === undefined ? ' without --draft' : ''}`,
+    );
   if (name !== 'model' && name !== 'tree') {
     if (options.draft !== undefined)
       throw new UsageError(`--draft: expected --drafter model or tree with it, got ${name}`);
     const drafter = await openModelless(name, options, parts.target);
-    return { drafter, notes: [], dispose: () => drafter.dispose?.() };
+    return { ...BARE, drafter, dispose: () => drafter.dispose?.() };
   }
   if (options.draft === undefined && options.model !== undefined)
     throw new UsageError(
@@ -130,7 +129,12 @@ export async function openDrafter(
     );
   const { target, ...rest } = parts;
   if (options.draft !== undefined && (await isSpeculator(options.draft)))
-    return openSpeculator(options.draft, options, target);
+    return openSpeculator(options.draft, options, {
+      target,
+      shape: name === 'tree' ? treeOf(options, target) : undefined,
+    });
+  if (options.proposal !== undefined)
+    throw new UsageError(`--proposal: expected a speculator in ${options.draft}, got a model`);
   if (options.draft !== undefined && !isGguf(options.draft)) await refuseResearch(options.draft);
   const draft = await loadFolder(options.draft ?? embedded('draft'), options, rest);
   const vocabulary = sharedVocabulary(draft, target);
@@ -139,6 +143,7 @@ export async function openDrafter(
     vocabulary,
   });
   return {
+    ...BARE,
     drafter,
     notes: vocabulary.note === null ? [] : [vocabulary.note],
     dispose() {
@@ -147,6 +152,9 @@ export async function openDrafter(
     },
   };
 }
+
+/** A drafter that has no proposal method. */
+const BARE = { proposal: null, settings: {}, notes: [] } as const;
 
 async function openModelless(
   name: Exclude<(typeof DRAFTERS)[number], 'model' | 'tree'>,
@@ -170,24 +178,6 @@ async function isSpeculator(path: string): Promise<boolean> {
 }
 
 const isGguf = (path: string) => /\.gguf$/i.test(path);
-
-async function openSpeculator(
-  path: string,
-  options: CliOptions,
-  target: LoadedModel,
-): Promise<OpenedDrafter> {
-  const { model: verifier, tokenizer } = target;
-  const speculator = await Speculator.fromPretrained(path, { verifier, tokenizer });
-  const drafter = speculator.drafter(options.drafter === 'tree' ? treeOf(options, target) : {});
-  return {
-    drafter,
-    notes: speculator.notes,
-    dispose() {
-      drafter.dispose?.();
-      speculator.dispose();
-    },
-  };
-}
 
 /** The shape of `--branching`. */
 function treeOf({ branching = '3,2,1' }: CliOptions, { model }: LoadedModel) {

@@ -122,7 +122,7 @@ export {
   migrate,
   migrateSpeculator,
 } from './speculators/migrate.ts';
-export type { Proposal, ProposalName } from './speculators/proposal.ts';
+export type { Proposal, ProposalName, ProposalOptions } from './speculators/proposal.ts';
 export { type Stitch, stitchMtp } from './speculators/stitch.ts';
 export { findUntrained, type NamedValues } from './speculators/untrained.ts';
 export { exportVllm, type VllmExport, type VllmOptions } from './speculators/vllm.ts';

@@ -1,5 +1,4 @@
 // The built command line, as a user starts it.
-import { spawnSync } from 'node:child_process';
 import {
   cpSync,
   mkdirSync,
@@ -17,41 +16,9 @@ import { writeSafetensors } from '../../src/tensor/safetensors.ts';
 import { byteLevelFiles } from '../models/tokenizers.ts';
 import { IBM, makeHead } from '../speculate/speculators/mlp-head.ts';
 import { tensorsOf } from '../speculate/speculators/research.ts';
+import { foretoken, golden, independentFolder, target } from './command.ts';
 
-const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-const target = fileURLToPath(new URL('../../models/target', import.meta.url));
-const tinyFolder = fileURLToPath(new URL('../golden/tiny-random-llama', import.meta.url));
-
-function foretoken(args: readonly string[], input = '') {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
-    encoding: 'utf8',
-    input,
-  });
-  return { status, stdout, stderr };
-}
-
-/** The embedded draft model as a speculator, removed after the test. */
-function independentFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'foretoken-independent-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  cpSync(fileURLToPath(new URL('../../models/draft', import.meta.url)), folder, {
-    recursive: true,
-  });
-  const file = join(folder, 'config.json');
-  const config = {
-    ...JSON.parse(readFileSync(file, 'utf8')),
-    speculators_model_type: 'independent',
-    speculators_version: '0.1.0',
-    speculators_config: {
-      algorithm: 'independent',
-      default_proposal_method: 'greedy',
-      proposal_methods: [{ proposal_type: 'greedy', speculative_tokens: 4 }],
-      verifier: { name_or_path: target, architectures: [] },
-    },
-  };
-  writeFileSync(file, JSON.stringify(config));
-  return folder;
-}
+const tinyFolder = golden('tiny-random-llama');
 
 describe('foretoken', () => {
   it('prints its help', () => {
@@ -213,7 +180,13 @@ describe('foretoken', () => {
     const { status, stdout, stderr } = foretoken(['--draft', independentFolder(), ...args]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const { sameTokens, notes, speculative } = JSON.parse(stdout);
-    expect({ sameTokens, notes }).toEqual({ sameTokens: true, notes: [] });
+    expect({ sameTokens, notes }).toEqual({
+      sameTokens: true,
+      notes: [
+        'drafts by greedy, the default method of its config: at most 4 tokens a round',
+        'greedy: --draft-length 2 instead of 4',
+      ],
+    });
     const plain = JSON.parse(foretoken(args).stdout).speculative;
     expect(speculative.stats.acceptedByPosition).toEqual(plain.stats.acceptedByPosition);
     expect(speculative.stats.acceptedTokens).toBeGreaterThan(3);
