@@ -13,6 +13,8 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
                         (Qwen, DeepSeek, GLM), or for a head of an older version of the format
   foretoken convert HEAD --stitch --verifier TARGET --output OUT    write TARGET with the tuned
                         multi-token prediction HEAD in it
+  foretoken convert HEAD --back --verifier TARGET --output OUT      write a speculator in the layout
+                        of its research project, with what that repeats of TARGET
   foretoken inspect PATH                   say what a folder or a .gguf file holds
   foretoken doctor TARGET DRAFT            examine a draft model or a speculator against a target: its
                         files, what is accepted of it, and whether it fits better read otherwise
@@ -67,6 +69,7 @@ Output
   --norm-before-residual  convert: of eagle3 and peagle, which no file says
   --dry-run             convert: say what would be written, tensor by tensor
   --stitch              convert: put a head back into a copy of its target
+  --back                convert: from the format to the layout of the research project
   --force               quantize, convert: overwrite OUT
   --steps               explain: every step, not one line per kind
   --json                compare, explain, inspect, export-vllm, doctor: one line of JSON instead

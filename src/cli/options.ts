@@ -58,6 +58,7 @@ const OPTIONS = {
   output: text,
   'norm-before-residual': flag,
   stitch: flag,
+  back: flag,
   'dry-run': flag,
   force: flag,
   steps: flag,
@@ -108,6 +109,7 @@ const ONLY: { readonly [Name in keyof typeof OPTIONS]?: readonly (typeof COMMAND
   output: ['convert'],
   'norm-before-residual': ['convert'],
   stitch: ['convert'],
+  back: ['convert'],
   'dry-run': ['convert'],
   force: ['quantize', 'convert'],
 };

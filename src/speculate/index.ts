@@ -105,6 +105,7 @@ export {
   type Conversion,
   type ConvertOptions,
   convertSpeculator,
+  type ExportOptions,
   exportResearch,
 } from './speculators/convert.ts';
 export type { DecoderHead, DepthHead, Head } from './speculators/head.ts';

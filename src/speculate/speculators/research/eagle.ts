@@ -42,6 +42,7 @@ export const eagle: ResearchFormat = {
     return to === undefined ? undefined : { name: to };
   },
   originals: (name) => (Object.hasOwn(COPIES, name) ? COPIES[name] : []),
+  repeats: ['embed_tokens.weight'],
   reason: (name) =>
     name === 'hidden_layernorm.weight'
       ? 'a norm of the state before fc; the input_layernorm of the format comes after it'
