@@ -390,20 +390,29 @@ describe('foretoken', () => {
     expect(model.stdout).toMatch(/38 tensors, 6853120 bytes: 38 in BF16/);
     expect(model.stdout).toMatch(/model\.embed_tokens\.weight +BF16 +\[2048, 256\] +1048576/);
     const head = fileURLToPath(new URL('../golden/heads/eagle3', import.meta.url));
-    const { kind, tensors, config } = JSON.parse(foretoken(['inspect', head, '--json']).stdout);
+    const { kind, tensors, config, parts } = JSON.parse(
+      foretoken(['inspect', head, '--json']).stdout,
+    );
     expect(kind).toBe('speculator of algorithm eagle3, version 0.8.0');
     expect(tensors).toContainEqual({ name: 'd2t', type: 'I64', shape: [40], bytes: 320 });
-    expect(config).toMatchObject({ default: 'greedy', norm_before_residual: false });
+    expect(config).toMatchObject({ default: 'greedy' });
+    expect(parts[0].fields).toContainEqual({
+      name: 'norm_before_residual',
+      value: false,
+      from: 'file',
+    });
     const gated = fileURLToPath(new URL('../golden/heads/mtp-qwen3-next', import.meta.url));
     const { stdout: experts } = foretoken(['inspect', gated]);
-    expect(experts).toContain('"rotaryDim":4,"isGated":true,"mixture":{"experts":4,"count":2,');
+    expect(experts).toMatch(/columns that turn +4\n +experts +\{"experts":4,"count":2,/);
     expect(experts).toMatch(/mlp\.experts\.gate_up_proj +BF16 +\[4, 16, 32\] +4096/);
     const latent = fileURLToPath(new URL('../golden/heads/mtp-deepseek-v3', import.meta.url));
-    expect(foretoken(['inspect', latent]).stdout).toContain('"latent":{"rank":10,"queryRank":12,');
+    expect(foretoken(['inspect', latent]).stdout).toMatch(
+      /latent attention +\{"rank":10,"queryRank":12,/,
+    );
     const independent = foretoken(['inspect', independentFolder()]);
     expect(independent).toMatchObject({ status: 0, stderr: '' });
     expect(independent.stdout).toContain('speculator of algorithm independent, version 0.1.0');
-    expect(independent.stdout).toMatch(/ {2}model: {"modelType":"llama","layers":\d/);
+    expect(independent.stdout).toMatch(/fields of the model\n(.*\n)* {2}model_type +file +llama\n/);
     const folder = mkdtempSync(join(tmpdir(), 'head-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const source = makeHead(IBM);
@@ -411,8 +420,8 @@ describe('foretoken', () => {
       writeFileSync(join(folder, name), await source.read(name, 0, await source.size(name)));
     const { stdout } = foretoken(['inspect', folder]);
     expect(stdout).toContain('speculator of algorithm mlp');
-    expect(stdout).toContain('scale_input: true');
-    expect(stdout).not.toContain('keys of its layer');
+    expect(stdout).toMatch(/fields of mlp\n(.*\n)* {2}scale_input +file +true\n/);
+    expect(stdout).not.toContain('fields of its layers');
     const gguf = fileURLToPath(new URL('../golden/gguf/mixed.gguf', import.meta.url));
     expect(foretoken(['inspect', gguf]).stdout).toContain('Q4_K');
     expect(foretoken(['inspect', '/nowhere'])).toMatchObject({ status: 1 });
