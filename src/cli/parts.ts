@@ -6,7 +6,8 @@ import type { Backend } from '../kernels/backend.ts';
 import { cpu } from '../kernels/cpu/index.ts';
 import { reference } from '../kernels/reference/index.ts';
 import { wasm } from '../kernels/wasm/index.ts';
-import { type LoadedModel, load } from '../models/load.ts';
+import type { Decoder } from '../models/decoder.ts';
+import { type LoadedModel, type LoadOptions, load, loadModel } from '../models/load.ts';
 import { WEIGHT_DTYPES } from '../models/weights.ts';
 import type { Drafter } from '../speculate/drafter.ts';
 import { layerSkip } from '../speculate/drafters/layer-skip.ts';
@@ -74,14 +75,28 @@ export function loadTarget(
 }
 
 /** A model with a progress bar. */
-export async function loadFolder(
+export const loadFolder = (
+  folder: string,
+  options: CliOptions,
+  parts: LoadParts,
+): Promise<LoadedModel> => loading(folder, options, parts, load);
+
+/** The same without its tokenizer. */
+export const loadDecoder = (
+  folder: string,
+  options: CliOptions,
+  parts: LoadParts,
+): Promise<Decoder> => loading(folder, options, parts, loadModel);
+
+async function loading<Result>(
   folder: string,
   options: CliOptions,
   { backend, signal, parameters }: LoadParts,
-): Promise<LoadedModel> {
+  read: (folder: string, options: LoadOptions) => Promise<Result>,
+): Promise<Result> {
   const bar = progressBar(`loading ${folder}`);
   try {
-    return await load(folder, {
+    return await read(folder, {
       backend,
       dtype: oneOf('dtype', options.dtype, ['auto', ...WEIGHT_DTYPES]),
       contextLength: numberOf(options, 'context-length'),

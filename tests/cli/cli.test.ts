@@ -383,6 +383,16 @@ describe('foretoken', () => {
     expect(foretoken(['doctor', target]).stderr).toContain('doctor: expected TARGET and DRAFT');
   });
 
+  it('examines by the files alone where the target has no tokenizer', () => {
+    const [silent, head] = [golden('tiny-random-llama-8l'), golden('heads/eagle3')];
+    const { status, stdout, stderr } = foretoken(['doctor', silent, head]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toContain(
+      `because the target has no tokenizer that can be read (${silent}: expected a file tokenizer.json, got none)\n`,
+    );
+    expect(stdout).toContain('fine     loading: it loads for this target');
+  });
+
   it('says what a folder holds: a model, a GGUF file, a speculator', async () => {
     const model = foretoken(['inspect', target]);
     expect(model).toMatchObject({ status: 0, stderr: '' });
