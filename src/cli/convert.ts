@@ -10,7 +10,7 @@ import {
   exportResearch,
 } from '../speculate/speculators/convert.ts';
 import { migrateSpeculator } from '../speculate/speculators/migrate.ts';
-import { CONVERTED } from '../speculate/speculators/research/layouts.ts';
+import { ALGORITHM_NAMES } from '../speculate/speculators/research/layouts.ts';
 import { readOrigin } from '../speculate/speculators/research/origin.ts';
 import { stitchMtp } from '../speculate/speculators/stitch.ts';
 import { partsBytes, type TensorParts } from '../tensor/parts.ts';
@@ -43,7 +43,7 @@ export async function convert(paths: readonly string[], options: CliOptions): Pr
       : back
         ? await returned(source, target, options)
         : 'speculators_model_type' in (await readConfig(source))
-          ? await migrated(source, options)
+          ? await migrated(source, target, options)
           : await converted(source, target, options);
     for (const line of lines) console.log(line);
     if (options['dry-run'] || output === undefined) return 0;
@@ -68,7 +68,7 @@ async function converted(
   };
   const converting = convertSpeculator(source, {
     verifier,
-    algorithm: options.algorithm && oneOf('algorithm', options.algorithm, CONVERTED),
+    algorithm: options.algorithm && oneOf('algorithm', options.algorithm, ALGORITHM_NAMES),
     fields: fieldsOf(options),
   });
   const made = await flagged(converting);
@@ -140,9 +140,14 @@ async function flagged<Result>(made: Promise<Result>): Promise<Result> {
 const isOpen = (config: Json, key: string) =>
   Object.hasOwn(readOrigin(config, 'config.json').fields, key);
 
-async function migrated(source: FolderSource, options: CliOptions): Promise<Made> {
-  refuse(options, ['verifier', 'algorithm'], 'a research layout');
-  const made = await flagged(migrateSpeculator(source, { fields: fieldsOf(options) }));
+async function migrated(
+  source: FolderSource,
+  target: FolderSource | undefined,
+  options: CliOptions,
+): Promise<Made> {
+  refuse(options, ['algorithm'], 'a research layout');
+  const verifier = target && { config: await readConfig(target), name: target.name };
+  const made = await flagged(migrateSpeculator(source, { fields: fieldsOf(options), verifier }));
   const { algorithm, tensors, dropped, changes, notes, savePretrained: save } = made;
   return {
     lines: [

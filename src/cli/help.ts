@@ -64,7 +64,7 @@ Output
   --stats               generate: the numbers of the run, on standard error
   --rows N              explain: rows of the forward                                        (1)
   --type TYPE           quantize: q8_0, q4_0, f16, bf16 or f32
-  --algorithm NAME      convert: eagle, eagle3, peagle, dflash, mtp, mlp or medusa
+  --algorithm NAME      convert: eagle (hass is one), eagle3, peagle, dflash, mtp, mlp or medusa
                                                            (what the names of the tensors say)
   --norm-before-residual  convert: of eagle3 and peagle, which no file says
   --dry-run             convert: say what would be written, tensor by tensor

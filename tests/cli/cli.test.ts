@@ -308,10 +308,39 @@ describe('foretoken', () => {
       expect(chosen.stdout).toContain('norm_before_residual: false becomes true');
       const again = foretoken(['convert', current, '--dry-run']);
       expect(again.stdout).toContain('config.json is current');
-      expect(foretoken(['convert', old, '--verifier', verifier, '--dry-run'])).toMatchObject({
+      expect(foretoken(['convert', old, '--algorithm', 'eagle3', '--dry-run'])).toMatchObject({
         status: 2,
-        stderr: expect.stringContaining('--verifier: expected with a research layout'),
+        stderr: expect.stringContaining('--algorithm: expected with a research layout'),
       });
+    });
+
+    it('holds a folder that is in the format against a target', () => {
+      const held = (head: string, other: string) =>
+        foretoken(['convert', head, '--verifier', other, '--dry-run']);
+      expect(held(join(heads, 'eagle3'), verifier)).toMatchObject({
+        status: 0,
+        stdout: expect.stringContaining(`note: it fits ${verifier}\n`),
+      });
+      expect(held(join(heads, 'eagle3'), target)).toMatchObject({
+        status: 1,
+        stdout: '',
+        stderr: expect.stringContaining("vocab_size: expected the target's 2048, got 64"),
+      });
+      expect(held(independentFolder(), target)).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining('--verifier: expected with a head, got it with the indep'),
+      });
+    });
+
+    it('takes a head of HASS for what it is', () => {
+      const args = ['convert', join(heads, 'hass-native'), '--verifier', verifier, '--dry-run'];
+      const { status, stdout } = foretoken([...args, '--algorithm', 'hass']);
+      expect(status).toBe(0);
+      expect(stdout).toBe(foretoken([...args, '--algorithm', 'eagle']).stdout);
+      expect(stdout).toMatch(/hass-native: eagle, 10 tensors/);
+      expect(foretoken([...args, '--algorithm', 'has']).stderr).toContain(
+        '--algorithm: expected one of peagle, eagle3, dflash, eagle, mtp, mlp, medusa, hass, got "has"',
+      );
     });
 
     it('puts a layer for multi-token prediction back into its target', () => {

@@ -39,7 +39,7 @@ export interface ConvertOptions {
         readonly source?: FolderSource | undefined;
       }
     | undefined;
-  /** `speculators_model_type`; by default what config and names of the tensors say. */
+  /** `speculators_model_type`, or `hass`, whose heads are of type `eagle`; by default what config and names of the tensors say. */
   readonly algorithm?: string | undefined;
   /**
    * What no file says, under the names of the format: of eagle3 `norm_before_residual` (default false) and
