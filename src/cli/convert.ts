@@ -1,6 +1,7 @@
 // `foretoken convert`: a draft head of a research project as a folder in the format of speculators, a folder of an older version of
-// the format as one of the current, or (--stitch) a tuned layer back into a copy of its target, or (--back) a speculator in the layout
-// of its research project. Nothing is written before tensors, config and, where there is one, target are known to fit; what this version cannot look at, a note says.
+// the format as one of the current, a tuned layer back into a copy of its target (--stitch), or a speculator in the layout of its
+// research project (--back). Nothing is written before tensors, config and, where there is one, target are known to fit; what this
+// version cannot look at, a note says.
 import { existsSync } from 'node:fs';
 import { OptionError } from '../kernels/errors.ts';
 import { type Json, readConfig } from '../speculate/speculators/config.ts';

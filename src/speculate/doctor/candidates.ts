@@ -4,7 +4,7 @@ import type { Decoder } from '../../models/decoder.ts';
 import type { ModelFiles } from '../../models/files.ts';
 import { loadModel } from '../../models/load.ts';
 import { withModel } from '../../models/open.ts';
-import { createTokenizer, loadTokenizer, type Tokenizer } from '../../models/tokenizer.ts';
+import { createTokenizer, loadTokenizer, named, type Tokenizer } from '../../models/tokenizer.ts';
 import type { WeightDType } from '../../models/weights.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
@@ -95,7 +95,8 @@ type Words = Pick<Patient, 'tokenizer' | 'tokenizerMissing'>;
 /** The tokenizer of a model; none where it has none that can be read. */
 export async function readTokenizer(files: ModelFiles): Promise<Words> {
   try {
-    return { tokenizer: createTokenizer(await files.tokenizerFiles()) };
+    const parts = await files.tokenizerFiles();
+    return { tokenizer: named(files.name, () => createTokenizer(parts)) };
   } catch (error) {
     if (!(error instanceof FormatError || error instanceof UnsupportedError)) throw error;
     return { tokenizer: null, tokenizerMissing: error.message };
