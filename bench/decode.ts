@@ -8,6 +8,7 @@ import { layerSkip } from '../src/speculate/drafters/layer-skip.ts';
 import { draftModel } from '../src/speculate/drafters/model.ts';
 import { ngram } from '../src/speculate/drafters/ngram.ts';
 import { none } from '../src/speculate/drafters/none.ts';
+import { prediction } from '../src/speculate/drafters/prediction.ts';
 import { suffix } from '../src/speculate/drafters/suffix.ts';
 import { type GenerateResult, generate, type Prompt } from '../src/speculate/generate.ts';
 import { type Drafters, type TimedDrafter, timedDrafter } from './draft-cost.ts';
@@ -90,7 +91,8 @@ export async function decode(backend: Backend, options: BenchOptions): Promise<v
   for (const temperature of options.smoke ? [0] : [0, 0.8])
     for (const [name, prompts] of classes) {
       const first = rows.length === 1;
-      const all = first ? { ...drafters, ...heads.random } : drafters;
+      const own = { ...drafters, ...(await predictionsOf(target, prompts, options)) };
+      const all = first ? { ...own, ...heads.random } : own;
       const found = await runClass(target, all, { prompts, temperature, options });
       for (const [drafter, row] of Object.entries(found)) {
         const label = `${name}${temperature > 0 ? ` at ${temperature}` : ''}, ${drafter}`;
@@ -138,6 +140,38 @@ function draftersOf(target: LoadedModel, draft: LoadedModel, filter: string): Dr
   return { plain: { drafter: none(), draftLength: 0 }, ...Object.fromEntries(chosen) };
 }
 
+/** Tokens of a text. */
+const lengthOf = ({ smoke }: BenchOptions): number => (smoke ? 4 : 96);
+
+/** Of a prediction one token in so many is another, as where a text was edited. */
+const EDITED = 8;
+
+/** A prediction of the greedy texts of a class, one behind the other, with edits. */
+async function predictionsOf(
+  target: LoadedModel,
+  prompts: readonly Prompt[],
+  options: BenchOptions,
+): Promise<Drafters> {
+  const names = Object.entries({ 'prediction, 4': 4, 'prediction, auto': 'auto' } as const).filter(
+    ([name]) => name.includes(options.drafter),
+  );
+  if (names.length === 0) return {};
+  const texts: number[] = [];
+  for (const prompt of prompts) {
+    const { tokens } = await generate(target, prompt, {
+      maxTokens: lengthOf(options),
+      ignoreEos: true,
+    });
+    texts.push(...tokens);
+  }
+  const { vocab } = target.model.config;
+  const tokens = texts.map((token, at) =>
+    at % EDITED === EDITED - 1 ? (token + 1) % vocab : token,
+  );
+  const drafter = prediction({ tokens });
+  return Object.fromEntries(names.map(([name, draftLength]) => [name, { drafter, draftLength }]));
+}
+
 /** Every drafter on the prompts of a class, in turns with plain decoding. */
 async function runClass(
   target: LoadedModel,
@@ -154,7 +188,7 @@ async function runClass(
 ): Promise<Record<string, Row>> {
   const { smoke, rounds = 5 } = options;
   const last = new Map<string, GenerateResult[]>();
-  const common = { temperature, maxTokens: smoke ? 4 : 96, ignoreEos: true, seed: 1 };
+  const common = { temperature, maxTokens: lengthOf(options), ignoreEos: true, seed: 1 };
   const steps: number[] = [];
   const timed = new Map<string, TimedDrafter>();
   for (const [name, { drafter }] of Object.entries(drafters))

@@ -14,13 +14,16 @@ const PARAMETERS = 100e6;
 
 /** Runs the command; the status is 1 when the verifier promised the same tokens and they differ. */
 export async function compare(options: CliOptions, signal: AbortSignal): Promise<number> {
-  const settings = settingsOf(options);
-  const { guarantee, name: verifierName } = readOptions(settings).verifier;
+  const given = settingsOf(options);
+  // What is wrong with them is said before anything is loaded.
+  readOptions(given);
   const prompt = await promptOf(options);
   const backend = await openBackend(options);
   const target = await loadTarget(options, { backend, signal, parameters: PARAMETERS });
   const opened = await openDrafter(options, 'model', { backend, target, signal });
-  const { drafter, notes, dispose } = opened;
+  const { drafter, notes, proposal, dispose } = opened;
+  const settings = { ...opened.settings, ...given };
+  const { guarantee, name: verifierName } = readOptions(settings).verifier;
   const paint = colours(options);
   const { report, config } = target.model;
   const show = options.json ? () => {} : (text: string) => process.stdout.write(text);
@@ -54,6 +57,7 @@ export async function compare(options: CliOptions, signal: AbortSignal): Promise
         report,
         inflation: config.inflation ?? null,
         drafter: drafter.name,
+        proposal,
         notes,
         verifier: verifierName,
         guarantee,

@@ -1,12 +1,17 @@
 // `foretoken convert`: a draft head of a research project as a folder in the format of speculators, a folder of an older version of
-// the format as one of the current, or (--stitch) a tuned layer back into a copy of its target. Nothing is written before
-// tensors, config and, where there is one, target are known to fit; what this version cannot look at, a note says.
+// the format as one of the current, a tuned layer back into a copy of its target (--stitch), or a speculator in the layout of its
+// research project (--back). Nothing is written before tensors, config and, where there is one, target are known to fit; what this
+// version cannot look at, a note says.
 import { existsSync } from 'node:fs';
 import { OptionError } from '../kernels/errors.ts';
 import { type Json, readConfig } from '../speculate/speculators/config.ts';
-import { convertSpeculator } from '../speculate/speculators/convert.ts';
+import {
+  type Conversion,
+  convertSpeculator,
+  exportResearch,
+} from '../speculate/speculators/convert.ts';
 import { migrateSpeculator } from '../speculate/speculators/migrate.ts';
-import { CONVERTED } from '../speculate/speculators/research/layouts.ts';
+import { ALGORITHM_NAMES } from '../speculate/speculators/research/layouts.ts';
 import { readOrigin } from '../speculate/speculators/research/origin.ts';
 import { stitchMtp } from '../speculate/speculators/stitch.ts';
 import { partsBytes, type TensorParts } from '../tensor/parts.ts';
@@ -22,9 +27,10 @@ interface Made {
 /** Runs the command; returns the exit status. */
 export async function convert(paths: readonly string[], options: CliOptions): Promise<number> {
   const [from] = paths;
-  const { verifier, output, stitch } = options;
+  const { verifier, output, stitch, back } = options;
   if (paths.length !== 1)
     throw new UsageError(`convert: expected MODEL, got ${JSON.stringify(paths.join(' '))}`);
+  if (stitch && back) throw new UsageError('--back: expected it or --stitch, got both');
   if (output === '' || (output === undefined && !options['dry-run']))
     throw new UsageError(
       `--output: expected a folder to write, got ${output === '' ? '""' : 'none'}; or --dry-run`,
@@ -35,9 +41,11 @@ export async function convert(paths: readonly string[], options: CliOptions): Pr
   const run = async (source: FolderSource, target?: FolderSource) => {
     const { lines, save } = stitch
       ? await stitched(source, target, options)
-      : 'speculators_model_type' in (await readConfig(source))
-        ? await migrated(source, options)
-        : await converted(source, target, options);
+      : back
+        ? await returned(source, target, options)
+        : 'speculators_model_type' in (await readConfig(source))
+          ? await migrated(source, target, options)
+          : await converted(source, target, options);
     for (const line of lines) console.log(line);
     if (options['dry-run'] || output === undefined) return 0;
     await save(output);
@@ -61,19 +69,15 @@ async function converted(
   };
   const converting = convertSpeculator(source, {
     verifier,
-    algorithm: options.algorithm && oneOf('algorithm', options.algorithm, CONVERTED),
+    algorithm: options.algorithm && oneOf('algorithm', options.algorithm, ALGORITHM_NAMES),
     fields: fieldsOf(options),
   });
   const made = await flagged(converting);
-  const { algorithm, config, tensors, kept, renamed, dropped, arranged, notes } = made;
+  const { algorithm, config, tensors } = made;
   return {
     lines: [
       `${source.name}: ${algorithm}, ${sizeOf(tensors)}`,
-      ...(options['dry-run'] ? kept.map((name) => `kept ${name}`) : []),
-      ...renamed.map(([name, to]) => `renamed ${name} to ${to}`),
-      ...arranged,
-      ...leftOut(dropped),
-      ...notes.map((note) => `note: ${note}`),
+      ...fatesOf(made, options),
       ...(isOpen(config, 'norm_before_residual') && !options['norm-before-residual']
         ? [
             'norm_before_residual is false: no file says which it is; --norm-before-residual if acceptance is poor',
@@ -83,6 +87,34 @@ async function converted(
     save: made.savePretrained,
   };
 }
+
+async function returned(
+  source: FolderSource,
+  target: FolderSource | undefined,
+  options: CliOptions,
+): Promise<Made> {
+  refuse(options, ['algorithm', 'norm-before-residual'], 'a research layout');
+  const made = await exportResearch(source, { verifier: target });
+  return {
+    lines: [
+      `${source.name}: the layout ${made.layout}, ${sizeOf(made.tensors)}`,
+      ...fatesOf(made, options),
+    ],
+    save: made.savePretrained,
+  };
+}
+
+/** What becomes of every tensor, and what a user should know. */
+const fatesOf = (
+  { kept, renamed, arranged, dropped, notes }: Conversion,
+  options: CliOptions,
+): readonly string[] => [
+  ...(options['dry-run'] ? kept.map((name) => `kept ${name}`) : []),
+  ...renamed.map(([name, to]) => `renamed ${name} to ${to}`),
+  ...arranged,
+  ...leftOut(dropped),
+  ...notes.map((note) => `note: ${note}`),
+];
 
 /** What no file says. */
 const fieldsOf = (options: CliOptions): Json =>
@@ -109,9 +141,14 @@ async function flagged<Result>(made: Promise<Result>): Promise<Result> {
 const isOpen = (config: Json, key: string) =>
   Object.hasOwn(readOrigin(config, 'config.json').fields, key);
 
-async function migrated(source: FolderSource, options: CliOptions): Promise<Made> {
-  refuse(options, ['verifier', 'algorithm'], 'a research layout');
-  const made = await flagged(migrateSpeculator(source, { fields: fieldsOf(options) }));
+async function migrated(
+  source: FolderSource,
+  target: FolderSource | undefined,
+  options: CliOptions,
+): Promise<Made> {
+  refuse(options, ['algorithm'], 'a research layout');
+  const verifier = target && { config: await readConfig(target), name: target.name };
+  const made = await flagged(migrateSpeculator(source, { fields: fieldsOf(options), verifier }));
   const { algorithm, tensors, dropped, changes, notes, savePretrained: save } = made;
   return {
     lines: [

@@ -1,9 +1,11 @@
 // `foretoken doctor`: what is wrong with a draft model or a speculator for a target, the gravest first.
+import { withModel } from '../models/open.ts';
 import { WEIGHT_DTYPES } from '../models/weights.ts';
+import { readTokenizer } from '../speculate/doctor/candidates.ts';
 import { type Diagnosis, diagnose } from '../speculate/doctor/diagnose.ts';
 import { colours, table } from './display.ts';
 import { type CliOptions, numberOf, oneOf, UsageError } from './options.ts';
-import { loadFolder, openBackend, promptOf } from './parts.ts';
+import { loadDecoder, openBackend, promptOf } from './parts.ts';
 
 /** Readings that are shown at most. */
 const SHOWN = 5;
@@ -25,8 +27,10 @@ export async function doctor(
   if (options.chat && prompts === undefined)
     throw new UsageError('--chat: expected --prompt with it, got none');
   const backend = await openBackend(options);
-  const target = await loadFolder(targetPath, options, { backend, signal });
-  const diagnosis = await diagnose(target, draftPath, {
+  // Without a tokenizer the files are examined all the same.
+  const words = await withModel(targetPath, readTokenizer);
+  const model = await loadDecoder(targetPath, options, { backend, signal });
+  const diagnosis = await diagnose({ model, ...words }, draftPath, {
     prompts,
     draftLength,
     dtype: oneOf('dtype', options.dtype, ['auto', ...WEIGHT_DTYPES]),
@@ -34,7 +38,7 @@ export async function doctor(
   });
   const named = { target: targetPath, draft: draftPath, ...diagnosis };
   console.log(options.json ? JSON.stringify(named) : format(named, options));
-  target.dispose();
+  model.dispose();
   backend.dispose();
   return diagnosis.findings.some(({ gravity }) => gravity === 'error') ? 1 : 0;
 }

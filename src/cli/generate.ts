@@ -13,7 +13,13 @@ export async function generateText(options: CliOptions, signal: AbortSignal): Pr
   const opened = await openDrafter(options, 'none', { backend, target, signal });
   const { drafter, notes, dispose } = opened;
   for (const note of notes) console.error(`note: ${note}`);
-  const generation = generate(target, prompt, { ...settings, drafter, signal, onAbort: 'return' });
+  const generation = generate(target, prompt, {
+    ...opened.settings,
+    ...settings,
+    drafter,
+    signal,
+    onAbort: 'return',
+  });
   for await (const { text } of generation) process.stdout.write(text);
   process.stdout.write('\n');
   const { stats, usage, finishReason } = await generation.result;

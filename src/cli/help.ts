@@ -13,6 +13,8 @@ export const helpText = `foretoken: Llama-family models with speculative decodin
                         (Qwen, DeepSeek, GLM), or for a head of an older version of the format
   foretoken convert HEAD --stitch --verifier TARGET --output OUT    write TARGET with the tuned
                         multi-token prediction HEAD in it
+  foretoken convert HEAD --back --verifier TARGET --output OUT      write a speculator in the layout
+                        of its research project, with what that repeats of TARGET
   foretoken inspect PATH                   say what a folder or a .gguf file holds
   foretoken doctor TARGET DRAFT            examine a draft model or a speculator against a target: its
                         files, what is accepted of it, and whether it fits better read otherwise
@@ -48,22 +50,26 @@ How it speculates
   --prediction FILE     what the text is expected to become, for the drafter prediction
   --draft-layers LIST   layers of the model that draft, for the drafter layer-skip: 4 for the
                         first four, 0,2,5 for these
+  --proposal NAME       a method of the config of a speculator: greedy, sampling, static_tree,
+                        dynamic_tree or paths
+                                     (the one that it names, without what changes the text)
   --draft-length N      drafted tokens per round at most, or auto: as far as it pays
-                                                                          (auto; doctor: 4)
+                                             (auto; the method of a speculator; doctor: 4)
   --branching LIST      children per level of tree, or best: the shape worth most       (3,2,1)
                         of ngram: the occurrences that it follows; of suffix: best, a tree
   --verifier NAME       greedy, match, rejection, block or traversal
-                                                    (greedy at temperature 0, else match)
+              (greedy at temperature 0, else match; the method of a speculator where it says)
 
 Output
   --stats               generate: the numbers of the run, on standard error
   --rows N              explain: rows of the forward                                        (1)
   --type TYPE           quantize: q8_0, q4_0, f16, bf16 or f32
-  --algorithm NAME      convert: eagle, eagle3, peagle, dflash, mtp, mlp or medusa
+  --algorithm NAME      convert: eagle (hass is one), eagle3, peagle, dflash, mtp, mlp or medusa
                                                            (what the names of the tensors say)
   --norm-before-residual  convert: of eagle3 and peagle, which no file says
   --dry-run             convert: say what would be written, tensor by tensor
   --stitch              convert: put a head back into a copy of its target
+  --back                convert: from the format to the layout of the research project
   --force               quantize, convert: overwrite OUT
   --steps               explain: every step, not one line per kind
   --json                compare, explain, inspect, export-vllm, doctor: one line of JSON instead

@@ -6,7 +6,8 @@ import type { Backend } from '../kernels/backend.ts';
 import { cpu } from '../kernels/cpu/index.ts';
 import { reference } from '../kernels/reference/index.ts';
 import { wasm } from '../kernels/wasm/index.ts';
-import { type LoadedModel, load } from '../models/load.ts';
+import type { Decoder } from '../models/decoder.ts';
+import { type LoadedModel, type LoadOptions, load, loadModel } from '../models/load.ts';
 import { WEIGHT_DTYPES } from '../models/weights.ts';
 import type { Drafter } from '../speculate/drafter.ts';
 import { layerSkip } from '../speculate/drafters/layer-skip.ts';
@@ -23,7 +24,9 @@ import { refuseResearch } from '../speculate/speculators/recognise.ts';
 import type { Verifier } from '../speculate/verifier.ts';
 import { VERIFIER_NAMES, VERIFIERS } from '../speculate/verifiers/named.ts';
 import { progressBar } from './display.ts';
+import type { OpenedDrafter } from './opened.ts';
 import { type CliOptions, countOf, numberOf, oneOf, UsageError } from './options.ts';
+import { openSpeculator } from './speculator.ts';
 
 const embedded = (name: string) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
 const DRAFTERS = ['model', 'tree', 'ngram', 'suffix', 'prediction', 'layer-skip', 'none'] as const;
@@ -72,14 +75,28 @@ export function loadTarget(
 }
 
 /** A model with a progress bar. */
-export async function loadFolder(
+export const loadFolder = (
+  folder: string,
+  options: CliOptions,
+  parts: LoadParts,
+): Promise<LoadedModel> => loading(folder, options, parts, load);
+
+/** The same without its tokenizer. */
+export const loadDecoder = (
+  folder: string,
+  options: CliOptions,
+  parts: LoadParts,
+): Promise<Decoder> => loading(folder, options, parts, loadModel);
+
+async function loading<Result>(
   folder: string,
   options: CliOptions,
   { backend, signal, parameters }: LoadParts,
-): Promise<LoadedModel> {
+  read: (folder: string, options: LoadOptions) => Promise<Result>,
+): Promise<Result> {
   const bar = progressBar(`loading ${folder}`);
   try {
-    return await load(folder, {
+    return await read(folder, {
       backend,
       dtype: oneOf('dtype', options.dtype, ['auto', ...WEIGHT_DTYPES]),
       contextLength: numberOf(options, 'context-length'),
@@ -90,13 +107,6 @@ export async function loadFolder(
   } finally {
     bar.end();
   }
-}
-
-/** A drafter with what a user should know of it, and how to give back what it needed. */
-export interface OpenedDrafter {
-  readonly drafter: Drafter;
-  readonly notes: readonly string[];
-  dispose(): void;
 }
 
 /** The drafter of `--drafter` or of `fallback`. */
@@ -118,11 +128,15 @@ export async function openDrafter(
     throw new UsageError(
       `--draft-layers: expected layers exactly with --drafter layer-skip, got ${name} and ${options['draft-layers'] ?? 'none'}`,
     );
+  if (options.proposal !== undefined && (name !== 'model' || options.draft === undefined))
+    throw new UsageError(
+      `--proposal: expected the speculator of --draft with --drafter model, got ${name}${options.draft === undefined ? ' without --draft' : ''}`,
+    );
   if (name !== 'model' && name !== 'tree') {
     if (options.draft !== undefined)
       throw new UsageError(`--draft: expected --drafter model or tree with it, got ${name}`);
     const drafter = await openModelless(name, options, parts.target);
-    return { drafter, notes: [], dispose: () => drafter.dispose?.() };
+    return { ...BARE, drafter, dispose: () => drafter.dispose?.() };
   }
   if (options.draft === undefined && options.model !== undefined)
     throw new UsageError(
@@ -130,7 +144,12 @@ export async function openDrafter(
     );
   const { target, ...rest } = parts;
   if (options.draft !== undefined && (await isSpeculator(options.draft)))
-    return openSpeculator(options.draft, options, target);
+    return openSpeculator(options.draft, options, {
+      target,
+      shape: name === 'tree' ? treeOf(options, target) : undefined,
+    });
+  if (options.proposal !== undefined)
+    throw new UsageError(`--proposal: expected a speculator in ${options.draft}, got a model`);
   if (options.draft !== undefined && !isGguf(options.draft)) await refuseResearch(options.draft);
   const draft = await loadFolder(options.draft ?? embedded('draft'), options, rest);
   const vocabulary = sharedVocabulary(draft, target);
@@ -139,6 +158,7 @@ export async function openDrafter(
     vocabulary,
   });
   return {
+    ...BARE,
     drafter,
     notes: vocabulary.note === null ? [] : [vocabulary.note],
     dispose() {
@@ -147,6 +167,9 @@ export async function openDrafter(
     },
   };
 }
+
+/** A drafter that has no proposal method. */
+const BARE = { proposal: null, settings: {}, notes: [] } as const;
 
 async function openModelless(
   name: Exclude<(typeof DRAFTERS)[number], 'model' | 'tree'>,
@@ -170,24 +193,6 @@ async function isSpeculator(path: string): Promise<boolean> {
 }
 
 const isGguf = (path: string) => /\.gguf$/i.test(path);
-
-async function openSpeculator(
-  path: string,
-  options: CliOptions,
-  target: LoadedModel,
-): Promise<OpenedDrafter> {
-  const { model: verifier, tokenizer } = target;
-  const speculator = await Speculator.fromPretrained(path, { verifier, tokenizer });
-  const drafter = speculator.drafter(options.drafter === 'tree' ? treeOf(options, target) : {});
-  return {
-    drafter,
-    notes: speculator.notes,
-    dispose() {
-      drafter.dispose?.();
-      speculator.dispose();
-    },
-  };
-}
 
 /** The shape of `--branching`. */
 function treeOf({ branching = '3,2,1' }: CliOptions, { model }: LoadedModel) {

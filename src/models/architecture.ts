@@ -1,4 +1,5 @@
 // What a model file declares: how to read its config, which tensors it has, and its forward pass. Types only.
+import type * as z from 'zod';
 import type { Recorder } from '../tensor/record.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { DecoderConfig } from './config.ts';
@@ -82,6 +83,8 @@ export interface ForwardContext {
 export interface Architecture {
   /** `model_type` in config.json, and the name of the file. */
   readonly modelType: string;
+  /** The keys of config.json that it reads, with the defaults of its class. */
+  readonly fields: z.ZodObject;
   /** Checks a config.json; throws FormatError or UnsupportedError by name of the key. */
   readConfig(json: unknown, file: string): DecoderConfig;
   weights(config: DecoderConfig): WeightMap;

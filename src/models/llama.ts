@@ -58,6 +58,7 @@ function layerWeights(config: DecoderConfig, l: number): LayerTree<WeightSpec> {
 /** Llama 1 to 3 and everything saved in their shape. */
 export const llama: Architecture = {
   modelType: 'llama',
+  fields: schema,
   readConfig,
   weights(config) {
     const embed = weight('model.embed_tokens.weight', config.vocab, config.width);

@@ -60,6 +60,7 @@ function layerWeights(config: DecoderConfig, l: number): LayerTree<WeightSpec> {
 /** Mistral 7B and its descendants. */
 export const mistral: Architecture = {
   modelType: 'mistral',
+  fields: schema,
   readConfig,
   weights(config) {
     const embed = weight('model.embed_tokens.weight', config.vocab, config.width);

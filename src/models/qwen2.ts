@@ -66,6 +66,7 @@ function layerWeights(config: DecoderConfig, l: number): LayerTree<WeightSpec> {
 /** Qwen2 and Qwen2.5. */
 export const qwen2: Architecture = {
   modelType: 'qwen2',
+  fields: schema,
   readConfig,
   weights(config) {
     const embed = weight('model.embed_tokens.weight', config.vocab, config.width);

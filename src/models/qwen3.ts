@@ -72,6 +72,7 @@ function layerWeights(config: DecoderConfig, l: number): LayerTree<WeightSpec> {
 /** Qwen3 (dense). */
 export const qwen3: Architecture = {
   modelType: 'qwen3',
+  fields: schema,
   readConfig,
   weights(config) {
     const embed = weight('model.embed_tokens.weight', config.vocab, config.width);

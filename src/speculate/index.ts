@@ -101,6 +101,7 @@ export {
   type Conversion,
   type ConvertOptions,
   convertSpeculator,
+  type ExportOptions,
   exportResearch,
 } from './speculators/convert.ts';
 export type { DecoderHead, DepthHead, Head } from './speculators/head.ts';
@@ -119,7 +120,7 @@ export {
   migrate,
   migrateSpeculator,
 } from './speculators/migrate.ts';
-export type { Proposal, ProposalName } from './speculators/proposal.ts';
+export type { Proposal, ProposalName, ProposalOptions } from './speculators/proposal.ts';
 export { type Stitch, stitchMtp } from './speculators/stitch.ts';
 export { findUntrained, type NamedValues } from './speculators/untrained.ts';
 export { exportVllm, type VllmExport, type VllmOptions } from './speculators/vllm.ts';

@@ -112,6 +112,26 @@ export async function inFolder<Result>(
   }
 }
 
+/**
+ * A folder on disk whose files are open only while one of them is read, so that nobody has to close it: for what is read whenever
+ * its owner wants. Throws a FormatError unless `path` is a folder.
+ */
+export async function folderOnDemand(path: string): Promise<FolderSource> {
+  const once = <Result>(body: (source: FolderSource) => Promise<Result>) => inFolder(path, body);
+  await once(async () => {});
+  return {
+    name: path,
+    has: (file) => once((source) => source.has(file)),
+    size: (file) => once((source) => source.size(file)),
+    read: (...args) => once((source) => source.read(...args)),
+    readInto: (...args) => once((source) => source.readInto!(...args)),
+    text: (file) => once((source) => source.text(file)),
+    files: () => once((source) => source.files!()),
+    folders: () => once((source) => source.folders!()),
+    async close() {},
+  };
+}
+
 /** The file system of Node, asked for by name, so that the module loads and bundles where there is none. */
 function fileSystem() {
   const fs = globalThis.process?.getBuiltinModule?.('node:fs/promises');

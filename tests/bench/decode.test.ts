@@ -85,17 +85,32 @@ describe('heads with random weights', () => {
 });
 
 describe('the decode bench', () => {
-  it('reports what drafting a level costs in steps, beside the two times', async () => {
+  /** What a short run with one drafter prints. */
+  async function linesOf(drafter: string): Promise<string[]> {
     const lines: string[] = [];
     const log = vi.spyOn(console, 'log').mockImplementation((line) => lines.push(String(line)));
     const backend = wasm({ threads: 1 });
     try {
       const options = { backendName: 'wasm', dtype: 'f32', filter: 'story', smoke: true } as const;
-      await decode(backend, { ...options, drafter: 'random eagle3' } as unknown as BenchOptions);
+      await decode(backend, { ...options, drafter } as unknown as BenchOptions);
     } finally {
       log.mockRestore();
       backend.dispose();
     }
+    return lines;
+  }
+
+  it('drafts from a prediction that is right but for a few tokens', async () => {
+    const { results } = JSON.parse((await linesOf('prediction, 4')).at(-1)!);
+    expect(Object.keys(results)).toEqual(['story, plain', 'story, prediction, 4']);
+    const { tokens, accepted, forwards, levelMs } = results['story, prediction, 4'];
+    // Three that are drafted and the one that their forward says besides; the first wrong one is the eighth.
+    expect({ tokens, accepted, forwards }).toEqual({ tokens: 4, accepted: 3, forwards: 1 });
+    expect(levelMs).toBeGreaterThan(0);
+  });
+
+  it('reports what drafting a level costs in steps, beside the two times', async () => {
+    const lines = await linesOf('random eagle3');
     const { results } = JSON.parse(lines.at(-1)!);
     expect(Object.keys(results)).toEqual(['story, plain', 'story, random eagle3, 4']);
     const [plain, head] = Object.values<Record<string, number | null>>(results);

@@ -1,5 +1,4 @@
 // The built command line, as a user starts it.
-import { spawnSync } from 'node:child_process';
 import {
   cpSync,
   mkdirSync,
@@ -17,41 +16,9 @@ import { writeSafetensors } from '../../src/tensor/safetensors.ts';
 import { byteLevelFiles } from '../models/tokenizers.ts';
 import { IBM, makeHead } from '../speculate/speculators/mlp-head.ts';
 import { tensorsOf } from '../speculate/speculators/research.ts';
+import { foretoken, golden, independentFolder, target } from './command.ts';
 
-const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-const target = fileURLToPath(new URL('../../models/target', import.meta.url));
-const tinyFolder = fileURLToPath(new URL('../golden/tiny-random-llama', import.meta.url));
-
-function foretoken(args: readonly string[], input = '') {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
-    encoding: 'utf8',
-    input,
-  });
-  return { status, stdout, stderr };
-}
-
-/** The embedded draft model as a speculator, removed after the test. */
-function independentFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'foretoken-independent-'));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-  cpSync(fileURLToPath(new URL('../../models/draft', import.meta.url)), folder, {
-    recursive: true,
-  });
-  const file = join(folder, 'config.json');
-  const config = {
-    ...JSON.parse(readFileSync(file, 'utf8')),
-    speculators_model_type: 'independent',
-    speculators_version: '0.1.0',
-    speculators_config: {
-      algorithm: 'independent',
-      default_proposal_method: 'greedy',
-      proposal_methods: [{ proposal_type: 'greedy', speculative_tokens: 4 }],
-      verifier: { name_or_path: target, architectures: [] },
-    },
-  };
-  writeFileSync(file, JSON.stringify(config));
-  return folder;
-}
+const tinyFolder = golden('tiny-random-llama');
 
 describe('foretoken', () => {
   it('prints its help', () => {
@@ -213,7 +180,13 @@ describe('foretoken', () => {
     const { status, stdout, stderr } = foretoken(['--draft', independentFolder(), ...args]);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const { sameTokens, notes, speculative } = JSON.parse(stdout);
-    expect({ sameTokens, notes }).toEqual({ sameTokens: true, notes: [] });
+    expect({ sameTokens, notes }).toEqual({
+      sameTokens: true,
+      notes: [
+        'drafts by greedy, the default method of its config: at most 4 tokens a round',
+        'greedy: --draft-length 2 instead of 4',
+      ],
+    });
     const plain = JSON.parse(foretoken(args).stdout).speculative;
     expect(speculative.stats.acceptedByPosition).toEqual(plain.stats.acceptedByPosition);
     expect(speculative.stats.acceptedTokens).toBeGreaterThan(3);
@@ -335,10 +308,39 @@ describe('foretoken', () => {
       expect(chosen.stdout).toContain('norm_before_residual: false becomes true');
       const again = foretoken(['convert', current, '--dry-run']);
       expect(again.stdout).toContain('config.json is current');
-      expect(foretoken(['convert', old, '--verifier', verifier, '--dry-run'])).toMatchObject({
+      expect(foretoken(['convert', old, '--algorithm', 'eagle3', '--dry-run'])).toMatchObject({
         status: 2,
-        stderr: expect.stringContaining('--verifier: expected with a research layout'),
+        stderr: expect.stringContaining('--algorithm: expected with a research layout'),
       });
+    });
+
+    it('holds a folder that is in the format against a target', () => {
+      const held = (head: string, other: string) =>
+        foretoken(['convert', head, '--verifier', other, '--dry-run']);
+      expect(held(join(heads, 'eagle3'), verifier)).toMatchObject({
+        status: 0,
+        stdout: expect.stringContaining(`note: it fits ${verifier}\n`),
+      });
+      expect(held(join(heads, 'eagle3'), target)).toMatchObject({
+        status: 1,
+        stdout: '',
+        stderr: expect.stringContaining("vocab_size: expected the target's 2048, got 64"),
+      });
+      expect(held(independentFolder(), target)).toMatchObject({
+        status: 2,
+        stderr: expect.stringContaining('--verifier: expected with a head, got it with the indep'),
+      });
+    });
+
+    it('takes a head of HASS for what it is', () => {
+      const args = ['convert', join(heads, 'hass-native'), '--verifier', verifier, '--dry-run'];
+      const { status, stdout } = foretoken([...args, '--algorithm', 'hass']);
+      expect(status).toBe(0);
+      expect(stdout).toBe(foretoken([...args, '--algorithm', 'eagle']).stdout);
+      expect(stdout).toMatch(/hass-native: eagle, 10 tensors/);
+      expect(foretoken([...args, '--algorithm', 'has']).stderr).toContain(
+        '--algorithm: expected one of peagle, eagle3, dflash, eagle, mtp, mlp, medusa, hass, got "has"',
+      );
     });
 
     it('puts a layer for multi-token prediction back into its target', () => {
@@ -410,6 +412,16 @@ describe('foretoken', () => {
     expect(foretoken(['doctor', target]).stderr).toContain('doctor: expected TARGET and DRAFT');
   });
 
+  it('examines by the files alone where the target has no tokenizer', () => {
+    const [silent, head] = [golden('tiny-random-llama-8l'), golden('heads/eagle3')];
+    const { status, stdout, stderr } = foretoken(['doctor', silent, head]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toContain(
+      `because the target has no tokenizer that can be read (${silent}: expected a file tokenizer.json, got none)\n`,
+    );
+    expect(stdout).toContain('fine     loading: it loads for this target');
+  });
+
   it('says what a folder holds: a model, a GGUF file, a speculator', async () => {
     const model = foretoken(['inspect', target]);
     expect(model).toMatchObject({ status: 0, stderr: '' });
@@ -417,20 +429,29 @@ describe('foretoken', () => {
     expect(model.stdout).toMatch(/38 tensors, 6853120 bytes: 38 in BF16/);
     expect(model.stdout).toMatch(/model\.embed_tokens\.weight +BF16 +\[2048, 256\] +1048576/);
     const head = fileURLToPath(new URL('../golden/heads/eagle3', import.meta.url));
-    const { kind, tensors, config } = JSON.parse(foretoken(['inspect', head, '--json']).stdout);
+    const { kind, tensors, config, parts } = JSON.parse(
+      foretoken(['inspect', head, '--json']).stdout,
+    );
     expect(kind).toBe('speculator of algorithm eagle3, version 0.8.0');
     expect(tensors).toContainEqual({ name: 'd2t', type: 'I64', shape: [40], bytes: 320 });
-    expect(config).toMatchObject({ default: 'greedy', norm_before_residual: false });
+    expect(config).toMatchObject({ default: 'greedy' });
+    expect(parts[0].fields).toContainEqual({
+      name: 'norm_before_residual',
+      value: false,
+      from: 'file',
+    });
     const gated = fileURLToPath(new URL('../golden/heads/mtp-qwen3-next', import.meta.url));
     const { stdout: experts } = foretoken(['inspect', gated]);
-    expect(experts).toContain('"rotaryDim":4,"isGated":true,"mixture":{"experts":4,"count":2,');
+    expect(experts).toMatch(/columns that turn +4\n +experts +\{"experts":4,"count":2,/);
     expect(experts).toMatch(/mlp\.experts\.gate_up_proj +BF16 +\[4, 16, 32\] +4096/);
     const latent = fileURLToPath(new URL('../golden/heads/mtp-deepseek-v3', import.meta.url));
-    expect(foretoken(['inspect', latent]).stdout).toContain('"latent":{"rank":10,"queryRank":12,');
+    expect(foretoken(['inspect', latent]).stdout).toMatch(
+      /latent attention +\{"rank":10,"queryRank":12,/,
+    );
     const independent = foretoken(['inspect', independentFolder()]);
     expect(independent).toMatchObject({ status: 0, stderr: '' });
     expect(independent.stdout).toContain('speculator of algorithm independent, version 0.1.0');
-    expect(independent.stdout).toMatch(/ {2}model: {"modelType":"llama","layers":\d/);
+    expect(independent.stdout).toMatch(/fields of the model\n(.*\n)* {2}model_type +file +llama\n/);
     const folder = mkdtempSync(join(tmpdir(), 'head-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const source = makeHead(IBM);
@@ -438,8 +459,8 @@ describe('foretoken', () => {
       writeFileSync(join(folder, name), await source.read(name, 0, await source.size(name)));
     const { stdout } = foretoken(['inspect', folder]);
     expect(stdout).toContain('speculator of algorithm mlp');
-    expect(stdout).toContain('scale_input: true');
-    expect(stdout).not.toContain('keys of its layer');
+    expect(stdout).toMatch(/fields of mlp\n(.*\n)* {2}scale_input +file +true\n/);
+    expect(stdout).not.toContain('fields of its layers');
     const gguf = fileURLToPath(new URL('../golden/gguf/mixed.gguf', import.meta.url));
     expect(foretoken(['inspect', gguf]).stdout).toContain('Q4_K');
     expect(foretoken(['inspect', '/nowhere'])).toMatchObject({ status: 1 });

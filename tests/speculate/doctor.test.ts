@@ -246,6 +246,32 @@ describe('the files of a head', () => {
     expect(await of('q4_0')).not.toEqual(await of('auto'));
   });
 
+  it('are examined without a tokenizer of the target, and what is left out is said', async () => {
+    const { model } = target;
+    const silent: Patient = { model, tokenizer: null, tokenizerMissing: 'it was lost' };
+    const found = await diagnose(silent, sourceOf(files));
+    expect(linesOf(found)).toEqual([
+      'warning acceptance: left out: what is accepted, in 6 readings, and what that gains are not measured, because the target has no tokenizer that can be read (it was lost)',
+      'fine target: made for LlamaForCausalLM, as the target is',
+      'fine d2t: names the 40 tokens of t2d by offsets',
+      'fine weights: 14 tensors of finite numbers, none as it was before training',
+      'fine loading: it loads for this target',
+    ]);
+    expect(found).toMatchObject({ fits: [], acceptance: null, outlook: null });
+    const { 'fc.weight': _, ...tensors } = files.tensors;
+    const lines = linesOf(
+      await diagnose({ model, tokenizer: null }, sourceOf({ ...files, tensors })),
+    );
+    expect(lines[0]).toMatch(/^error loading: head: .*fc\.weight/s);
+    expect(lines.some((line) => line.includes('it loads'))).toBe(false);
+    // NaN is found, and then nothing is loaded.
+    const broken = filled(files.tensors['fc.weight'], () => Number.NaN);
+    const withNaN = sourceOf({ ...files, ...withTensor('fc.weight', broken) });
+    const nan = linesOf(await diagnose({ model, tokenizer: null }, withNaN));
+    expect(nan[0]).toMatch(/^error weights: fc\.weight: \d+ of \d+ numbers are NaN/);
+    expect(nan.some((line) => line.includes('loading'))).toBe(false);
+  });
+
   it('need prompts, and options that are some', async () => {
     await expect(examined({}, [])).rejects.toThrow(/diagnose: [\s\S]*prompts/);
     await expect(diagnose(target, golden)).rejects.toThrow('expected config.json');
@@ -364,6 +390,33 @@ describe('the vocabulary of a draft model', () => {
     expect(line('{{ 1 }}', '{{ 2 }}')).toMatch(/^warning chat template: they differ/);
     expect(line(undefined, '{{ 2 }}')).toMatch(/^warning chat template: only the target has one/);
     expect(line('{{ 1 }}', undefined)).toBe('fine chat template: only the draft has one');
+  });
+
+  it('is left out where one has no tokenizer, and then sizes have to agree', async () => {
+    const backend = wasm({ threads: 1 });
+    const model = await loadTiny('llama-8l', { backend, contextLength: 96 });
+    const folder = fileURLToPath(new URL('../golden/tiny-random-llama', import.meta.url));
+    const missing = 'expected a file tokenizer.json, got none';
+    const prompts = [[1, 5, 9]];
+    const measured = await diagnose({ model, tokenizer: spelled }, folder, {
+      prompts,
+      maxTokens: 6,
+    });
+    expect(linesOf(measured)).toContain(
+      `warning vocabulary: left out: tokens, special tokens and chat templates are not compared, because the draft has no tokenizer that can be read (${folder}: ${missing}); equal ids are taken for the same token`,
+    );
+    expect(measured.acceptance?.drafts).toBeGreaterThan(0);
+    const neither = linesOf(await diagnose({ model, tokenizer: null }, folder));
+    expect(neither.filter((line) => line.startsWith('warning'))).toEqual([
+      expect.stringContaining('and the target has no tokenizer that can be read; equal ids'),
+      expect.stringContaining('acceptance: left out: what is accepted and what that gains'),
+    ]);
+    expect(neither).toContain('fine loading: it loads for this target');
+    const other = fileURLToPath(new URL('../../models/draft', import.meta.url));
+    expect(linesOf(await diagnose({ model, tokenizer: null }, other))[0]).toBe(
+      `error loading: ${other}: vocab_size: expected the target's 64 where no tokenizers are compared, got 2048`,
+    );
+    model.dispose();
   });
 
   it('is read from the folder of a draft model, which is measured', async () => {

@@ -1,9 +1,19 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   type FolderSource,
+  folderOnDemand,
   memorySource,
   openFolder,
   writeFolder,
@@ -20,6 +30,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const SOURCES: readonly [string, () => Promise<FolderSource>][] = [
   ['a folder on disk', () => openFolder(folder)],
+  ['a folder on disk whose files are opened to be read', () => folderOnDemand(folder)],
   [
     'a folder in memory',
     async () => {
@@ -166,6 +177,31 @@ describe('the folders of a folder', () => {
       expect(await source.files?.()).toEqual(['a']);
       await source.close();
     }
+  });
+});
+
+describe('folderOnDemand', () => {
+  const FILES = '/proc/self/fd';
+  it.runIf(existsSync(FILES))('leaves nothing open, without a call of close', async () => {
+    const open = () =>
+      readdirSync(FILES).filter((each) => {
+        // One of them is the list itself.
+        const path = existsSync(`${FILES}/${each}`) ? readlinkSync(`${FILES}/${each}`) : '';
+        return path.startsWith(folder);
+      });
+    const source = await openFolder(folder);
+    await source.text('a.txt');
+    expect(open()).toHaveLength(1);
+    await source.close();
+    const onDemand = await folderOnDemand(folder);
+    await onDemand.text('a.txt');
+    expect(open()).toEqual([]);
+  });
+
+  it('refuses what is no folder before anything is read', async () => {
+    await expect(folderOnDemand(join(folder, 'bytes'))).rejects.toThrow(
+      'expected a folder, got a file',
+    );
   });
 });
 

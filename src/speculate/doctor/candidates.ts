@@ -1,15 +1,17 @@
 // What can be tried on a target: a draft model as it is, or a head in every reading of its files; with what the files say alone.
+import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
-import { load } from '../../models/load.ts';
+import type { ModelFiles } from '../../models/files.ts';
+import { loadModel } from '../../models/load.ts';
 import { withModel } from '../../models/open.ts';
-import { createTokenizer, loadTokenizer, type Tokenizer } from '../../models/tokenizer.ts';
+import { createTokenizer, loadTokenizer, named, type Tokenizer } from '../../models/tokenizer.ts';
 import type { WeightDType } from '../../models/weights.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import type { FolderSource } from '../../tensor/source.ts';
 import type { Drafter } from '../drafter.ts';
 import { draftModel } from '../drafters/model.ts';
-import { sharedVocabulary } from '../drafters/shared-vocabulary.ts';
+import { type SharedVocabulary, sharedVocabulary } from '../drafters/shared-vocabulary.ts';
 import { openSpeculatorConfig, type SpeculatorConfig } from '../speculators/config.ts';
 import { Speculator, type SpeculatorOptions } from '../speculators/load.ts';
 import { initialSizeOf } from '../speculators/untrained.ts';
@@ -22,7 +24,10 @@ import { examineWords } from './words.ts';
 /** A target whose backend drafts, too. */
 export interface Patient {
   readonly model: Decoder;
-  readonly tokenizer: Tokenizer;
+  /** Null where there is none: then nothing is compared by bytes, and no text is written. */
+  readonly tokenizer: Tokenizer | null;
+  /** Why there is none. */
+  readonly tokenizerMissing?: string | undefined;
 }
 
 /** A drafter with what loading it had to say. */
@@ -60,27 +65,82 @@ export async function examineModel(
   from: string | FolderSource,
   { dtype, signal }: ReadOptions,
 ): Promise<Examined> {
-  const { kind, words, weights } = await withModel(from, async (files) => ({
+  const { kind, name, own, weights } = await withModel(from, async (files) => ({
     kind: `draft model of type ${files.architecture.modelType}`,
-    words: examineWords(createTokenizer(await files.tokenizerFiles()), target.tokenizer),
+    name: files.name,
+    own: await readTokenizer(files),
     weights: await examineWeights(files.checkpoint, initialSizeOf(files.config.raw), signal),
   }));
   const { backend } = target.model;
   const open = async () => {
-    const draft = await load(from, { backend, dtype, signal });
+    const model = await loadModel(from, { backend, dtype, signal });
     try {
-      const drafter = draftModel(draft.model, { vocabulary: sharedVocabulary(draft, target) });
-      return opened(drafter, [], draft);
+      const vocabulary = vocabularyOf({ name, model, ...own }, target);
+      return opened(draftModel(model, { ...(vocabulary && { vocabulary }) }), [], model);
     } catch (error) {
-      draft.dispose();
+      model.dispose();
       throw error;
     }
   };
   return {
     kind,
-    findings: [...words, ...weights.findings],
+    findings: [...wordsOf(own, target), ...weights.findings],
     candidates: weights.areNumbers ? [{ label: '', open }] : [],
   };
+}
+
+/** A tokenizer, or why there is none. */
+type Words = Pick<Patient, 'tokenizer' | 'tokenizerMissing'>;
+
+/** The tokenizer of a model; none where it has none that can be read. */
+export async function readTokenizer(files: ModelFiles): Promise<Words> {
+  try {
+    const parts = await files.tokenizerFiles();
+    return { tokenizer: named(files.name, () => createTokenizer(parts)) };
+  } catch (error) {
+    if (!(error instanceof FormatError || error instanceof UnsupportedError)) throw error;
+    return { tokenizer: null, tokenizerMissing: error.message };
+  }
+}
+
+/** What both vocabularies are to each other; without a tokenizer what was left out, and why. */
+function wordsOf(draft: Words, target: Words): readonly Finding[] {
+  if (draft.tokenizer !== null && target.tokenizer !== null)
+    return examineWords(draft.tokenizer, target.tokenizer);
+  const reasons = [
+    ...(draft.tokenizer === null
+      ? [`the draft has no tokenizer that can be read${because(draft)}`]
+      : []),
+    ...(target.tokenizer === null
+      ? [`the target has no tokenizer that can be read${because(target)}`]
+      : []),
+  ];
+  return [
+    {
+      gravity: 'warning',
+      subject: 'vocabulary',
+      message: `left out: tokens, special tokens and chat templates are not compared, because ${reasons.join(', and ')}; equal ids are taken for the same token`,
+    },
+  ];
+}
+
+/** The reason in brackets, where it is known. */
+export const because = ({ tokenizerMissing: reason }: Words): string =>
+  reason === undefined ? '' : ` (${reason})`;
+
+/** The tokens that both have; null where that is not known, and ids are taken as they are. Throws a FormatError for other sizes. */
+function vocabularyOf(
+  { name, model, tokenizer }: Patient & { readonly name: string },
+  target: Patient,
+): SharedVocabulary | null {
+  if (tokenizer !== null && target.tokenizer !== null)
+    return sharedVocabulary({ model, tokenizer }, { ...target, tokenizer: target.tokenizer });
+  const [own, vocab] = [model.config.vocab, target.model.config.vocab];
+  if (own !== vocab)
+    throw new FormatError(
+      `${name}: vocab_size: expected the target's ${vocab} where no tokenizers are compared, got ${own}`,
+    );
+  return null;
 }
 
 /** A folder in the format of speculators. */
@@ -101,12 +161,12 @@ export async function examineSpeculator(
     ...examineNames(checkpoint),
     ...vocabulary.findings,
     ...((await source.has('tokenizer.json'))
-      ? examineWords(await loadTokenizer(source), target.tokenizer)
+      ? wordsOf({ tokenizer: await loadTokenizer(source) }, target)
       : []),
     ...weights.findings,
   ];
   const { model: verifier, tokenizer } = target;
-  const options = { verifier, tokenizer, dtype, signal };
+  const options = { verifier, tokenizer: tokenizer ?? undefined, dtype, signal };
   const readings = readingsOf({ algorithm, raw, layers, vocabularies: vocabulary.readings });
   const candidates = readings.map((reading) => ({
     label: reading.label,

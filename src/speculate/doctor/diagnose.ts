@@ -2,6 +2,7 @@
 // readings of what its files leave open. All but what is said of times depends on files and models alone.
 import * as z from 'zod';
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
+import type { Tokenizer } from '../../models/tokenizer.ts';
 import { WEIGHT_DTYPES } from '../../models/weights.ts';
 import { type FolderSource, inFolder } from '../../tensor/source.ts';
 import type { Prompt } from '../generate.ts';
@@ -9,6 +10,7 @@ import { MAX_DRAFT } from '../limits.ts';
 import { Speculator } from '../speculators/load.ts';
 import { refuseResearch } from '../speculators/recognise.ts';
 import {
+  because,
   type Candidate,
   type Examined,
   examineModel,
@@ -72,8 +74,12 @@ export interface Diagnosis {
   readonly outlook: Outlook | null;
 }
 
+/** A target that writes texts. */
+type Target = Patient & { readonly tokenizer: Tokenizer };
+
 /**
- * Examines a draft model or a speculator. What does not load is a finding; a path that holds neither, or a config that is none,
+ * Examines a draft model or a speculator. Without a tokenizer of the target it is examined by its files and loaded; what is left out
+ * is a finding. What does not load is a finding; a path that holds neither, or a config that is none,
  * throws a FormatError or an UnsupportedError.
  */
 export async function diagnose(
@@ -103,10 +109,14 @@ async function isSpeculator(from: string | FolderSource): Promise<boolean> {
 
 /** Tries what can be tried. */
 async function examine(
-  target: Patient,
-  { kind, findings, candidates }: Examined,
+  patient: Patient,
+  examined: Examined,
   options: MeasureOptions,
 ): Promise<Diagnosis> {
+  const { model, tokenizer } = patient;
+  if (tokenizer === null) return withoutText(patient, examined);
+  const target = { model, tokenizer };
+  const { kind, findings, candidates } = examined;
   const found = [...findings];
   const trials: Trial[] = [];
   for (const candidate of candidates) {
@@ -137,6 +147,32 @@ async function examine(
   return { kind, findings: byGravity(found), fits, acceptance, outlook };
 }
 
+/** Without a tokenizer of the target no text is written, so that it is loaded and no more. */
+async function withoutText(
+  patient: Patient,
+  { kind, findings, candidates }: Examined,
+): Promise<Diagnosis> {
+  const tried = candidates.length > 1 ? `, in ${candidates.length} readings,` : '';
+  const found: Finding[] = [
+    ...findings,
+    {
+      gravity: 'warning',
+      subject: 'acceptance',
+      message: `left out: what is accepted${tried} and what that gains are not measured, because the target has no tokenizer that can be read${because(patient)}`,
+    },
+  ];
+  for (const candidate of candidates.slice(0, 1)) {
+    const notes = await using(candidate, (opened) => opened.notes);
+    if (notes instanceof Error)
+      found.push({ gravity: 'error', subject: 'loading', message: notes.message });
+    else
+      for (const message of ['it loads for this target', ...notes])
+        if (found.every((finding) => finding.message !== message))
+          found.push({ gravity: 'fine', subject: 'loading', message });
+  }
+  return { kind, findings: byGravity(found), fits: [], acceptance: null, outlook: null };
+}
+
 const NOTHING: Heard = { likelihoods: [], accepted: [] };
 
 /** What `body` makes of a candidate, which is given back after it; the error of one that cannot be loaded. */
@@ -159,7 +195,7 @@ async function using<Result>(
 }
 
 /** What rounds accept, and what that would gain. */
-async function measured(target: Patient, candidate: Candidate, options: MeasureOptions) {
+async function measured(target: Target, candidate: Candidate, options: MeasureOptions) {
   const result = await using(candidate, async ({ drafter, notes }) => {
     const { acceptance, outcomes } = await measure(target, drafter, options);
     const isDrafted = outcomes.length > 0;

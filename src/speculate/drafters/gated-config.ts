@@ -77,6 +77,9 @@ const mixtureSchema = z.looseObject({
   mlp_only_layers: z.array(z.int()).nullish(),
 });
 
+/** The keys that are read. */
+export const GATED_FIELDS = schema.extend(mixtureSchema.shape);
+
 /** Reads the config of such a layer; throws FormatError or UnsupportedError by name of the key. */
 export function readGated(json: Readonly<Record<string, unknown>>, file: string): LayerConfig {
   const fields = parse(schema, json, file);

@@ -34,7 +34,8 @@ export const GLM_DEFAULTS = {
   },
 } as const;
 
-const schema = z.looseObject({
+/** The keys that are read, beside those of the mixture. */
+export const GLM_FIELDS = z.looseObject({
   ...decoderFields,
   model_type: z.string(),
   num_key_value_heads: size,
@@ -47,11 +48,11 @@ const schema = z.looseObject({
 
 /** Reads the config of such a layer; throws FormatError or UnsupportedError by name of the key. */
 export function readGlm(json: Readonly<Record<string, unknown>>, file: string): LayerConfig {
-  const fields = parse(schema, json, file);
+  const fields = parse(GLM_FIELDS, json, file);
   const mixture = readGroupedMixture(fields, file);
   const { factor, rest } = splitRope(fields, file, 0.5);
   const width = mixture === null ? {} : { intermediate_size: mixture.width };
-  const { config } = readCommon(schema, { ...json, ...rest, ...width }, file);
+  const { config } = readCommon(GLM_FIELDS, { ...json, ...rest, ...width }, file);
   return {
     ...config,
     raw: json,

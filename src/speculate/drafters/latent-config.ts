@@ -47,7 +47,8 @@ export const LATENT_DEFAULTS = {
   },
 } as const;
 
-const schema = z.looseObject({
+/** The keys that are read, beside those of the mixture. */
+export const LATENT_FIELDS = z.looseObject({
   ...decoderFields,
   model_type: z.string(),
   max_position_embeddings: size,
@@ -64,7 +65,7 @@ const schema = z.looseObject({
 
 /** Reads the config of such a layer; throws FormatError or UnsupportedError by name of the key. */
 export function readLatent(json: Readonly<Record<string, unknown>>, file: string): LayerConfig {
-  const fields = parse(schema, json, file);
+  const fields = parse(LATENT_FIELDS, json, file);
   const { num_attention_heads: heads, qk_rope_head_dim: rotaryDim, v_head_dim: valueDim } = fields;
   // Every head has keys and values of its own.
   expectValue(file, 'num_key_value_heads', fields.num_key_value_heads ?? heads, heads);
@@ -77,7 +78,7 @@ export function readLatent(json: Readonly<Record<string, unknown>>, file: string
   // The width of a head that its class means is that of what turns.
   const heading = { head_dim: rotaryDim, num_key_value_heads: heads };
   const width = mixture === null ? {} : { intermediate_size: mixture.width };
-  const { config } = readCommon(schema, { ...json, ...heading, ...width }, file);
+  const { config } = readCommon(LATENT_FIELDS, { ...json, ...heading, ...width }, file);
   return {
     ...config,
     raw: json,

@@ -2,12 +2,12 @@
 // difference to the defaults of a class of transformers. Unknown keys stay in `raw`; old quirks are accepted and noted.
 import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
-import { architectureOf } from '../../models/architectures.ts';
+import { architectureOf, architectures } from '../../models/architectures.ts';
 import { parse } from '../../models/schema.ts';
 import { type FolderSource, parseJson } from '../../tensor/source.ts';
-import { GATED_DEFAULTS, readGated } from '../drafters/gated-config.ts';
-import { GLM_DEFAULTS, readGlm } from '../drafters/glm-config.ts';
-import { LATENT_DEFAULTS, readLatent } from '../drafters/latent-config.ts';
+import { GATED_DEFAULTS, GATED_FIELDS, readGated } from '../drafters/gated-config.ts';
+import { GLM_DEFAULTS, GLM_FIELDS, readGlm } from '../drafters/glm-config.ts';
+import { LATENT_DEFAULTS, LATENT_FIELDS, readLatent } from '../drafters/latent-config.ts';
 import type { LayerConfig } from '../drafters/layer-config.ts';
 import { readLlamaLayer } from '../drafters/llama-config.ts';
 import { type ProposalMethod, proposalSchema, readMethods } from './methods.ts';
@@ -145,22 +145,42 @@ const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 /** Classes that no target here has, of which multi-token prediction has a layer. */
 const FAMILIES: readonly {
   readonly defaults: Readonly<Record<string, Json>>;
+  readonly fields: z.ZodObject;
   read(json: Json, file: string): LayerConfig;
 }[] = [
-  { defaults: GATED_DEFAULTS, read: readGated },
-  { defaults: LATENT_DEFAULTS, read: readLatent },
-  { defaults: GLM_DEFAULTS, read: readGlm },
+  { defaults: GATED_DEFAULTS, fields: GATED_FIELDS, read: readGated },
+  { defaults: LATENT_DEFAULTS, fields: LATENT_FIELDS, read: readLatent },
+  { defaults: GLM_DEFAULTS, fields: GLM_FIELDS, read: readGlm },
 ];
 
 /**
  * The configuration of what drafts: of the head's decoder layers; of an independent draft model, whose keys are those of the
  * file.
  */
-export function readDraftConfig(
+export const readDraftConfig = (config: SpeculatorConfig, file: string): LayerConfig =>
+  draftClass(config, file).read();
+
+/** What is known of the class of what drafts before its values are looked at. */
+export interface DraftClass {
+  /** The keys of the file. */
+  readonly own: Json;
+  /** What the class has where the file says nothing, beside the defaults of `fields`. */
+  readonly defaults: Json;
+  /** The keys that are read. */
+  readonly fields: z.ZodObject;
+  /** Both, checked; throws FormatError or UnsupportedError by name of the key. */
+  read(): LayerConfig;
+}
+
+/** The class of what drafts; throws an UnsupportedError for one that this version does not have. */
+export function draftClass(
   { raw, algorithm, version }: SpeculatorConfig,
   file: string,
-): LayerConfig {
-  if (algorithm === 'independent') return architectureOf(raw, file).readConfig(raw, file);
+): DraftClass {
+  if (algorithm === 'independent') {
+    const { fields, readConfig } = architectureOf(raw, file);
+    return { own: raw, defaults: {}, fields, read: () => readConfig(raw, file) };
+  }
   const where = `${file}: transformer_layer_config`;
   const own = layerJson(raw, file);
   const type = layerTypeOf(own, { algorithm, version });
@@ -173,13 +193,14 @@ export function readDraftConfig(
       `${where}.model_type: expected ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, got ${JSON.stringify(type)}`,
     );
   }
+  const defaults = { ...classes[type], model_type: type };
+  const family = families.find((each) => Object.hasOwn(each.defaults, type));
+  const { fields } = family ?? architectures[type];
+  const read = family?.read ?? (type === 'llama' ? readLlamaLayer : architectures[type].readConfig);
   // The layer of multi-token prediction is the target's own.
   const given = algorithm === 'mtp' ? own : flatRope(own);
-  const json = { ...classes[type], ...given, model_type: type };
-  const family = families.find(({ defaults }) => Object.hasOwn(defaults, type));
-  if (family !== undefined) return family.read(json, where);
-  if (type === 'llama') return readLlamaLayer(json, where);
-  return architectureOf(json, where).readConfig(json, where);
+  const json = { ...defaults, ...given, model_type: type };
+  return { own, defaults, fields, read: () => read(json, where) };
 }
 
 /** The class of the layers. Without a `model_type` Llama's, since 0.7 Qwen3's, of multi-token prediction Qwen2's. */

@@ -6,7 +6,7 @@ import { parse } from '../../models/schema.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { partsBytes, type TensorParts, tensorInMemory } from '../../tensor/parts.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
-import { type FolderSource, writeFolder } from '../../tensor/source.ts';
+import { type FolderSource, folderOnDemand, writeFolder } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
 import {
   decoderOf,
@@ -19,6 +19,7 @@ import { checkConverted } from './converted.ts';
 import { type HeadFiles, headFiles, piecesOfHead } from './files.ts';
 import { ALGORITHMS } from './load.ts';
 import { migrate } from './migrate.ts';
+import { fillIn, inOrder } from './research/fill.ts';
 import type { Arranged, ResearchFormat } from './research/format.ts';
 import { CONVERTED, layoutNamed, layoutOf } from './research/layouts.ts';
 import { located } from './research/located.ts';
@@ -38,7 +39,7 @@ export interface ConvertOptions {
         readonly source?: FolderSource | undefined;
       }
     | undefined;
-  /** `speculators_model_type`; by default what config and names of the tensors say. */
+  /** `speculators_model_type`, or `hass`, whose heads are of type `eagle`; by default what config and names of the tensors say. */
   readonly algorithm?: string | undefined;
   /**
    * What no file says, under the names of the format: of eagle3 `norm_before_residual` (default false) and
@@ -50,7 +51,7 @@ export interface ConvertOptions {
   readonly speculativeTokens?: number | undefined;
 }
 
-/** A conversion, before it is written; its tensors are read from the source, which has to stay open until then. */
+/** A conversion, before it is written; its tensors are read from the source, which has to stay open until then unless it is a path. */
 export interface Conversion {
   readonly algorithm: string;
   /** The name of the research layout. */
@@ -78,9 +79,10 @@ export interface Conversion {
  * fit their target, UnsupportedError for layouts that are not converted.
  */
 export async function convertSpeculator(
-  source: FolderSource,
+  from: string | FolderSource,
   options: ConvertOptions = {},
 ): Promise<Conversion> {
+  const source = await lasting(from);
   const where = source.name;
   const own = await readConfig(source);
   if ('speculators_model_type' in own)
@@ -140,14 +142,23 @@ export async function convertSpeculator(
   });
 }
 
+/** Options of `exportResearch`. */
+export interface ExportOptions {
+  /** The folder of the target, for what heads of the layout repeat of it. Default none: it is left out, with a note. */
+  readonly verifier?: string | FolderSource | undefined;
+  /** A tensor to put beside those of the head, under its name in the layout; before that of the target. Default none. */
+  readonly embedding?: TensorData | undefined;
+}
+
 /**
- * A speculator in the layout of its research project: the one that it was converted from, or the usual one of its algorithm. The
- * target's embedding goes with those that have one.
+ * A speculator in the layout of its research project: the one that it was converted from, or the usual one of its algorithm. Of
+ * paths nothing stays open; sources have to, until it is written.
  */
 export async function exportResearch(
-  source: FolderSource,
-  options: { readonly embedding?: TensorData | undefined } = {},
+  from: string | FolderSource,
+  options: ExportOptions = {},
 ): Promise<Conversion> {
+  const source = await lasting(from);
   const where = source.name;
   const file = `${where}/config.json`;
   const given = await readConfig(source);
@@ -173,22 +184,31 @@ export async function exportResearch(
   const named = rename(where, tensors, (name) =>
     Object.hasOwn(origin.names, name) ? origin.names[name] : format.back(name),
   );
+  const target = options.verifier === undefined ? null : await lasting(options.verifier);
+  const { embedding } = options;
+  const present = embedding ? inOrder(named.tensors, tensorInMemory(embedding)) : named.tensors;
+  const filled = fillIn(present, {
+    format,
+    origin,
+    layer: (config['transformer_layer_config'] ?? config) as Json,
+    target: target && { name: target.name, checkpoint: await openCheckpoint(target) },
+  });
   return conversion(checkpoint.metadata, {
     algorithm: format.algorithm,
     layout: found.name,
     config: own,
-    tensors: options.embedding
-      ? [...named.tensors, tensorInMemory(options.embedding)]
-      : named.tensors,
+    tensors: filled.tensors,
     kept: staying(named.tensors, named.names),
     renamed: named.renamed,
     dropped: whole.dropped,
-    arranged: changes,
-    notes: Object.entries(origin.dropped)
-      .filter(([name]) => name !== options.embedding?.name)
-      .map(([name, why]) => `${name} does not come back; it was left out: ${why}`),
+    arranged: [...changes, ...filled.changes],
+    notes: filled.notes,
   });
 }
+
+/** A folder that can be read as long as its caller wants. */
+const lasting = async (from: string | FolderSource): Promise<FolderSource> =>
+  typeof from === 'string' ? folderOnDemand(from) : from;
 
 /** How it proposes, and for which target. */
 const proposalOf = (

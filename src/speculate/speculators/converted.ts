@@ -2,14 +2,12 @@
 // is right. Of a target that this version does not run its sizes say as much; a head that it does not run is converted with a note.
 import * as z from 'zod';
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
-import { architectureOf } from '../../models/architectures.ts';
-import type { DecoderConfig } from '../../models/config.ts';
 import { parse } from '../../models/schema.ts';
 import type { Checkpoint, TensorEntry } from '../../tensor/checkpoint.ts';
 import { partsBytes, readParts, type TensorParts } from '../../tensor/parts.ts';
 import { brokenNotes } from './broken.ts';
 import { type Json, readSpeculatorConfig } from './config.ts';
-import { fitHead, targetOfSize } from './fit.ts';
+import { fitHead, targetOf } from './fit.ts';
 import { ALGORITHMS } from './load.ts';
 import type { ResearchFormat } from './research/format.ts';
 import { some } from './research/some.ts';
@@ -56,20 +54,6 @@ export async function checkConverted(
 }
 
 const vocabularySchema = z.looseObject({ draft_vocab_size: z.int().positive().optional() });
-
-/** The target; of one that this version does not run, the sizes, which say whether a head fits. */
-function targetOf(
-  json: Json,
-  file: string,
-): { readonly decoder: DecoderConfig; readonly note: string | null } {
-  try {
-    return { decoder: architectureOf(json, file).readConfig(json, file), note: null };
-  } catch (error) {
-    if (!(error instanceof UnsupportedError)) throw error;
-    const note = `this version does not run its target: ${error.message}`;
-    return { decoder: targetOfSize(json, file), note };
-  }
-}
 
 /** Tensors as a checkpoint whose headers and bytes can be asked for. */
 function checkpointOf(tensors: readonly TensorParts[]): Pick<Checkpoint, 'tensors' | 'readInto'> {

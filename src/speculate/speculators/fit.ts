@@ -1,8 +1,9 @@
 // A head's config and tensors against each other and against its target, before a weight is read: what loading and converting
 // both ask first.
 import * as z from 'zod';
-import { FormatError } from '../../kernels/errors.ts';
+import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import type { WeightSpec } from '../../models/architecture.ts';
+import { architectureOf } from '../../models/architectures.ts';
 import type { DecoderConfig } from '../../models/config.ts';
 import { llama } from '../../models/llama.ts';
 import { parse, size } from '../../models/schema.ts';
@@ -97,6 +98,20 @@ export function targetOfSize(json: Json, file: string): DecoderConfig {
   const sizes = parse(sizesSchema, json, file);
   const layer = { intermediate_size: 1, num_attention_heads: 1, head_dim: 2 };
   return llama.readConfig({ ...layer, ...sizes, model_type: 'llama' }, file);
+}
+
+/** The target; of one that this version does not run, the sizes, which say whether a head fits. */
+export function targetOf(
+  json: Json,
+  file: string,
+): { readonly decoder: DecoderConfig; readonly note: string | null } {
+  try {
+    return { decoder: architectureOf(json, file).readConfig(json, file), note: null };
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    const note = `this version does not run its target: ${error.message}`;
+    return { decoder: targetOfSize(json, file), note };
+  }
 }
 
 const sizesSchema = z.object({

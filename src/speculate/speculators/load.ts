@@ -25,7 +25,13 @@ import { loadIndependent } from './independent.ts';
 import { isSpeculator } from './is-speculator.ts';
 import { headLoader } from './load-head.ts';
 import type { Loaded, Loader, Shape, SpeculatorOptions } from './loaded.ts';
-import { notesOn, type Proposal, type ProposalName, planFor } from './proposal.ts';
+import {
+  notesOn,
+  type Proposal,
+  type ProposalName,
+  type ProposalOptions,
+  planFor,
+} from './proposal.ts';
 
 export type { SpeculatorOptions } from './loaded.ts';
 
@@ -57,14 +63,15 @@ export interface Speculator {
   /** What a user should know. */
   readonly notes: readonly string[];
   /** What a user of one of its proposal methods should know, as that it is lossy; by default of the one that the config names. */
-  notesOn(type?: ProposalName): readonly string[];
+  notesOn(type?: ProposalName, options?: ProposalOptions): readonly string[];
   /** A drafter with a cache of its own; throws an UnsupportedError for a shape that its algorithm does not have. */
   drafter(shape?: Shape): Drafter;
   /**
    * One of the proposal methods of its config, by default the one that the config names, as options of `generate`; `paths` is the
-   * tree of an MLP speculator that says how many candidates it proposes. Throws an OptionError for a method that it does not have.
+   * tree of an MLP speculator that says how many candidates it proposes; `lossless` leaves out what changes the text or its law.
+   * Throws an OptionError for a method that it does not have.
    */
-  proposal(type?: ProposalName): Proposal;
+  proposal(type?: ProposalName, options?: ProposalOptions): Proposal;
   /**
    * The files of its folder: the config as it was read, unknown keys included, the weights as they are kept, and what an independent
    * draft model has beside them. Throws an UnsupportedError for weights in blocks, which the format does not have.
@@ -142,16 +149,16 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     model,
     head,
     notes: [...config.notes, ...loaded.notes],
-    notesOn(type = config.defaultProposal) {
+    notesOn(type = config.defaultProposal, options) {
       const method = config.proposals.find(({ proposal_type }) => proposal_type === type);
-      return method === undefined ? [] : notesOn(method, head?.steps);
+      return method === undefined ? [] : notesOn(method, head?.steps, options);
     },
     drafter,
     files: async () => ({ ...texts, ...(await headFiles(await content())) }),
     savePretrained: async (folder) =>
       writeFolder(folder, { ...texts, ...piecesOfHead(await content()) }),
-    proposal(type = config.defaultProposal) {
-      const { shape, ...rest } = planFor(type, config.proposals, head?.paths ?? null);
+    proposal(type = config.defaultProposal, options) {
+      const { shape, ...rest } = planFor(type, config.proposals, head?.paths ?? null, options);
       return { drafter: drafter(shape), ...rest };
     },
     dispose,

@@ -14,6 +14,7 @@ import type { HeadAlgorithm } from './algorithm.ts';
 import { brokenNotes } from './broken.ts';
 import {
   commonSchema,
+  decoderOf,
   FORMAT_VERSION,
   isBefore,
   type Json,
@@ -24,7 +25,7 @@ import {
   type SpeculatorConfig,
 } from './config.ts';
 import { headFiles, piecesOfHead } from './files.ts';
-import { fitHead, targetOfSize } from './fit.ts';
+import { fitHead, targetOf, targetOfSize } from './fit.ts';
 import { textsOf } from './independent.ts';
 import { ALGORITHMS, type SpeculatorFiles } from './load.ts';
 import { readMethods, repeatsIn } from './methods.ts';
@@ -45,6 +46,8 @@ export interface Migration {
 export interface MigrateOptions {
   /** What no file says: of eagle3 and peagle `norm_before_residual`. Default: as in the file, else false. */
   readonly fields?: Json | undefined;
+  /** The target that the head is held against: its config.json, and where it is. Default: the sizes that the head says itself. */
+  readonly verifier?: { readonly config: Json; readonly name: string } | undefined;
 }
 
 /** A folder of the current version, before it is written; its tensors are read from the source, which has to stay open until then. */
@@ -156,7 +159,16 @@ export async function migrateSpeculator(
     fate: (name) => (name === COPY ? { dropped: 'the target has it' } : { name }),
   });
   const kept = new Map([...checkpoint.tensors].filter(([name]) => name !== COPY));
-  const unchecked = await checkOwn(source, config, { ...checkpoint, tensors: kept });
+  const { verifier } = options;
+  if (verifier !== undefined && algorithm === 'independent')
+    throw new OptionError(
+      `verifier: expected with a head, got it with the independent draft model ${source.name}, which fits any target`,
+    );
+  const checked = await check(source, {
+    config,
+    checkpoint: { ...checkpoint, tensors: kept },
+    verifier,
+  });
   const untrained = await readUntrained(checkpoint, initialSizeOf(config, source.name));
   const texts = algorithm === 'independent' ? await textsOf(source) : {};
   const content = { config, tensors, metadata: checkpoint.metadata };
@@ -166,7 +178,7 @@ export async function migrateSpeculator(
     changes,
     notes: [
       ...notes,
-      ...unchecked,
+      ...checked,
       ...(untrained.length > 0 ? [untrainedNote(untrained)] : []),
       ...(await brokenNotes({ ...checkpoint, tensors: kept })),
     ],
@@ -183,12 +195,19 @@ const COPY = 'verifier_lm_head.weight';
 /** No head reads a state from beyond so many layers. */
 const MOST_LAYERS = 1024;
 
-/** The tensors against the config: there is no target, so one of the head's own sizes stands for it. Returns what was not looked at. */
-async function checkOwn(
+/**
+ * The tensors against the config and the target; where there is none, one of the head's own sizes stands for it. Returns what a user
+ * should know.
+ */
+async function check(
   source: FolderSource,
-  config: Json,
-  checkpoint: Checkpoint,
+  parts: {
+    readonly config: Json;
+    readonly checkpoint: Checkpoint;
+    readonly verifier: MigrateOptions['verifier'];
+  },
 ): Promise<readonly string[]> {
+  const { config, checkpoint, verifier } = parts;
   const { name } = source;
   const file = `${name}/config.json`;
   const read = readSpeculatorConfig(config, file);
@@ -196,13 +215,18 @@ async function checkOwn(
     if (read.algorithm === 'independent') {
       const files = { ...(await openModelFolder(source)), checkpoint };
       checkWeights(files, files.architecture.weights(files.config));
-    } else {
-      const algorithm = ALGORITHMS[read.algorithm];
-      const { vocab, width } = sizesOf(algorithm, read, file);
-      const sizes = { vocab_size: vocab, hidden_size: width, num_hidden_layers: MOST_LAYERS };
-      const target = targetOfSize(sizes, file);
-      await fitHead(algorithm, { name, config: read, checkpoint, target });
+      return [];
     }
+    const algorithm = ALGORITHMS[read.algorithm];
+    if (verifier !== undefined) {
+      const { decoder, note } = targetOf(decoderOf(verifier.config), verifier.name);
+      await fitHead(algorithm, { name, config: read, checkpoint, target: decoder });
+      return [`it fits ${verifier.name}`, ...(note === null ? [] : [note])];
+    }
+    const { vocab, width } = sizesOf(algorithm, read, file);
+    const sizes = { vocab_size: vocab, hidden_size: width, num_hidden_layers: MOST_LAYERS };
+    const target = targetOfSize(sizes, file);
+    await fitHead(algorithm, { name, config: read, checkpoint, target });
     return [];
   } catch (error) {
     if (!(error instanceof UnsupportedError)) throw error;

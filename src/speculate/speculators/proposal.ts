@@ -21,6 +21,15 @@ export interface Proposal {
 /** What can be asked for: a method of the format, or the tree of an MLP speculator. */
 export type ProposalName = ProposalMethod['proposal_type'] | 'paths';
 
+/** How a proposal method is read. */
+export interface ProposalOptions {
+  /**
+   * Whether what changes the text or its law is left out: a `verifier_accept_k` above 1 with an `accept_tolerance`, an
+   * `accept_lenience` below 1. Default false: the method as it is.
+   */
+  readonly lossless?: boolean | undefined;
+}
+
 /** The shape, the length, the verifier. */
 interface Plan {
   readonly shape: Pick<DraftHeadOptions, 'branching' | 'dynamic' | 'paths'>;
@@ -33,9 +42,10 @@ export function planFor(
   name: ProposalName,
   methods: readonly ProposalMethod[],
   paths: PathTree | null,
+  { lossless = false }: ProposalOptions = {},
 ): Plan {
   const method = methods.find(({ proposal_type }) => proposal_type === name);
-  if (method !== undefined) return planOf(method);
+  if (method !== undefined) return planOf(lossless ? withoutLoss(method) : method);
   if (name === 'paths' && paths !== null)
     return {
       shape: { paths },
@@ -83,12 +93,27 @@ function planOf(method: ProposalMethod): Plan {
   }
 }
 
+/** The same method, judged without a loss. */
+function withoutLoss(method: ProposalMethod): ProposalMethod {
+  if (method.proposal_type === 'greedy') return { ...method, verifier_accept_k: 1 };
+  if (method.proposal_type === 'sampling') return { ...method, accept_lenience: 1 };
+  return method;
+}
+
+/** Whether a method changes the text or its law. */
+export const isLossy = (method: ProposalMethod): boolean =>
+  planOf(method).verifier?.guarantee === 'lossy';
+
 /** Nodes of a level that a tree of so many may follow. */
 const widest = (depth: number): number =>
   Math.max(1, Math.floor(MAX_DRAFT / Math.max(1, depth - 1)));
 
 /** What a reader of the report should know about a method; `steps` is how deep a head drafts. */
-export function notesOn(method: ProposalMethod, steps = Number.POSITIVE_INFINITY): string[] {
+export function notesOn(
+  method: ProposalMethod,
+  steps = Number.POSITIVE_INFINITY,
+  { lossless = false }: ProposalOptions = {},
+): string[] {
   const asked =
     method.proposal_type === 'static_tree'
       ? nodesOf(
@@ -116,14 +141,16 @@ export function notesOn(method: ProposalMethod, steps = Number.POSITIVE_INFINITY
     notes.push(
       `${method.proposal_type}: ${levels} levels are asked for, and the head drafts ${steps}`,
     );
-  if (planOf(method).verifier?.guarantee !== 'lossy') return notes;
+  if (!isLossy(method)) return notes;
+  const fate = lossless ? '(lossy), and is not followed' : '(lossy)';
+  const verb = lossless ? 'would change' : 'changes';
   if (method.proposal_type === 'greedy')
     notes.push(
-      `greedy: verifier_accept_k ${method.verifier_accept_k} with accept_tolerance ${method.accept_tolerance} changes the text (lossy)`,
+      `greedy: verifier_accept_k ${method.verifier_accept_k} with accept_tolerance ${method.accept_tolerance} ${verb} the text ${fate}`,
     );
   if (method.proposal_type === 'sampling')
     notes.push(
-      `sampling: accept_lenience ${method.accept_lenience} changes the law of the text (lossy)`,
+      `sampling: accept_lenience ${method.accept_lenience} ${verb} the law of the text ${fate}`,
     );
   return notes;
 }

@@ -12,7 +12,8 @@ const METHODS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 
 /** How the others get there. */
 const OTHERWISE: Readonly<Record<string, string>> = {
-  eagle: '; it serves EAGLE-1 heads in their research layout (exportResearch)',
+  eagle:
+    '; it serves EAGLE-1 heads in their research layout (foretoken convert --back, exportResearch in a program)',
   independent: '; it serves an ordinary draft model by its folder (method draft_model)',
   mtp: '; it serves multi-token prediction as a part of the target',
   mlp: "; it serves MLP speculators in IBM's layout",

@@ -46,6 +46,7 @@ export const eagle: ResearchFormat = {
     return to === undefined ? undefined : { name: to };
   },
   originals: (name) => (Object.hasOwn(COPIES, name) ? COPIES[name] : []),
+  repeats: ['embed_tokens.weight'],
   back: NAMES.back,
   needs: ({ layernorms, [STATE_KEY]: ofState }) => [
     'fusion_fc.weight',

@@ -47,6 +47,8 @@ export interface Particulars {
   originals(name: string): readonly string[];
   /** What other readers of the format do not understand of a config.json in it, a line each. */
   elsewhere(config: Json): readonly string[];
+  /** Those of them that every head of the layout has. */
+  readonly repeats: readonly string[];
   /** Why a tensor without a fate has none. */
   reason(name: string): string | undefined;
   /** Names in the format without which there is no head, where so many `names` are there. */

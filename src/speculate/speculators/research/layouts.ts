@@ -29,6 +29,12 @@ export const CONVERTED: readonly string[] = [
   ...new Set(Object.values(LAYOUTS).map(({ algorithm }) => algorithm)),
 ];
 
+/** Algorithms of papers whose heads are those of another, by their names. */
+const PAPERS: Readonly<Record<string, string>> = { hass: 'eagle' };
+
+/** What `algorithm` may be asked for by. */
+export const ALGORITHM_NAMES: readonly string[] = [...CONVERTED, ...Object.keys(PAPERS)];
+
 /** Layouts that are known and not converted: a sign of each, and what to say. */
 const REFUSED: readonly (readonly [RegExp, string])[] = [
   [/^(markov_head|confidence_head)\./, 'a DSpark head, whose research layout is not converted'],
@@ -56,11 +62,12 @@ export function layoutOf(
   { own, names }: { readonly own: Json; readonly names: ReadonlySet<string> },
   algorithm?: string,
 ): Layout {
-  const asked = entries.filter(
-    ({ format }) => algorithm === undefined || format.algorithm === algorithm,
-  );
+  const wanted = algorithm && Object.hasOwn(PAPERS, algorithm) ? PAPERS[algorithm] : algorithm;
+  const asked = entries.filter(({ format }) => wanted === undefined || format.algorithm === wanted);
   if (asked.length === 0)
-    throw new OptionError(`algorithm: expected one of ${CONVERTED.join(', ')}, got ${algorithm}`);
+    throw new OptionError(
+      `algorithm: expected one of ${ALGORITHM_NAMES.join(', ')}, got ${algorithm}`,
+    );
   if (asked.length === 1) return asked[0];
   const refusal = REFUSED.find(([sign]) => [...names].some((name) => sign.test(name)));
   const found = asked.find(({ format }) => format.matches(own, names));

@@ -82,7 +82,7 @@ export function rename(
 }
 
 /** Why a tensor is left out that the target has as well, where its own could not be looked at. */
-const NOT_COMPARED = 'the format takes it from the target; the two were not compared';
+export const NOT_COMPARED = 'the format takes it from the target; the two were not compared';
 
 interface Copy {
   readonly checkpoint: Checkpoint;
