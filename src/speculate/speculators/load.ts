@@ -68,7 +68,8 @@ export interface Speculator {
   drafter(shape?: Shape): Drafter;
   /**
    * One of the proposal methods of its config, by default the one that the config names, as options of `generate`; `paths` is the
-   * tree of an MLP speculator that says how many candidates it proposes; `lossless` leaves out what changes the text or its law.
+   * tree of an MLP speculator that says how many candidates it proposes. What changes the text or its law is followed only in a method
+   * that is asked for by name.
    * Throws an OptionError for a method that it does not have.
    */
   proposal(type?: ProposalName, options?: ProposalOptions): Proposal;
@@ -149,16 +150,18 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
     model,
     head,
     notes: [...config.notes, ...loaded.notes],
-    notesOn(type = config.defaultProposal, options) {
-      const method = config.proposals.find(({ proposal_type }) => proposal_type === type);
-      return method === undefined ? [] : notesOn(method, head?.steps, options);
+    notesOn(type, { lossless = type === undefined } = {}) {
+      const name = type ?? config.defaultProposal;
+      const method = config.proposals.find(({ proposal_type }) => proposal_type === name);
+      return method === undefined ? [] : notesOn(method, head?.steps, { lossless });
     },
     drafter,
     files: async () => ({ ...texts, ...(await headFiles(await content())) }),
     savePretrained: async (folder) =>
       writeFolder(folder, { ...texts, ...piecesOfHead(await content()) }),
-    proposal(type = config.defaultProposal, options) {
-      const { shape, ...rest } = planFor(type, config.proposals, head?.paths ?? null, options);
+    proposal(type, { lossless = type === undefined } = {}) {
+      const name = type ?? config.defaultProposal;
+      const { shape, ...rest } = planFor(name, config.proposals, head?.paths ?? null, { lossless });
       return { drafter: drafter(shape), ...rest };
     },
     dispose,

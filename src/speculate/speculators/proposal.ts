@@ -25,7 +25,7 @@ export type ProposalName = ProposalMethod['proposal_type'] | 'paths';
 export interface ProposalOptions {
   /**
    * Whether what changes the text or its law is left out: a `verifier_accept_k` above 1 with an `accept_tolerance`, an
-   * `accept_lenience` below 1. Default false: the method as it is.
+   * `accept_lenience` below 1. Default: unless the method is asked for by name.
    */
   readonly lossless?: boolean | undefined;
 }

@@ -360,8 +360,15 @@ describe('a proposal method', () => {
       'eagle3',
       withMethods([{ proposal_type: 'sampling', accept_lenience: 0.5 }]),
     );
-    expect(lenient.proposal().verifier).toMatchObject({ name: 'lenient', guarantee: 'lossy' });
+    expect(lenient.proposal().verifier).toMatchObject({ name: 'rejection' });
     expect(lenient.notesOn()).toContain(
+      'sampling: accept_lenience 0.5 would change the law of the text (lossy), and is not followed',
+    );
+    expect(lenient.proposal('sampling').verifier).toMatchObject({
+      name: 'lenient',
+      guarantee: 'lossy',
+    });
+    expect(lenient.notesOn('sampling')).toContain(
       'sampling: accept_lenience 0.5 changes the law of the text (lossy)',
     );
     expect(() => lenient.proposal('greedy')).toThrow(OptionError);
@@ -369,7 +376,11 @@ describe('a proposal method', () => {
       'eagle3',
       withMethods([{ proposal_type: 'greedy', verifier_accept_k: 2, accept_tolerance: 0.5 }]),
     );
-    expect(tolerant.proposal().verifier).toMatchObject({ name: 'tolerant', guarantee: 'lossy' });
+    expect(tolerant.proposal().verifier).toBeUndefined();
+    expect(tolerant.proposal('greedy').verifier).toMatchObject({
+      name: 'tolerant',
+      guarantee: 'lossy',
+    });
     expect(tolerant.notesOn('greedy')).toContain(
       'greedy: verifier_accept_k 2 with accept_tolerance 0.5 changes the text (lossy)',
     );
