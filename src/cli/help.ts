@@ -44,7 +44,7 @@ What it writes
 
 How it speculates
   --drafter NAME        model, tree, ngram, suffix, prediction, layer-skip or none
-                                                       (compare: model; generate: none)
+                                        (compare and with --draft: model; generate: none)
   --draft PATH          the draft model of model and tree, which may have another tokenizer, or a
                         folder in the format of speculators          (the embedded draft model)
   --prediction FILE     what the text is expected to become, for the drafter prediction

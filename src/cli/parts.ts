@@ -109,13 +109,14 @@ async function loading<Result>(
   }
 }
 
-/** The drafter of `--drafter` or of `fallback`. */
+/** The drafter of `--drafter`; without it that of `--draft`, or `fallback`. */
 export async function openDrafter(
   options: CliOptions,
   fallback: 'model' | 'none',
   parts: { readonly backend: Backend; readonly target: LoadedModel; readonly signal: AbortSignal },
 ): Promise<OpenedDrafter> {
-  const name = oneOf('drafter', options.drafter ?? fallback, DRAFTERS);
+  const implied = options.draft === undefined ? fallback : 'model';
+  const name = oneOf('drafter', options.drafter ?? implied, DRAFTERS);
   if (options.branching !== undefined && !['tree', 'ngram', 'suffix'].includes(name))
     throw new UsageError(
       `--branching: expected --drafter tree, ngram or suffix with it, got ${name}`,

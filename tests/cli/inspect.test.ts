@@ -62,6 +62,17 @@ describe('the fields of a speculator', () => {
     expect(new Set(marks.map((line) => line.search(/ (file|default|other) /))).size).toBe(1);
   });
 
+  it('have the window of a Llama layer, which only heads read', () => {
+    const folder = headWith(({ transformer_layer_config: layer }) => {
+      layer['layer_types'] = ['sliding_attention'];
+      layer['sliding_window'] = 16;
+    });
+    const { json } = inspected(folder);
+    const [, { fields }, { fields: sums }] = json.parts;
+    expect(fields).toContainEqual({ name: 'sliding_window', value: 16, from: 'file' });
+    expect(JSON.stringify(sums)).toContain('1 of 1 layers');
+  });
+
   it('of an independent draft model are those of the model', () => {
     const { json } = inspected(independentFolder());
     expect(json.parts.map(({ title }: { title: string }) => title)).toEqual([

@@ -5,6 +5,9 @@ import { llama } from '../../models/llama.ts';
 import { parse, readWindows, size } from '../../models/schema.ts';
 import type { LayerConfig } from './layer-config.ts';
 
+/** The keys that are read. */
+export const LLAMA_FIELDS = llama.fields.extend({ sliding_window: size.nullish() });
+
 const typesSchema = z.looseObject({ layer_types: z.array(z.string()).nullish() });
 const windowSchema = z.looseObject({ num_hidden_layers: size, sliding_window: size });
 

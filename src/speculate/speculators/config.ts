@@ -9,7 +9,7 @@ import { GATED_DEFAULTS, GATED_FIELDS, readGated } from '../drafters/gated-confi
 import { GLM_DEFAULTS, GLM_FIELDS, readGlm } from '../drafters/glm-config.ts';
 import { LATENT_DEFAULTS, LATENT_FIELDS, readLatent } from '../drafters/latent-config.ts';
 import type { LayerConfig } from '../drafters/layer-config.ts';
-import { readLlamaLayer } from '../drafters/llama-config.ts';
+import { LLAMA_FIELDS, readLlamaLayer } from '../drafters/llama-config.ts';
 import { type ProposalMethod, proposalSchema, readMethods } from './methods.ts';
 import { flatRope } from './rope.ts';
 
@@ -142,12 +142,15 @@ const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   qwen3: QWEN,
 };
 
-/** Classes that no target here has, of which multi-token prediction has a layer. */
-const FAMILIES: readonly {
-  readonly defaults: Readonly<Record<string, Json>>;
+/** How the layers of a class are read. */
+interface Reader {
+  /** The keys that are read. */
   readonly fields: z.ZodObject;
   read(json: Json, file: string): LayerConfig;
-}[] = [
+}
+
+/** Classes that no target here has, of which multi-token prediction has a layer. */
+const FAMILIES: readonly (Reader & { readonly defaults: Readonly<Record<string, Json>> })[] = [
   { defaults: GATED_DEFAULTS, fields: GATED_FIELDS, read: readGated },
   { defaults: LATENT_DEFAULTS, fields: LATENT_FIELDS, read: readLatent },
   { defaults: GLM_DEFAULTS, fields: GLM_FIELDS, read: readGlm },
@@ -195,12 +198,18 @@ export function draftClass(
   }
   const defaults = { ...classes[type], model_type: type };
   const family = families.find((each) => Object.hasOwn(each.defaults, type));
-  const { fields } = family ?? architectures[type];
-  const read = family?.read ?? (type === 'llama' ? readLlamaLayer : architectures[type].readConfig);
+  const { fields, read } = family ?? readerOf(type);
   // The layer of multi-token prediction is the target's own.
   const given = algorithm === 'mtp' ? own : flatRope(own);
   const json = { ...defaults, ...given, model_type: type };
   return { own, defaults, fields, read: () => read(json, where) };
+}
+
+/** Of a class of which models are made, too. */
+function readerOf(type: string): Reader {
+  if (type === 'llama') return { fields: LLAMA_FIELDS, read: readLlamaLayer };
+  const { fields, readConfig } = architectures[type];
+  return { fields, read: readConfig };
 }
 
 /** The class of the layers. Without a `model_type` Llama's, since 0.7 Qwen3's, of multi-token prediction Qwen2's. */
