@@ -9,7 +9,7 @@ const MOSTLY = 0.5;
 export function explainDrafting(stats: Omit<GenerateStats, 'explain'>): string {
   const { drafting, drafts } = stats;
   const { drafter, asked, draftLength, knowledge } = drafting;
-  if (draftLength === 0) return 'drafted nothing, as asked';
+  if (draftLength === 0 || drafter === 'none') return 'drafted nothing, as asked';
   if (drafts === 0) {
     if (asked > 0) return `drafted nothing: ${drafter} was asked ${times(asked)} and had no draft`;
     if (knowledge === undefined)

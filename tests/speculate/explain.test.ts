@@ -81,8 +81,11 @@ describe('explain', () => {
     expect(statsOf(times(5, { asked: true }), auto).explain()).toBe(
       'drafted nothing: model was asked 5 times and had no draft',
     );
+    expect(statsOf([], { ...auto, knowledge: undefined }).explain()).toBe(
+      'drafted nothing: there was no round in which model could draft',
+    );
     expect(statsOf([], { ...auto, drafter: 'none', knowledge: undefined }).explain()).toBe(
-      'drafted nothing: there was no round in which none could draft',
+      'drafted nothing, as asked',
     );
     expect(statsOf([], { ...auto, draftLength: 0 }).explain()).toBe('drafted nothing, as asked');
   });
