@@ -96,11 +96,26 @@ export interface RowOptions extends ReadOptions {
   readonly rooms?: Rooms | undefined;
 }
 
-/** Two places for pieces of files, which grow as they are needed. */
-export type Rooms = [ArrayBuffer, ArrayBuffer];
+/** Places for two pieces of a file and for the rows that are put in order. */
+export interface Rooms {
+  /** One of them, at least so large. */
+  take(which: 'even' | 'odd' | 'group', bytes: number): ArrayBuffer;
+}
 
-/** Empty ones. */
-export const createRooms = (): Rooms => [new ArrayBuffer(0), new ArrayBuffer(0)];
+/** Rooms that grow as they are needed. */
+export function createRooms(): Rooms {
+  const rooms = new Map<string, ArrayBuffer>();
+  return {
+    take(which, bytes) {
+      let room = rooms.get(which);
+      if (room === undefined || room.byteLength < bytes) {
+        room = new ArrayBuffer(bytes);
+        rooms.set(which, room);
+      }
+      return room;
+    },
+  };
+}
 
 /** Some rows of a tensor. */
 export interface RowPiece {
@@ -131,12 +146,10 @@ export async function* readRows(
   const step = group * Math.max(1, Math.floor(pieceBytes / Math.max(1, rowBytes * group)));
   const load = async (row: number): Promise<TypedArray> => {
     const size = Math.min(step, rows - row) * rowBytes;
-    const turn = (row / step) % 2;
-    if (rooms[turn].byteLength < size) rooms[turn] = new ArrayBuffer(size);
-    const bytes = new Uint8Array(rooms[turn], 0, size);
-    await checkpoint.readInto(name, row * rowBytes, bytes, { signal });
+    const room = rooms.take((row / step) % 2 === 0 ? 'even' : 'odd', size);
+    await checkpoint.readInto(name, row * rowBytes, new Uint8Array(room, 0, size), { signal });
     const Elements = ARRAYS[entry.dtype ?? 'u8'];
-    return new Elements(rooms[turn], 0, size / Elements.BYTES_PER_ELEMENT);
+    return new Elements(room, 0, size / Elements.BYTES_PER_ELEMENT);
   };
   let next = rows > 0 ? load(0) : null;
   for (let row = 0; next !== null; row += step) {
@@ -146,7 +159,7 @@ export async function* readRows(
     next?.catch(() => {});
     const count = Math.min(step, rows - row);
     const data = convert(widened(entry, raw, count * width), entry.dtype ?? 'f32', dtype);
-    if (rowOrder) reorder(data, rowOrder, entriesOf(dtype, isVector ? 1 : width));
+    if (rowOrder) reorder(data, rowOrder, entriesOf(dtype, isVector ? 1 : width), rooms);
     yield { data, at: row * width, fileBytes: count * rowBytes };
   }
 }
@@ -161,12 +174,15 @@ function widened(entry: TensorEntry, raw: TypedArray, size: number): TypedArray 
 }
 
 /** Puts rows of `entries` array entries each in another order within every group. */
-function reorder(data: TypedArray, order: readonly number[], entries: number): void {
-  const size = order.length * entries;
-  for (let start = 0; start < data.length; start += size) {
-    const group = data.slice(start, start + size);
+function reorder(data: TypedArray, order: readonly number[], entries: number, rooms: Rooms): void {
+  const bytes = bytesOf(data);
+  const rowBytes = entries * data.BYTES_PER_ELEMENT;
+  const size = order.length * rowBytes;
+  const group = new Uint8Array(rooms.take('group', size), 0, size);
+  for (let start = 0; start < bytes.length; start += size) {
+    group.set(bytes.subarray(start, start + size));
     for (const [row, from] of order.entries())
-      data.set(group.subarray(from * entries, (from + 1) * entries), start + row * entries);
+      bytes.set(group.subarray(from * rowBytes, (from + 1) * rowBytes), start + row * rowBytes);
   }
 }
 
