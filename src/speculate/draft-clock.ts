@@ -34,8 +34,8 @@ export function createDraftClock(cost: DraftCost | undefined) {
     /** A draft of `depth` levels by a drafter that had not seen `missed` tokens beyond the last. */
     add(depth: number, ms: number, missed: number): void {
       drafts += 1;
-      // The first draft of a drafter that was never timed pays for compiling: it tells nothing.
-      if (cost === undefined && drafts === 1) return;
+      // The first draft pays for compiling: it tells nothing.
+      if (drafts === 1) return;
       if (missed <= USUALLY_MISSED) {
         const sample = ms / shape(depth);
         samples += 1;
