@@ -68,13 +68,14 @@ export function createProcessor(
   const bias = Object.entries(settings.logitBias).map(([id, value]) => [Number(id), value]);
   const { repetitionPenalty, presencePenalty, frequencyPenalty, temperature } = settings;
   const counted = presencePenalty !== 0 || frequencyPenalty !== 0;
+  const changed = repetitionPenalty !== 1 || counted || bias.length > 0;
   return (logits, history) => {
-    const scores = Float64Array.from(logits); // [V]
-    checkLogits(scores);
+    const scores = new Float64Array(logits); // [V]
+    let best = bestOf(scores);
     if (repetitionPenalty !== 1) penaliseRepetition(scores, history, repetitionPenalty);
     if (counted) penaliseCounts(scores, history.slice(promptLength), settings);
     for (const [token, value] of bias) scores[known(token, scores, 'logitBias')] += value;
-    const best = argmax(scores);
+    if (changed) best = argmax(scores);
     if (scores[best] === Number.NEGATIVE_INFINITY && orNothing) return NOTHING;
     if (scores[best] === Number.NEGATIVE_INFINITY)
       throw new OptionError('sampling: expected at least one allowed token, got none');
@@ -89,26 +90,36 @@ function truncatedSoftmax(scores: Float64Array, max: number, settings: SamplingS
   for (let token = 0; token < scores.length; token++)
     scores[token] = (scores[token] - max) / temperature;
   if (topK > 0 && topK < scores.length) keepLargest(scores, topK);
-  for (let token = 0; token < scores.length; token++) scores[token] = Math.exp(scores[token]);
-  if (topP < 1) keepMass(scores, topP);
+  let total = 0;
+  for (let token = 0; token < scores.length; token++) {
+    scores[token] = Math.exp(scores[token]);
+    total += scores[token];
+  }
+  if (topP < 1) keepMass(scores, topP * total);
   // Weights are relative to the largest here, which is 1.
   if (minP > 0)
     for (let token = 0; token < scores.length; token++) if (scores[token] < minP) scores[token] = 0;
-  const total = sumOf(scores);
+  if (topP < 1 || minP > 0) total = sumOf(scores);
   for (let token = 0; token < scores.length; token++) scores[token] /= total;
   return scores;
 }
 
 function keepLargest(scores: Float64Array, count: number): void {
-  const smallest = scores.slice().sort()[scores.length - count];
+  const rising = upper(scores, Math.log, (found) => found >= count);
+  const smallest = rising[rising.length - count];
   for (let token = 0; token < scores.length; token++)
     if (scores[token] < smallest) scores[token] = Number.NEGATIVE_INFINITY;
 }
 
-/** A token stays if the mass of the tokens before it, in falling order, is below `share`; so at least one does. */
-function keepMass(weights: Float64Array, share: number): void {
-  const wanted = share * sumOf(weights);
-  const rising = weights.slice().sort();
+/** A token stays if the mass of the tokens before it, in falling order, is below `wanted`; so at least one does. */
+function keepMass(weights: Float64Array, wanted: number): void {
+  // Sums in another order differ in their last digits.
+  const surely = wanted * (1 + 1e-9);
+  const rising = upper(
+    weights,
+    (share) => share,
+    (_, mass) => mass >= surely,
+  );
   let mass = 0;
   let rank = rising.length;
   while (rank > 0 && mass < wanted) mass += rising[--rank];
@@ -121,6 +132,36 @@ function keepMass(weights: Float64Array, share: number): void {
     if (weights[token] === smallest && equals > 0) equals--;
     else weights[token] = 0;
   }
+}
+
+/** Shares of the largest weight that are tried one after the other. */
+const SHARES = [0.1, 0.01, 1e-3, 1e-5, 1e-8, 1e-16, 0];
+
+/**
+ * The upper values in rising order: those from a share of the largest on, as `scale` puts it, the first share from which they are
+ * enough by count and sum, or all. Sorting a whole vocabulary takes ten times as long.
+ */
+function upper(
+  values: Float64Array,
+  scale: (share: number) => number,
+  isEnough: (count: number, sum: number) => boolean,
+): Float64Array {
+  for (const share of SHARES) {
+    const least = scale(share);
+    let count = 0;
+    let sum = 0;
+    for (let index = 0; index < values.length; index++)
+      if (values[index] >= least) {
+        count++;
+        sum += values[index];
+      }
+    if (share > 0 && !isEnough(count, sum)) continue;
+    const found = new Float64Array(count);
+    for (let index = 0, at = 0; at < count; index++)
+      if (values[index] >= least) found[at++] = values[index];
+    return found.sort();
+  }
+  throw new Error('internal: all values are at least a share of 0');
 }
 
 /** Once per token, however often it occurs. Keskar et al., "CTRL", 2019, section 4.1. */
@@ -144,13 +185,22 @@ function penaliseCounts(
   for (const token of new Set(generated)) scores[token] -= presencePenalty;
 }
 
-/** -Infinity is a forbidden token; NaN and Infinity are a fault upstream. */
-function checkLogits(scores: Float64Array): void {
-  for (let token = 0; token < scores.length; token++)
-    if (!(scores[token] < Number.POSITIVE_INFINITY))
+/** The lowest index of the largest. -Infinity is a forbidden token; NaN and Infinity are a fault upstream. */
+function bestOf(scores: Float64Array): number {
+  let best = 0;
+  let most = Number.NEGATIVE_INFINITY;
+  for (let token = 0; token < scores.length; token++) {
+    const score = scores[token];
+    if (!(score < Number.POSITIVE_INFINITY))
       throw new OptionError(
-        `sampling: expected finite logits or -Infinity, got ${scores[token]} for token ${token}`,
+        `sampling: expected finite logits or -Infinity, got ${score} for token ${token}`,
       );
+    if (score > most) {
+      most = score;
+      best = token;
+    }
+  }
+  return best;
 }
 
 function known(token: number, scores: Float64Array, where: string): number {

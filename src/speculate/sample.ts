@@ -65,9 +65,15 @@ export function race(law: Law, uniform: (token: number) => number, count = 1): n
   const { probs } = law;
   const tokens: number[] = [];
   const times: number[] = [];
-  for (let token = 0; token < probs.length; token++)
-    if (probs[token] > 0)
-      insert(tokens, times, count, token, -Math.log(uniform(token)) / probs[token]);
+  let latest = Number.POSITIVE_INFINITY;
+  for (let token = 0; token < probs.length; token++) {
+    if (!(probs[token] > 0)) continue;
+    const u = uniform(token);
+    // -ln(u) is at least 1 - u, but for its last digits: most tokens are too late without a logarithm.
+    if ((1 - u) / probs[token] > latest) continue;
+    insert(tokens, times, count, token, -Math.log(u) / probs[token]);
+    if (tokens.length === count) latest = times[count - 1] * (1 + 1e-12);
+  }
   if (tokens.length === 0 && count > 0)
     throw new RangeError('race: expected a token with mass, got none');
   return tokens;

@@ -161,6 +161,31 @@ describe('the processor', () => {
     );
   });
 
+  it('agrees with sorting everything, from flat laws to steep ones', () => {
+    // Differences that exp can see, so that there are no ties of weights that are none of logits.
+    const row = fc.array(fc.integer({ min: -999, max: 999 }), { minLength: 150, maxLength: 250 });
+    const logits = fc
+      .tuple(fc.constantFrom(0.01, 1, 5, 30, 300), row)
+      .map(([scale, values]) => values.map((value) => Math.fround((scale * value) / 1000)));
+    const options = fc.record({
+      temperature: fc.constantFrom(0.7, 1),
+      topK: fc.constantFrom(0, 1, 5, 60, 149),
+      topP: fc.constantFrom(0.03, 0.5, 0.9, 0.999999, 1),
+      minP: fc.constant(0),
+    });
+    fc.assert(
+      fc.property(logits, options, (row, chosen) => {
+        const given = lawOf(row, chosen);
+        const wanted = sortedLaw(
+          row.map((value) => value - Math.max(...row)),
+          chosen,
+        );
+        for (const [token, mass] of given.entries()) expect(mass).toBeCloseTo(wanted[token], 12);
+      }),
+      { seed: 1, numRuns: 300 },
+    );
+  });
+
   it('leaves the logits as they are', () => {
     const logits = Float32Array.of(1, 2, 3);
     const settings = SamplingOptions.parse({ temperature: 2, topK: 1, logitBias: { 0: 9 } });
