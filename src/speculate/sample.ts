@@ -94,11 +94,17 @@ export function mostProbable(law: Law, count: number): number[] {
 
 /** ln softmax(logits)[token] in float64, for f32 logits [V] of any size. */
 export function logSoftmaxAt(logits: Float32Array, token: number): number {
+  return logSoftmaxOf(logits, [token])[0];
+}
+
+/** The same of several tokens, for one sum over the vocabulary. */
+export function logSoftmaxOf(logits: Float32Array, tokens: readonly number[]): number[] {
   let max = Number.NEGATIVE_INFINITY;
   for (let index = 0; index < logits.length; index++) if (logits[index] > max) max = logits[index];
   let sum = 0;
   for (let index = 0; index < logits.length; index++) sum += Math.exp(logits[index] - max);
-  return logits[token] - max - Math.log(sum);
+  const total = Math.log(sum);
+  return tokens.map((token) => logits[token] - max - total);
 }
 
 /** Keeps the `count` smallest keys in ascending order; tokens come in rising order, so the lower of equals stays. */

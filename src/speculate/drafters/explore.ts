@@ -3,7 +3,7 @@
 import { pathTo } from '../../models/tree.ts';
 import type { Draft, DraftRequest } from '../drafter.ts';
 import { pointDraw } from '../drawn.ts';
-import { argmax, logSoftmaxAt, mostProbable } from '../sample.ts';
+import { argmax, logSoftmaxOf, mostProbable } from '../sample.ts';
 import type { PathTree } from './branching.ts';
 import type { Node, Pass, Passes } from './passes.ts';
 
@@ -119,11 +119,9 @@ function kept(candidates: readonly Candidate[], some: readonly number[]): Draft 
 
 /** The most probable tokens with ln p, best first; what cannot be drafted is not among them. */
 function bestOf(logits: Float32Array, count: number) {
-  // Ranks only; a law would have to add up to one.
-  const most = logits[argmax(logits)];
-  const weights = Float64Array.from(logits, (logit) => Math.exp(logit - most));
-  return mostProbable({ probs: weights }, count).map((token) => ({
-    token,
-    value: logSoftmaxAt(logits, token),
-  }));
+  const best = argmax(logits);
+  if (!(logits[best] > Number.NEGATIVE_INFINITY)) return [];
+  const tokens = mostProbable({ point: best, scores: new Float64Array(logits) }, count);
+  const values = logSoftmaxOf(logits, tokens);
+  return tokens.map((token, rank) => ({ token, value: values[rank] }));
 }
