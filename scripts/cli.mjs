@@ -1,13 +1,11 @@
-// Bundles the command line over what the compiler made of it, a piece a command: it starts in 40 ms instead of 120 and takes 12 MB
+// Bundles the command line, a piece a command: it starts in 40 ms instead of 120 and takes 12 MB
 // less, most of it the messages of zod in forty languages, which modules load and a bundle leaves out.
-import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { root } from './compile.mjs';
 
 const at = (path) => fileURLToPath(new URL(path, root));
 
-rmSync(at('dist/cli'), { recursive: true, force: true });
 await build({
   entryPoints: [at('src/cli/main.ts')],
   outdir: at('dist/cli'),

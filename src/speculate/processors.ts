@@ -105,7 +105,7 @@ function truncatedSoftmax(scores: Float64Array, max: number, settings: SamplingS
 }
 
 function keepLargest(scores: Float64Array, count: number): void {
-  const rising = upper(scores, Math.log, (found) => found >= count);
+  const rising = upper(scores, SHARES.map(Math.log), (found) => found.count >= count);
   const smallest = rising[rising.length - count];
   for (let token = 0; token < scores.length; token++)
     if (scores[token] < smallest) scores[token] = Number.NEGATIVE_INFINITY;
@@ -115,11 +115,7 @@ function keepLargest(scores: Float64Array, count: number): void {
 function keepMass(weights: Float64Array, wanted: number): void {
   // Sums in another order differ in their last digits.
   const surely = wanted * (1 + 1e-9);
-  const rising = upper(
-    weights,
-    (share) => share,
-    (_, mass) => mass >= surely,
-  );
+  const rising = upper(weights, SHARES, ({ sum }) => sum >= surely);
   let mass = 0;
   let rank = rising.length;
   while (rank > 0 && mass < wanted) mass += rising[--rank];
@@ -135,33 +131,35 @@ function keepMass(weights: Float64Array, wanted: number): void {
 }
 
 /** Shares of the largest weight that are tried one after the other. */
-const SHARES = [0.1, 0.01, 1e-3, 1e-5, 1e-8, 1e-16, 0];
+const SHARES = [0.1, 0.01, 1e-3, 1e-5, 1e-8, 1e-16];
 
 /**
- * The upper values in rising order: those from a share of the largest on, as `scale` puts it, the first share from which they are
- * enough by count and sum, or all. Sorting a whole vocabulary takes ten times as long.
+ * The upper values in rising order: those from a bound on, the first of falling `bounds` from which they are enough, or all.
+ * Sorting a whole vocabulary takes ten times as long.
  */
 function upper(
   values: Float64Array,
-  scale: (share: number) => number,
-  isEnough: (count: number, sum: number) => boolean,
+  bounds: readonly number[],
+  isEnough: (found: { readonly count: number; readonly sum: number }) => boolean,
 ): Float64Array {
-  for (const share of SHARES) {
-    const least = scale(share);
-    let count = 0;
-    let sum = 0;
-    for (let index = 0; index < values.length; index++)
-      if (values[index] >= least) {
-        count++;
-        sum += values[index];
-      }
-    if (share > 0 && !isEnough(count, sum)) continue;
-    const found = new Float64Array(count);
-    for (let index = 0, at = 0; at < count; index++)
-      if (values[index] >= least) found[at++] = values[index];
-    return found.sort();
-  }
-  throw new Error('internal: all values are at least a share of 0');
+  const least =
+    bounds.find((bound) => isEnough(amountFrom(values, bound))) ?? Number.NEGATIVE_INFINITY;
+  const found = new Float64Array(amountFrom(values, least).count);
+  for (let index = 0, at = 0; at < found.length; index++)
+    if (values[index] >= least) found[at++] = values[index];
+  return found.sort();
+}
+
+/** How many values there are from a bound on, and their sum. */
+function amountFrom(values: Float64Array, bound: number) {
+  let count = 0;
+  let sum = 0;
+  for (let index = 0; index < values.length; index++)
+    if (values[index] >= bound) {
+      count++;
+      sum += values[index];
+    }
+  return { count, sum };
 }
 
 /** Once per token, however often it occurs. Keskar et al., "CTRL", 2019, section 4.1. */

@@ -2,6 +2,8 @@
 export { fromFloat32, toFloat32 } from '../kernels/dtype.ts';
 export {
   type Checkpoint,
+  createRooms,
+  type Rooms,
   type RowOptions,
   type RowPiece,
   readRows,

@@ -1,6 +1,6 @@
 // The tiles of q4_0 weights: products of 4-bit weights with x in 8 bits. blocks.ts has the loops around them.
 import { XSCALE_BYTES } from './quantise';
-import { half4, SCALES, scaled } from './scales';
+import { half4, put, SCALES, scaled } from './scales';
 
 /**
  * a + w·x of sixteen products: w bytes from 0 to 15, x signed bytes. With relaxed SIMD two products a 16-bit lane, which
@@ -116,11 +116,7 @@ function nibbles(R: i32, w: usize, x: usize, d: usize, blocks: i32, sums: usize,
       f30 = scaled(f30, summed(a30, z3), s0, d3), f31 = scaled(f31, summed(a31, z3), s1, d3);
     }
   }
-  const y1 = y + stride, y2 = y1 + stride, y3 = y2 + stride;
-  v128.store(y, f00), v128.store(y, f01, 16);
-  if (R > 1) v128.store(y1, f10), v128.store(y1, f11, 16);
-  if (R > 2) v128.store(y2, f20), v128.store(y2, f21, 16);
-  if (R > 3) v128.store(y3, f30), v128.store(y3, f31, 16);
+  put(R, y, stride, f00, f01, f10, f11, f20, f21, f30, f31);
 }
 
 export function nibbles1(w: usize, x: usize, d: usize, blocks: i32, sums: usize, y: usize, stride: usize): void {

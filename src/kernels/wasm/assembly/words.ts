@@ -3,7 +3,7 @@
 // The innermost loops stay small on purpose: V8 lets the arithmetic of a straight stretch of code sink below all its
 // loads, and what does not fit in 15 registers then waits in memory. Unrolled by hand, the tile of four rows takes 2.5x.
 import { XSCALE_BYTES } from './quantise';
-import { half4, SCALES, scaled } from './scales';
+import { half4, put, SCALES, scaled } from './scales';
 
 /** a + w·x of eight products, two a lane. */
 @inline
@@ -72,11 +72,7 @@ function words(R: i32, w: usize, x: usize, d: usize, blocks: i32, sums: usize, y
       f30 = scaled(f30, a30, s0, d3), f31 = scaled(f31, a31, s1, d3);
     }
   }
-  const y1 = y + stride, y2 = y1 + stride, y3 = y2 + stride;
-  v128.store(y, f00), v128.store(y, f01, 16);
-  if (R > 1) v128.store(y1, f10), v128.store(y1, f11, 16);
-  if (R > 2) v128.store(y2, f20), v128.store(y2, f21, 16);
-  if (R > 3) v128.store(y3, f30), v128.store(y3, f31, 16);
+  put(R, y, stride, f00, f01, f10, f11, f20, f21, f30, f31);
 }
 
 export function words1(w: usize, x: usize, d: usize, blocks: i32, sums: usize, y: usize, stride: usize): void {
