@@ -4,7 +4,7 @@
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
 import { parse } from '../../models/schema.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
-import { partsBytes, type TensorParts, tensorInMemory } from '../../tensor/parts.ts';
+import { type TensorParts, tensorInMemory } from '../../tensor/parts.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
 import { type FolderSource, folderOnDemand, writeFolder } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
@@ -25,6 +25,7 @@ import { CONVERTED, layoutNamed, layoutOf } from './research/layouts.ts';
 import { located } from './research/located.ts';
 import { originOf, ownConfigOf, readOrigin } from './research/origin.ts';
 import { rename, type Taken, take } from './research/take.ts';
+import { proposalOf, typeOf } from './written.ts';
 
 /** Options of `convertSpeculator`. */
 export interface ConvertOptions {
@@ -209,48 +210,6 @@ export async function exportResearch(
 /** A folder that can be read as long as its caller wants. */
 const lasting = async (from: string | FolderSource): Promise<FolderSource> =>
   typeof from === 'string' ? folderOnDemand(from) : from;
-
-/** How it proposes, and for which target. */
-const proposalOf = (
-  algorithm: string,
-  parts: {
-    readonly verifier: NonNullable<ConvertOptions['verifier']>;
-    readonly speculativeTokens: number;
-  },
-): Json => ({
-  algorithm,
-  default_proposal_method: 'greedy',
-  proposal_methods: [
-    {
-      proposal_type: 'greedy',
-      speculative_tokens: parts.speculativeTokens,
-      verifier_accept_k: 1,
-      accept_tolerance: 0,
-    },
-  ],
-  verifier: {
-    name_or_path: parts.verifier.name,
-    architectures: parts.verifier.config['architectures'] ?? [],
-  },
-});
-
-/** What transformers calls the types of tensors. */
-const TYPES: Readonly<Record<string, string>> = {
-  BF16: 'bfloat16',
-  F16: 'float16',
-  F32: 'float32',
-  F64: 'float64',
-};
-
-/** The type that most numbers of a head have, under its key of transformers 4. */
-function typeOf(tensors: readonly TensorParts[]): Json {
-  const bytes = Object.keys(TYPES).map((type) => {
-    const own = tensors.filter(({ dtype }) => dtype.toUpperCase() === type);
-    return { type, size: own.reduce((sum, tensor) => sum + partsBytes(tensor), 0) };
-  });
-  const [{ type, size }] = bytes.toSorted((a, b) => b.size - a.size);
-  return size === 0 ? {} : { torch_dtype: TYPES[type] };
-}
 
 /** The tensors of a target; null where there are none, or not all of its files: only config.json is needed. */
 async function weightsOf(source: FolderSource | undefined): Promise<Checkpoint | null> {

@@ -3,32 +3,24 @@
 // norm_before_residual is false here and true in vLLM. Keys that are not known stay. Tensors keep their bytes, and have to be those
 // that the config asks for.
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
-import { openModelFolder } from '../../models/folder.ts';
 import { parse } from '../../models/schema.ts';
-import { checkWeights } from '../../models/weights.ts';
-import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import type { TensorParts } from '../../tensor/parts.ts';
 import { openCheckpoint } from '../../tensor/safetensors.ts';
 import { type FolderSource, writeFolder } from '../../tensor/source.ts';
-import type { HeadAlgorithm } from './algorithm.ts';
 import { brokenNotes } from './broken.ts';
 import {
   commonSchema,
-  decoderOf,
   FORMAT_VERSION,
   isBefore,
   type Json,
   layerTypeOf,
   readConfig,
-  readDraftConfig,
-  readSpeculatorConfig,
-  type SpeculatorConfig,
 } from './config.ts';
 import { headFiles, piecesOfHead } from './files.ts';
-import { fitHead, targetOf, targetOfSize } from './fit.ts';
 import { textsOf } from './independent.ts';
 import { ALGORITHMS, type SpeculatorFiles } from './load.ts';
 import { readMethods, repeatsIn } from './methods.ts';
+import { checkMigrated } from './migrated.ts';
 import { take } from './research/take.ts';
 import { bothRopes, flatRope } from './rope.ts';
 import { initialSizeOf, readUntrained, untrainedNote } from './untrained.ts';
@@ -164,7 +156,7 @@ export async function migrateSpeculator(
     throw new OptionError(
       `verifier: expected with a head, got it with the independent draft model ${source.name}, which fits any target`,
     );
-  const checked = await check(source, {
+  const checked = await checkMigrated(source, {
     config,
     checkpoint: { ...checkpoint, tensors: kept },
     verifier,
@@ -191,57 +183,6 @@ export async function migrateSpeculator(
 
 /** The copy of the target's head that multi-token prediction was saved with, often without numbers. */
 const COPY = 'verifier_lm_head.weight';
-
-/** No head reads a state from beyond so many layers. */
-const MOST_LAYERS = 1024;
-
-/**
- * The tensors against the config and the target; where there is none, one of the head's own sizes stands for it. Returns what a user
- * should know.
- */
-async function check(
-  source: FolderSource,
-  parts: {
-    readonly config: Json;
-    readonly checkpoint: Checkpoint;
-    readonly verifier: MigrateOptions['verifier'];
-  },
-): Promise<readonly string[]> {
-  const { config, checkpoint, verifier } = parts;
-  const { name } = source;
-  const file = `${name}/config.json`;
-  const read = readSpeculatorConfig(config, file);
-  try {
-    if (read.algorithm === 'independent') {
-      const files = { ...(await openModelFolder(source)), checkpoint };
-      checkWeights(files, files.architecture.weights(files.config));
-      return [];
-    }
-    const algorithm = ALGORITHMS[read.algorithm];
-    if (verifier !== undefined) {
-      const { decoder, note } = targetOf(decoderOf(verifier.config), verifier.name);
-      await fitHead(algorithm, { name, config: read, checkpoint, target: decoder });
-      return [`it fits ${verifier.name}`, ...(note === null ? [] : [note])];
-    }
-    const { vocab, width } = sizesOf(algorithm, read, file);
-    const sizes = { vocab_size: vocab, hidden_size: width, num_hidden_layers: MOST_LAYERS };
-    const target = targetOfSize(sizes, file);
-    await fitHead(algorithm, { name, config: read, checkpoint, target });
-    return [];
-  } catch (error) {
-    if (!(error instanceof UnsupportedError)) throw error;
-    return [`its tensors were not checked: this version does not run it: ${error.message}`];
-  }
-}
-
-/** The sizes that a head has in common with its target. */
-function sizesOf(algorithm: HeadAlgorithm<unknown>, config: SpeculatorConfig, file: string) {
-  const own = config.raw;
-  if (algorithm.forward === undefined)
-    return { vocab: own['vocab_size'], width: own['hidden_size'] };
-  const { vocab, width } = readDraftConfig(config, file);
-  return { vocab, width: own['target_hidden_size'] ?? width };
-}
 
 /** Proposal methods with their defaults, the default one among them. */
 function proposalsOf(
