@@ -11,7 +11,7 @@ import type { ShapeOptions } from '../speculate/drafters/shapes.ts';
 import { sharedVocabulary } from '../speculate/drafters/shared-vocabulary.ts';
 import { suffix } from '../speculate/drafters/suffix.ts';
 import type { Speculator } from '../speculate/speculators/load.ts';
-import type { Proposal, ProposalName } from '../speculate/speculators/proposal.ts';
+import type { Proposal } from '../speculate/speculators/proposal.ts';
 import type { DrafterChoice, ShapeChoice, SpeculatorChoice } from './protocol.ts';
 
 /** A drafter and, where a proposal method says them, how far it drafts and who judges. */
@@ -163,10 +163,4 @@ function checked<Choice>(schema: z.ZodType, choice: Choice): Choice {
 function shapeOf({ best, ...rest }: ShapeChoice, { model: { ladder } }: LoadedModel): ShapeOptions {
   if (best === undefined) return rest;
   return { ...rest, best: { ladder, ...(best !== true && best) } };
-}
-
-/** All names that a speculator proposes by. */
-export function proposalsOf({ config, head }: Speculator): readonly ProposalName[] {
-  const named = config.proposals.map(({ proposal_type }) => proposal_type);
-  return head?.paths == null ? named : [...named, 'paths'];
 }

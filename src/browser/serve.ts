@@ -6,11 +6,11 @@ import { load } from '../models/load.ts';
 import { WEIGHT_DTYPES } from '../models/weights.ts';
 import { generate } from '../speculate/generate.ts';
 import { Speculator } from '../speculate/speculators/load.ts';
+import { proposalNames } from '../speculate/speculators/proposal.ts';
 import { VERIFIER_NAMES, VERIFIERS } from '../speculate/verifiers/named.ts';
 import { fileSource } from '../tensor/file-source.ts';
 import { type FolderSource, memorySource } from '../tensor/source.ts';
 import { urlSource } from '../tensor/url-source.ts';
-import { proposalsOf } from './drafters.ts';
 import { packError } from './errors.ts';
 import { createHeld, type Held } from './held.ts';
 import { BACKENDS, createPool, type OpenBackend, type Pool } from './pool.ts';
@@ -164,7 +164,7 @@ async function loadSpeculator(
       speculator: held.addSpeculator(speculator, verifier),
       algorithm: config.algorithm,
       notes,
-      proposals: proposalsOf(speculator).map((type) => ({
+      proposals: proposalNames(config.proposals, speculator.head?.paths ?? null).map((type) => ({
         type,
         notes: speculator.notesOn(type),
       })),

@@ -75,11 +75,8 @@ export function loadTarget(
 }
 
 /** A model with a progress bar. */
-export const loadFolder = (
-  folder: string,
-  options: CliOptions,
-  parts: LoadParts,
-): Promise<LoadedModel> => loading(folder, options, parts, load);
+const loadFolder = (folder: string, options: CliOptions, parts: LoadParts): Promise<LoadedModel> =>
+  loading(folder, options, parts, load);
 
 /** The same without its tokenizer. */
 export const loadDecoder = (

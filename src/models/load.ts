@@ -84,7 +84,7 @@ export async function loadModel(
 }
 
 /** The tokenizer of a model; errors name its folder or file. */
-async function tokenizerOf(files: ModelFiles): Promise<Tokenizer> {
+export async function tokenizerOf(files: ModelFiles): Promise<Tokenizer> {
   const parts = await files.tokenizerFiles();
   return named(files.name, () => createTokenizer(parts));
 }

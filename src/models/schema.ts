@@ -156,12 +156,19 @@ function readHeadDim(fields: DecoderFields, file: string): number {
   return headDim;
 }
 
+/** The rotary parameters that count: as in transformers the old ones, where they say anything. */
+export const ropeGiven = <Parameters extends object>(fields: {
+  readonly rope_scaling?: Parameters | null | undefined;
+  readonly rope_parameters?: Parameters | null | undefined;
+}): Parameters | null | undefined => {
+  const { rope_scaling: old, rope_parameters: fresh } = fields;
+  return old && Object.keys(old).length > 0 ? old : fresh;
+};
+
 /** Rotary parameters from `rope_scaling` and `rope_theta` (transformers 4) or `rope_parameters` (5). */
 function readRope(fields: DecoderFields, file: string): RopeConfig {
-  // As in transformers: the old key wins when it says anything.
-  const old = fields.rope_scaling && Object.keys(fields.rope_scaling).length > 0;
-  const where = old ? 'rope_scaling' : 'rope_parameters';
-  const values = (old ? fields.rope_scaling : fields.rope_parameters) ?? {};
+  const values = ropeGiven(fields) ?? {};
+  const where = values === fields.rope_scaling ? 'rope_scaling' : 'rope_parameters';
   const type = values.rope_type ?? values.type ?? 'default';
   const nested = Object.entries(values).find(
     ([, value]) => typeof value === 'object' && value !== null && !Array.isArray(value),
@@ -243,9 +250,13 @@ export function yarnAttention(
   mscale?: number | null,
   mscaleAllDim?: number | null,
 ): number {
-  const scaled = (by: number) => (factor <= 1 ? 1 : 0.1 * by * Math.log(factor) + 1);
+  const scaled = (by: number) => yarnScale(factor, by);
   return mscale && mscaleAllDim ? scaled(mscale) / scaled(mscaleAllDim) : scaled(1);
 }
+
+/** 0.1·by·ln(factor) + 1 where positions are stretched (Peng et al., "YaRN", 2023). */
+export const yarnScale = (factor: number, by: number): number =>
+  factor <= 1 ? 1 : 0.1 * by * Math.log(factor) + 1;
 
 function unsupported(file: string, key: string, expected: string, got: unknown): UnsupportedError {
   return new UnsupportedError(`${file}: ${key}: expected ${expected}, got ${JSON.stringify(got)}`);

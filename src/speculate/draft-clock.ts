@@ -8,16 +8,16 @@ const USUALLY_MISSED = 2;
 
 /** Of a running mean: what a draft takes. */
 const GAIN = 0.15;
-/** Drafts whose fastest is believed: the first ones pay for compiling. */
+/** Drafts after the first whose fastest is believed: code gets faster for some more. */
 const COLD_DRAFTS = 3;
 /** How much longer than expected a draft is believed to take at most: a slow one is mostly somebody else's doing. */
 const SLOWEST = 1.5;
 
-/** Counts drafts; expects what the drafter says, or the same of every level where it says nothing. */
+/** Times drafts; expects what the drafter says, or the same of every level where it says nothing. */
 export function createDraftClock(cost: DraftCost | undefined) {
   const shape = cost?.draftMs ?? ((levels: number) => levels);
   let factor = cost === undefined ? 0 : 1;
-  let drafts = 0;
+  let isFirst = true;
   let samples = 0;
   /** Per token; learnt where the drafter does not say. */
   let reading = 0;
@@ -33,9 +33,11 @@ export function createDraftClock(cost: DraftCost | undefined) {
     },
     /** A draft of `depth` levels by a drafter that had not seen `missed` tokens beyond the last. */
     add(depth: number, ms: number, missed: number): void {
-      drafts += 1;
       // The first draft pays for compiling: it tells nothing.
-      if (drafts === 1) return;
+      if (isFirst) {
+        isFirst = false;
+        return;
+      }
       if (missed <= USUALLY_MISSED) {
         const sample = ms / shape(depth);
         samples += 1;

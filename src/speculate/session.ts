@@ -144,6 +144,7 @@ export class Session {
     const drafted = draft.tokens.map(({ token }) => token);
     const computedRows = pending.length + drafted.length;
     const tapped = wanted.length > 0;
+    const isSame = wanted.join() === given.join();
     const segment = {
       sequence: this.#sequence,
       tokens: pending,
@@ -154,7 +155,7 @@ export class Session {
     for (const token of pending) this.#cached.push(token);
     const fed = {
       logits: logits.slice(-1 - drafted.length),
-      hidden: tapped ? hidden.map((states) => statesOf(states, given, wanted)) : [],
+      hidden: !tapped ? [] : isSame ? hidden : hidden.map((row) => statesOf(row, given, wanted)),
       from: common,
       computedRows,
     };
@@ -240,7 +241,6 @@ function statesOf(
   given: readonly number[],
   wanted: readonly number[],
 ): Float32Array {
-  if (wanted.join() === given.join()) return states;
   const width = states.length / given.length;
   const picked = new Float32Array(wanted.length * width);
   for (const [index, tap] of wanted.entries()) {

@@ -2,9 +2,9 @@
 import { FormatError, UnsupportedError } from '../../kernels/errors.ts';
 import type { Decoder } from '../../models/decoder.ts';
 import type { ModelFiles } from '../../models/files.ts';
-import { loadModel } from '../../models/load.ts';
+import { loadModel, tokenizerOf } from '../../models/load.ts';
 import { withModel } from '../../models/open.ts';
-import { createTokenizer, loadTokenizer, named, type Tokenizer } from '../../models/tokenizer.ts';
+import { loadTokenizer, type Tokenizer } from '../../models/tokenizer.ts';
 import type { WeightDType } from '../../models/weights.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
@@ -95,8 +95,7 @@ type Words = Pick<Patient, 'tokenizer' | 'tokenizerMissing'>;
 /** The tokenizer of a model; none where it has none that can be read. */
 export async function readTokenizer(files: ModelFiles): Promise<Words> {
   try {
-    const parts = await files.tokenizerFiles();
-    return { tokenizer: named(files.name, () => createTokenizer(parts)) };
+    return { tokenizer: await tokenizerOf(files) };
   } catch (error) {
     if (!(error instanceof FormatError || error instanceof UnsupportedError)) throw error;
     return { tokenizer: null, tokenizerMissing: error.message };

@@ -2,10 +2,9 @@
 // readings of what its files leave open. All but what is said of times depends on files and models alone.
 import * as z from 'zod';
 import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors.ts';
-import type { Tokenizer } from '../../models/tokenizer.ts';
 import { WEIGHT_DTYPES } from '../../models/weights.ts';
 import { type FolderSource, inFolder } from '../../tensor/source.ts';
-import type { Prompt } from '../generate.ts';
+import type { Prompt, Target } from '../generate.ts';
 import { MAX_DRAFT } from '../limits.ts';
 import { Speculator } from '../speculators/load.ts';
 import { refuseResearch } from '../speculators/recognise.ts';
@@ -74,9 +73,6 @@ export interface Diagnosis {
   readonly outlook: Outlook | null;
 }
 
-/** A target that writes texts. */
-type Target = Patient & { readonly tokenizer: Tokenizer };
-
 /**
  * Examines a draft model or a speculator. Without a tokenizer of the target it is examined by its files and loaded; what is left out
  * is a finding. What does not load is a finding; a path that holds neither, or a config that is none,
@@ -136,10 +132,7 @@ async function examine(
   if (subject === undefined)
     return { kind, findings: byGravity(found), fits: [], acceptance: null, outlook: null };
   const { notes, acceptance, outlook } = await measured(target, subject.candidate, options);
-  // Some notes are of the config, which has been examined.
-  for (const message of notes)
-    if (found.every((finding) => finding.message !== message))
-      found.push({ gravity: 'fine', subject: 'loading', message });
+  addNotes(found, notes);
   found.push(judgeAcceptance(subject.candidate, acceptance, options));
   if (candidates.length > 1) found.push(judgeReadings(own, sorted));
   if (outlook !== null) found.push(judgeGain(outlook));
@@ -161,16 +154,21 @@ async function withoutText(
       message: `left out: what is accepted${tried} and what that gains are not measured, because the target has no tokenizer that can be read${because(patient)}`,
     },
   ];
-  for (const candidate of candidates.slice(0, 1)) {
+  const [candidate] = candidates;
+  if (candidate !== undefined) {
     const notes = await using(candidate, (opened) => opened.notes);
     if (notes instanceof Error)
       found.push({ gravity: 'error', subject: 'loading', message: notes.message });
-    else
-      for (const message of ['it loads for this target', ...notes])
-        if (found.every((finding) => finding.message !== message))
-          found.push({ gravity: 'fine', subject: 'loading', message });
+    else addNotes(found, ['it loads for this target', ...notes]);
   }
   return { kind, findings: byGravity(found), fits: [], acceptance: null, outlook: null };
+}
+
+/** Some notes on loading are of the config, which has been examined. */
+function addNotes(found: Finding[], notes: readonly string[]): void {
+  for (const message of notes)
+    if (found.every((finding) => finding.message !== message))
+      found.push({ gravity: 'fine', subject: 'loading', message });
 }
 
 const NOTHING: Heard = { likelihoods: [], accepted: [] };

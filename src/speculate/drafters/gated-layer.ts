@@ -1,39 +1,13 @@
 // The decoder layer of Qwen3-Next and Qwen3.5 in draft heads. Its attention has a gate (Qiu et al., "Gated Attention for Large Language
 // Models", 2025): of every head the rows of the query come first, then as many of a gate that what was seen is multiplied with.
 // A part of every head turns. Norms multiply with one more than their weight.
-import type { WeightSpec } from '../../models/architecture.ts';
-import { attend, weight } from '../../models/layers.ts';
+import { attend } from '../../models/layers.ts';
 import type { Recorder } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { Constants, HeadContext } from '../speculators/algorithm.ts';
-import { feed, feedSpecs } from './feed-forward.ts';
+import { feed } from './feed-forward.ts';
 import { need } from './head-layer.ts';
 import type { LayerConfig } from './layer-config.ts';
-
-/** The weights of a layer, but for the norm of its input. */
-export function gatedSpecs(prefix: string, layer: LayerConfig): WeightSpec[] {
-  const { width, heads, kvHeads, headDim } = layer;
-  const at = (name: string) => `${prefix}.${name}`;
-  const [queries, keys] = [heads * headDim, kvHeads * headDim];
-  return [
-    weight(at('self_attn.q_proj.weight'), 2 * queries, width),
-    weight(at('self_attn.k_proj.weight'), keys, width),
-    weight(at('self_attn.v_proj.weight'), keys, width),
-    weight(at('self_attn.o_proj.weight'), width, queries),
-    ...(layer.qkvBias
-      ? [
-          weight(at('self_attn.q_proj.bias'), 2 * queries),
-          weight(at('self_attn.k_proj.bias'), keys),
-          weight(at('self_attn.v_proj.bias'), keys),
-        ]
-      : []),
-    ...(layer.outBias ? [weight(at('self_attn.o_proj.bias'), width)] : []),
-    weight(at('self_attn.q_norm.weight'), headDim),
-    weight(at('self_attn.k_norm.weight'), headDim),
-    weight(at('post_attention_layernorm.weight'), width),
-    ...feedSpecs(at('mlp'), layer),
-  ];
-}
 
 /** What such a layer reads that no file has: where queries and gates lie in the rows of q_proj, and what norms add. */
 export function gatedConstants(layer: LayerConfig): Constants {

@@ -7,19 +7,20 @@ import type { HeadContext, HeadWeights } from '../speculators/algorithm.ts';
 import { feed, feedSpecs } from './feed-forward.ts';
 import type { LayerConfig } from './layer-config.ts';
 
-/** The weights of a layer whose attention reads rows of `inner` columns. */
+/** The weights of a layer whose attention reads rows of `inner` columns; with a gate, beside each query there is one as wide. */
 export function layerSpecs(prefix: string, layer: LayerConfig, inner: number): WeightSpec[] {
   const { width, heads, kvHeads, headDim } = layer;
   const at = (name: string) => `${prefix}.${name}`;
   const [queries, keys] = [heads * headDim, kvHeads * headDim];
+  const asked = layer.isGated ? 2 * queries : queries;
   return [
-    weight(at('self_attn.q_proj.weight'), queries, inner),
+    weight(at('self_attn.q_proj.weight'), asked, inner),
     weight(at('self_attn.k_proj.weight'), keys, inner),
     weight(at('self_attn.v_proj.weight'), keys, inner),
     weight(at('self_attn.o_proj.weight'), width, queries),
     ...(layer.qkvBias
       ? [
-          weight(at('self_attn.q_proj.bias'), queries),
+          weight(at('self_attn.q_proj.bias'), asked),
           weight(at('self_attn.k_proj.bias'), keys),
           weight(at('self_attn.v_proj.bias'), keys),
         ]

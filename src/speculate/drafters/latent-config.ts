@@ -9,13 +9,14 @@ import {
   expectValue,
   parse,
   readCommon,
+  ropeGiven,
   size,
   token,
   tokens,
+  yarnScale,
 } from '../../models/schema.ts';
 import { readGroupedMixture } from './grouped-mixture.ts';
 import type { LayerConfig } from './layer-config.ts';
-import { ropeGiven } from './partial-rope.ts';
 
 /** What the class has where a file says nothing. */
 export const LATENT_DEFAULTS = {
@@ -103,6 +104,5 @@ export function readLatent(json: Readonly<Record<string, unknown>>, file: string
 
 /** What stretched positions multiply queries and keys with, beside YaRN's factor on cos and sin: 0.1·mscale·ln(factor) + 1. */
 function stretched(rope: RopeConfig, mscale: unknown): number {
-  if (!('factor' in rope) || rope.factor <= 1 || typeof mscale !== 'number') return 1;
-  return 0.1 * mscale * Math.log(rope.factor) + 1;
+  return 'factor' in rope && typeof mscale === 'number' ? yarnScale(rope.factor, mscale) : 1;
 }

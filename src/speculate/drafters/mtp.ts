@@ -9,7 +9,7 @@ import { weight } from '../../models/layers.ts';
 import type { Recorder } from '../../tensor/record.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { DecoderAlgorithm, HeadContext } from '../speculators/algorithm.ts';
-import { gainOf, gatedConstants, gatedLayer, gatedSpecs } from './gated-layer.ts';
+import { gainOf, gatedConstants, gatedLayer } from './gated-layer.ts';
 import { headLayer, layerSpecs, need } from './head-layer.ts';
 import { isLatent, latentConstants, latentLayer, latentSpecs } from './latent-layer.ts';
 import type { LayerConfig } from './layer-config.ts';
@@ -20,8 +20,7 @@ const LAYER = 'mtp_layers.0';
 const NORMS = ['token_layernorm', 'hidden_layernorm', 'input_layernorm', 'final_layernorm'];
 
 function specsOf(layer: LayerConfig) {
-  if (isLatent(layer)) return latentSpecs(LAYER, layer);
-  return layer.isGated ? gatedSpecs(LAYER, layer) : layerSpecs(LAYER, layer, layer.width);
+  return isLatent(layer) ? latentSpecs(LAYER, layer) : layerSpecs(LAYER, layer, layer.width);
 }
 
 function layerOf<Fields>(

@@ -2,7 +2,7 @@
 // and the share that turns there or beside them.
 import * as z from 'zod';
 import { FormatError } from '../../kernels/errors.ts';
-import { parse } from '../../models/schema.ts';
+import { parse, ropeGiven } from '../../models/schema.ts';
 
 type Parameters = Readonly<Record<string, unknown>> | null | undefined;
 
@@ -12,10 +12,6 @@ interface RopeFields {
   readonly rope_parameters?: Parameters;
   readonly partial_rotary_factor?: number | null | undefined;
 }
-
-/** The parameters that count: the old ones, where they say anything. */
-export const ropeGiven = ({ rope_scaling: old, rope_parameters: fresh }: RopeFields): Parameters =>
-  old && Object.keys(old).length > 0 ? old : fresh;
 
 const PARTIAL = 'partial_rotary_factor';
 const factorSchema = z.number().positive().max(1).nullish();

@@ -6,7 +6,7 @@ import { parse } from '../../models/schema.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { type TensorParts, tensorInMemory } from '../../tensor/parts.ts';
 import { openCheckpoint, type TensorData } from '../../tensor/safetensors.ts';
-import { type FolderSource, folderOnDemand, writeFolder } from '../../tensor/source.ts';
+import { type FolderSource, folderOnDemand } from '../../tensor/source.ts';
 import { version } from '../../version.ts';
 import {
   decoderOf,
@@ -16,7 +16,7 @@ import {
   readSpeculatorConfig,
 } from './config.ts';
 import { checkConverted } from './converted.ts';
-import { type HeadFiles, headFiles, piecesOfHead } from './files.ts';
+import { type HeadFiles, savable } from './files.ts';
 import { ALGORITHMS } from './load.ts';
 import { migrate } from './migrate.ts';
 import { fillIn, inOrder } from './research/fill.ts';
@@ -231,8 +231,7 @@ const conversion = (
   made: Omit<Conversion, 'files' | 'savePretrained'>,
 ): Conversion => ({
   ...made,
-  files: () => headFiles({ ...made, metadata }),
-  savePretrained: async (folder) => writeFolder(folder, piecesOfHead({ ...made, metadata })),
+  ...savable(() => ({ ...made, metadata })),
 });
 
 /** Fields that a caller may choose. */

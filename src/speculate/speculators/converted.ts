@@ -30,12 +30,11 @@ export async function checkConverted(
   const untrained = await readUntrained(checkpoint, initialSizeOf(config, name));
   if (untrained.length > 0)
     throw new FormatError(`${name}: expected trained weights, got ${untrainedNote(untrained)}`);
-  const notes = await brokenNotes(checkpoint);
   const { decoder, note } = targetOf(target, `${name}: target`);
   const read = readSpeculatorConfig(config, name);
   try {
     await fitHead(ALGORITHMS[read.algorithm], { name, config: read, checkpoint, target: decoder });
-    return [...notes, ...(note === null ? [] : [note])];
+    return [...(await brokenNotes(checkpoint)), ...(note === null ? [] : [note])];
   } catch (error) {
     if (!(error instanceof UnsupportedError)) throw error;
     const names = new Set(checkpoint.tensors.keys());
@@ -47,7 +46,7 @@ export async function checkConverted(
     await readVocabulary(checkpoint, { file: name, draftVocab: drafted, vocab });
     const unchecked = format.needs ? 'shapes' : 'names and shapes';
     return [
-      ...notes,
+      ...(await brokenNotes(checkpoint)),
       `this version does not run it: ${error.message}; the ${unchecked} of its tensors were not checked`,
     ];
   }

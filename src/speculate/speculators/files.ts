@@ -2,6 +2,7 @@
 import { UnsupportedError } from '../../kernels/errors.ts';
 import type { Checkpoint } from '../../tensor/checkpoint.ts';
 import { safetensorsInPieces, type TensorParts } from '../../tensor/parts.ts';
+import { writeFolder } from '../../tensor/source.ts';
 import type { Json } from './config.ts';
 
 /** By name, as `writeFolder` and `memorySource` take them. */
@@ -16,7 +17,7 @@ export interface HeadContent {
 }
 
 /** The files as `writeFolder` takes them: the weights are read as they are written. */
-export const piecesOfHead = (
+const piecesOfHead = (
   content: HeadContent,
 ): Readonly<Record<keyof HeadFiles, string | AsyncIterable<Uint8Array>>> => ({
   'config.json': configText(content),
@@ -41,6 +42,16 @@ export async function headFiles(content: HeadContent): Promise<HeadFiles> {
   }
   return { 'config.json': configText(content), 'model.safetensors': weights };
 }
+
+/** A folder to be: its files in memory or written into a folder, `texts` among them; see `Speculator`. */
+export const savable = (
+  content: () => HeadContent | Promise<HeadContent>,
+  texts: Readonly<Record<string, string>> = {},
+) => ({
+  files: async () => ({ ...texts, ...(await headFiles(await content())) }),
+  savePretrained: async (folder: string): Promise<void> =>
+    writeFolder(folder, { ...texts, ...piecesOfHead(await content()) }),
+});
 
 const configText = ({ config }: HeadContent) => `${JSON.stringify(config, null, 2)}\n`;
 

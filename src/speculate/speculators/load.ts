@@ -7,7 +7,7 @@ import type { Buffer } from '../../kernels/plan.ts';
 import type { Decoder } from '../../models/decoder.ts';
 import { tensorInMemory } from '../../tensor/parts.ts';
 import { type TensorData, writeSafetensors } from '../../tensor/safetensors.ts';
-import { type FolderSource, inFolder, memorySource, writeFolder } from '../../tensor/source.ts';
+import { type FolderSource, inFolder, memorySource } from '../../tensor/source.ts';
 import type { Drafter } from '../drafter.ts';
 import { dflash } from '../drafters/dflash.ts';
 import { dspark } from '../drafters/dspark.ts';
@@ -19,7 +19,7 @@ import { mtp } from '../drafters/mtp.ts';
 import { peagle } from '../drafters/peagle.ts';
 import type { HeadAlgorithm } from './algorithm.ts';
 import { openSpeculatorConfig, type SpeculatorConfig } from './config.ts';
-import { type HeadContent, type HeadFiles, headFiles, piecesOfHead } from './files.ts';
+import { type HeadContent, type HeadFiles, savable } from './files.ts';
 import type { Head } from './head.ts';
 import { loadIndependent } from './independent.ts';
 import { isSpeculator } from './is-speculator.ts';
@@ -156,9 +156,7 @@ async function loadFrom(source: FolderSource, options: SpeculatorOptions): Promi
       return method === undefined ? [] : notesOn(method, head?.steps, { lossless });
     },
     drafter,
-    files: async () => ({ ...texts, ...(await headFiles(await content())) }),
-    savePretrained: async (folder) =>
-      writeFolder(folder, { ...texts, ...piecesOfHead(await content()) }),
+    ...savable(content, texts),
     proposal(type, { lossless = type === undefined } = {}) {
       const name = type ?? config.defaultProposal;
       const { shape, ...rest } = planFor(name, config.proposals, head?.paths ?? null, { lossless });

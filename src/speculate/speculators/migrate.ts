@@ -6,7 +6,7 @@ import { FormatError, OptionError, UnsupportedError } from '../../kernels/errors
 import { parse } from '../../models/schema.ts';
 import type { TensorParts } from '../../tensor/parts.ts';
 import { openCheckpoint } from '../../tensor/safetensors.ts';
-import { type FolderSource, writeFolder } from '../../tensor/source.ts';
+import type { FolderSource } from '../../tensor/source.ts';
 import { brokenNotes } from './broken.ts';
 import {
   commonSchema,
@@ -16,7 +16,7 @@ import {
   layerTypeOf,
   readConfig,
 } from './config.ts';
-import { headFiles, piecesOfHead } from './files.ts';
+import { savable } from './files.ts';
 import { textsOf } from './independent.ts';
 import { ALGORITHMS, type SpeculatorFiles } from './load.ts';
 import { readMethods, repeatsIn } from './methods.ts';
@@ -176,8 +176,7 @@ export async function migrateSpeculator(
     ],
     tensors,
     dropped,
-    files: async () => ({ ...texts, ...(await headFiles(content)) }),
-    savePretrained: async (folder) => writeFolder(folder, { ...texts, ...piecesOfHead(content) }),
+    ...savable(() => content, texts),
   };
 }
 

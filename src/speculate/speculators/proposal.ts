@@ -51,12 +51,19 @@ export function planFor(
       shape: { paths },
       draftLength: Math.min(MAX_DRAFT, pathNodesAt(paths, paths.expansion.length)),
     };
-  const names = [
-    ...methods.map(({ proposal_type }) => proposal_type),
-    ...(paths === null ? [] : ['paths']),
-  ];
-  throw new OptionError(`proposal: expected ${names.join(', ')}, got ${name}`);
+  throw new OptionError(
+    `proposal: expected ${proposalNames(methods, paths).join(', ')}, got ${name}`,
+  );
 }
+
+/** All that can be asked for. */
+export const proposalNames = (
+  methods: readonly ProposalMethod[],
+  paths: PathTree | null,
+): readonly ProposalName[] => [
+  ...methods.map(({ proposal_type }) => proposal_type),
+  ...(paths === null ? [] : (['paths'] as const)),
+];
 
 function planOf(method: ProposalMethod): Plan {
   switch (method.proposal_type) {

@@ -45,10 +45,10 @@ export interface Particulars {
   includes(name: string): boolean;
   /** Names of the tensor of the target that one of the head repeats; where both are there they have to be equal. */
   originals(name: string): readonly string[];
-  /** What other readers of the format do not understand of a config.json in it, a line each. */
-  elsewhere(config: Json): readonly string[];
   /** Those of them that every head of the layout has. */
   readonly repeats: readonly string[];
+  /** What other readers of the format do not understand of a config.json in it, a line each. */
+  elsewhere(config: Json): readonly string[];
   /** Why a tensor without a fate has none. */
   reason(name: string): string | undefined;
   /** Names in the format without which there is no head, where so many `names` are there. */
