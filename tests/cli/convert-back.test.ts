@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { exportResearch } from '../../src/speculate/speculators/convert.ts';
 import { type TensorData, writeSafetensors } from '../../src/tensor/safetensors.ts';
-import { TARGET, tensorsOf } from '../speculate/speculators/research.ts';
+import { DFLASH, TARGET, tensorsOf } from '../speculate/speculators/research.ts';
 import { foretoken, golden, temporary } from './command.ts';
 
 const [C, F, V, INNER] = [32, 48, 64, 24];
@@ -31,21 +31,7 @@ const layer = (at: string) => ({
 });
 const dflash = () =>
   folderOf(
-    {
-      architectures: ['DFlashDraftModel'],
-      model_type: 'qwen3',
-      vocab_size: V,
-      hidden_size: C,
-      intermediate_size: F,
-      num_hidden_layers: 1,
-      num_attention_heads: 4,
-      num_key_value_heads: 2,
-      head_dim: 8,
-      max_position_embeddings: 128,
-      block_size: 5,
-      num_target_layers: 8,
-      dflash_config: { mask_token_id: 3, target_layer_ids: [0, 3, 5] },
-    },
+    { ...DFLASH, num_hidden_layers: 1 },
     tensorsOf(
       {
         'fc.weight': [C, 3 * C],

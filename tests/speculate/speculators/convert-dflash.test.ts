@@ -7,6 +7,7 @@ import { convertSpeculator, exportResearch } from '../../../src/speculate/specul
 import { memorySource } from '../../../src/tensor/source.ts';
 import {
   contentOf,
+  DFLASH,
   headSource,
   TARGET,
   tensorsOf,
@@ -17,22 +18,7 @@ import {
 
 const [C, F, V] = [32, 48, 64];
 type Shapes = Record<string, readonly number[]>;
-const CONFIG = {
-  architectures: ['DFlashDraftModel'],
-  auto_map: { AutoModel: 'dflash.DFlashDraftModel' },
-  model_type: 'qwen3',
-  vocab_size: V,
-  hidden_size: C,
-  intermediate_size: F,
-  num_hidden_layers: 2,
-  num_attention_heads: 4,
-  num_key_value_heads: 2,
-  head_dim: 8,
-  max_position_embeddings: 128,
-  block_size: 5,
-  num_target_layers: 8,
-  dflash_config: { mask_token_id: 3, target_layer_ids: [0, 3, 5] },
-};
+const CONFIG = { ...DFLASH, auto_map: { AutoModel: 'dflash.DFlashDraftModel' } };
 const shapesOf = (
   attention: (at: string) => Shapes,
   { columns = 3 * C, layers = 2 }: { readonly columns?: number; readonly layers?: number } = {},

@@ -1,26 +1,15 @@
 // DFlash with layers that see a window of the text, against the second implementation on every kind of backend: texts shorter and
 // longer than the window, layers with and without one, places that see those up to their own and all.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Backend } from '../../../src/kernels/backend.ts';
-import type { Decoder } from '../../../src/models/decoder.ts';
-import { loadModel } from '../../../src/models/load.ts';
+import { describe, expect, it } from 'vitest';
 import { none } from '../../../src/speculate/drafters/none.ts';
 import { pointDraw } from '../../../src/speculate/drawn.ts';
 import { generate } from '../../../src/speculate/generate.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
 import { BACKENDS } from '../../models/fixtures.ts';
 import { spelled } from '../fixtures.ts';
-import {
-  BLOCK,
-  MASK,
-  makeHead,
-  makeSpark,
-  PROMPT,
-  SHAPE,
-  statesOf,
-  TARGET,
-} from './dflash-head.ts';
+import { BLOCK, MASK, makeHead, makeSpark, PROMPT, SHAPE, statesOf } from './dflash-head.ts';
 import { dflashPasses, fuseNormed, readTensors } from './float64.ts';
+import { targetOn } from './target.ts';
 
 const TEXT = [...PROMPT, 40, 12, 7, 33, 9, 61, 20];
 
@@ -39,16 +28,7 @@ const layerOf = ({ windows, types }: (typeof LAYERINGS)[number]) => ({
 const [ALL, MIXED] = LAYERINGS;
 
 describe.each(BACKENDS)('DFlash with windows on $name', ({ open }) => {
-  let backend: Backend;
-  let verifier: Decoder;
-  beforeAll(async () => {
-    backend = await open();
-    verifier = await loadModel(TARGET, { backend, contextLength: 64 });
-  });
-  afterAll(() => {
-    verifier.dispose();
-    backend.dispose();
-  });
+  const verifier = targetOn(open, 64);
 
   it.each(
     LAYERINGS.flatMap((layering) => [
@@ -62,10 +42,10 @@ describe.each(BACKENDS)('DFlash with windows on $name', ({ open }) => {
         { sliding_window_non_causal: nonCausal, sample_from_anchor: true },
         layerOf(layering),
       );
-      using speculator = await Speculator.fromPretrained(source, { verifier });
+      using speculator = await Speculator.fromPretrained(source, { verifier: verifier() });
       const drafter = speculator.drafter();
       const tensors = await readTensors(source);
-      const states = await statesOf(verifier, TEXT);
+      const states = await statesOf(verifier(), TEXT);
       let seen = 0;
       for (const length of [3, PROMPT.length + 1, TEXT.length]) {
         const found: Float32Array[] = [];
@@ -104,7 +84,9 @@ describe.each(BACKENDS)('DFlash with windows on $name', ({ open }) => {
   );
 
   it('gives a block the same bits alone and beside others, in any slots', async () => {
-    using speculator = await Speculator.fromPretrained(makeHead({}, layerOf(MIXED)), { verifier });
+    using speculator = await Speculator.fromPretrained(makeHead({}, layerOf(MIXED)), {
+      verifier: verifier(),
+    });
     const model = speculator.model!;
     const width = model.config.width;
     const told = (at: number, place: number) =>
@@ -151,8 +133,8 @@ describe.each(BACKENDS)('DFlash with windows on $name', ({ open }) => {
         makeHead({ sliding_window_non_causal: true }, layerOf(MIXED)),
         makeSpark('gated', {}, layerOf(ALL)),
       ]) {
-        using speculator = await Speculator.fromPretrained(source, { verifier });
-        const target = { model: verifier, tokenizer: spelled };
+        using speculator = await Speculator.fromPretrained(source, { verifier: verifier() });
+        const target = { model: verifier(), tokenizer: spelled };
         const options = { maxTokens: 24, ignoreEos: true, temperature, seed: 2 };
         const plain = await generate(target, PROMPT, { ...options, drafter: none() });
         const drafted = await generate(target, PROMPT, { ...options, ...speculator.proposal() });

@@ -1,7 +1,6 @@
 // EAGLE heads whose layers see a window of the text, against the second implementation on every kind of backend: as chains, as trees and in
 // one pass, with texts longer than the window, and layers with and without one.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Backend } from '../../../src/kernels/backend.ts';
 import type { Decoder } from '../../../src/models/decoder.ts';
 import { loadModel } from '../../../src/models/load.ts';
 import { none } from '../../../src/speculate/drafters/none.ts';
@@ -26,30 +25,22 @@ import {
 import { eagle3Passes, eaglePasses } from './eagle-passes.ts';
 import { fuseStates, mathOf, readTensors } from './float64.ts';
 import { TARGET } from './research.ts';
+import { targetOn } from './target.ts';
 
 const TEXT = [...PROMPT, 20];
 /** Per layer, 0 for none. */
 const SHORTER = [[4], [1], [5, 0], [0, 3]].map((windows) => ({ windows }));
 
 describe.each(BACKENDS)('EAGLE heads with windows on $name', ({ open }) => {
-  let backend: Backend;
-  let verifier: Decoder;
-  beforeAll(async () => {
-    backend = await open();
-    verifier = await loadModel(TARGET, { backend, contextLength: 64 });
-  });
-  afterAll(() => {
-    verifier.dispose();
-    backend.dispose();
-  });
+  const verifier = targetOn(open, 64);
 
   it.each([...SHORTER, { windows: [40] }])(
     'EAGLE-3 drafts chains and trees as the second implementation does: windows $windows',
     async ({ windows }) => {
       const source = await slidingEagle3(windows);
-      using speculator = await Speculator.fromPretrained(source, { verifier });
+      using speculator = await Speculator.fromPretrained(source, { verifier: verifier() });
       const tensors = await readTensors(source);
-      const hidden = await targetStates(verifier, speculator.head!, PROMPT);
+      const hidden = await targetStates(verifier(), speculator.head!, PROMPT);
       const pairs = hidden.map((states, i) => ({
         token: TEXT[i + 1],
         state: fuseStates(tensors, [...states]),
@@ -71,9 +62,9 @@ describe.each(BACKENDS)('EAGLE heads with windows on $name', ({ open }) => {
     'P-EAGLE drafts in one pass as it does: windows $windows',
     async ({ windows }) => {
       const source = await peagleHead(windows);
-      using speculator = await Speculator.fromPretrained(source, { verifier });
+      using speculator = await Speculator.fromPretrained(source, { verifier: verifier() });
       const tensors = await readTensors(source);
-      const hidden = await targetStates(verifier, speculator.head!, PROMPT);
+      const hidden = await targetStates(verifier(), speculator.head!, PROMPT);
       const mask = fuseStates(tensors, tensors.get('mask_hidden')!.data);
       const pairs = [
         ...hidden.map((states, i) => ({
@@ -92,12 +83,12 @@ describe.each(BACKENDS)('EAGLE heads with windows on $name', ({ open }) => {
 
   it('EAGLE-1 drafts chains as it does', async () => {
     const source = await headWith('eagle1', { layer: slidingLayers([4]) });
-    using speculator = await Speculator.fromPretrained(source, { verifier });
+    using speculator = await Speculator.fromPretrained(source, { verifier: verifier() });
     const target = await openFolder(TARGET);
     const tensors = new Map([...(await readTensors(target)), ...(await readTensors(source))]);
     await target.close();
     const { norm } = mathOf(tensors, SHAPE);
-    const hidden = await targetStates(verifier, speculator.head!, PROMPT);
+    const hidden = await targetStates(verifier(), speculator.head!, PROMPT);
     const pairs = hidden.map((state, i) => ({
       token: TEXT[i + 1],
       state: norm([...state], 'model.norm.weight'),
@@ -120,11 +111,11 @@ describe.each(BACKENDS)('EAGLE heads with windows on $name', ({ open }) => {
         { source: await peagleHead([2]), shape: {} },
         { source: await headWith('eagle1', { layer: slidingLayers([4]) }), shape: {} },
       ];
-      const target = { model: verifier, tokenizer: spelled };
+      const target = { model: verifier(), tokenizer: spelled };
       const options = { maxTokens: 12, ignoreEos: true, temperature, seed: 2, draftLength: 5 };
       const plain = await generate(target, PROMPT, { ...options, drafter: none() });
       for (const { source, shape } of heads) {
-        using speculator = await Speculator.fromPretrained(source, { verifier });
+        using speculator = await Speculator.fromPretrained(source, { verifier: verifier() });
         const drafter = speculator.drafter(shape);
         const drafted = await generate(target, PROMPT, { ...options, drafter });
         expect(drafted.tokens).toEqual(plain.tokens);

@@ -1,29 +1,24 @@
 // Files of heads with layers of Qwen3-Next and Qwen3.5: what their configs may say, saving, converting from a checkpoint and back, and
 // types of weights.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { cpu } from '../../../src/kernels/cpu/index.ts';
-import type { Decoder } from '../../../src/models/decoder.ts';
-import { loadModel } from '../../../src/models/load.ts';
-import type { WeightDType } from '../../../src/models/weights.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
-import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
 import type { TensorData } from '../../../src/tensor/safetensors.ts';
-import { type FolderSource, memorySource, openFolder } from '../../../src/tensor/source.ts';
-import { passOf } from './chains.ts';
+import { openFolder } from '../../../src/tensor/source.ts';
 import { headOf, KINDS, nearZero, OWN, shapesOf, WIDTH } from './gated-kinds.ts';
-import { readLayer } from './mtp-heads.ts';
-import { contentOf, golden, headSource, TARGET, tensorsOf, thereAndBack } from './research.ts';
+import { nativeTensors, readLayer } from './mtp-heads.ts';
+import {
+  expectConverted,
+  expectKept,
+  expectMigrated,
+  expectRefused,
+  expectRounded,
+  expectSaved,
+} from './mtp-layers.ts';
+import { golden, headSource, tensorsOf, thereAndBack } from './research.ts';
+import { targetOn } from './target.ts';
 
-let verifier: Decoder;
-beforeAll(async () => {
-  verifier = await loadModel(TARGET, { backend: cpu(), contextLength: 64 });
-});
-afterAll(() => verifier.dispose());
-
-const logitsOf = (source: FolderSource, dtype?: WeightDType) => passOf(verifier, source, dtype);
+const verifier = targetOn(cpu, 64);
 
 describe('the config of a gated layer', () => {
   it('has the defaults of its class', () => {
@@ -102,13 +97,7 @@ describe('the config of a gated layer', () => {
       'expected llama, mistral, qwen2, qwen3, qwen3_next, qwen3_5_text, qwen3_5_moe_text, deepseek_v3 or glm4_moe, got "deepseek_v2"',
     ],
   ])('is refused with %j', (change, name, message) => {
-    let error: unknown;
-    try {
-      readLayer({ model_type: 'qwen3_next', ...change });
-    } catch (caught) {
-      error = caught;
-    }
-    expect(error).toMatchObject({ name, message: expect.stringContaining(message) });
+    expectRefused(() => readLayer({ model_type: 'qwen3_next', ...change }), name, message);
   });
 
   it('is one of multi-token prediction only', () => {
@@ -119,35 +108,21 @@ describe('the config of a gated layer', () => {
 });
 
 describe('files of a head with a gated layer', () => {
-  it.each(Object.keys(KINDS))('are saved byte by byte as they were read: %s', async (name) => {
-    const folder = mkdtempSync(join(tmpdir(), 'foretoken-gated-'));
-    const source = headOf(KINDS[name]);
-    try {
-      using speculator = await Speculator.fromPretrained(source, { verifier });
-      await speculator.savePretrained(folder);
-      const saved = await openFolder(folder);
-      expect(await contentOf(saved)).toEqual(await contentOf(source));
-      expect(JSON.parse(await saved.text('config.json'))).toEqual(
-        JSON.parse(await source.text('config.json')),
-      );
-      expect(await logitsOf(saved)).toEqual(await logitsOf(source));
-      await saved.close();
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-  });
+  it.each(Object.keys(KINDS))('are saved byte by byte as they were read: %s', (name) =>
+    expectSaved(verifier(), headOf(KINDS[name])),
+  );
 
   it('keep their 16 bits, vectors too', async () => {
     const source = await openFolder(golden('heads/mtp-qwen3-next'));
-    using speculator = await Speculator.fromPretrained(source, { verifier });
-    const saved = await contentOf(memorySource(await speculator.files(), 'saved'));
-    expect(saved).toEqual(await contentOf(source));
+    const saved = await expectKept(verifier(), source);
     expect(Object.values(saved).every((text) => text.startsWith('BF16'))).toBe(true);
     await source.close();
   });
 
   it('are no longer there when it has been disposed', async () => {
-    const speculator = await Speculator.fromPretrained(headOf(KINDS['Qwen3-Next']), { verifier });
+    const speculator = await Speculator.fromPretrained(headOf(KINDS['Qwen3-Next']), {
+      verifier: verifier(),
+    });
     const begun = speculator.files();
     speculator.dispose();
     const gone = 'files: expected a speculator, got a disposed one';
@@ -163,27 +138,19 @@ describe('files of a head with a gated layer', () => {
       JSON.parse(await headOf(wrong).text('config.json')),
       nearZero(tensorsOf({ ...OWN, ...shapesOf(kind) }, 3)),
     );
-    const loading = Speculator.fromPretrained(source, { verifier });
+    const loading = Speculator.fromPretrained(source, { verifier: verifier() });
     await expect(loading).rejects.toThrow(
       'mtp_layers.0.mlp.experts.gate_up_proj: expected shape [7, 24, 32], got [6, 24, 32]',
     );
     await expect(loading).rejects.toThrow('q_proj.weight: expected shape [32, 32], got [64, 32]');
   });
 
-  it.each(Object.keys(KINDS))('may be of an older version: %s', async (name) => {
-    const source = headOf(KINDS[name]);
-    const { files, notes } = await migrateSpeculator(source);
-    expect(notes).toEqual([]);
-    const migrated = memorySource(await files(), 'migrated');
-    expect(await contentOf(migrated)).toEqual(await contentOf(source));
-    expect(await logitsOf(migrated)).toEqual(await logitsOf(source));
-  });
+  it.each(Object.keys(KINDS))('may be of an older version: %s', (name) =>
+    expectMigrated(verifier(), headOf(KINDS[name])),
+  );
 });
 
 describe('weights of a head with experts', () => {
-  const worst = (a: readonly Float32Array[], b: readonly Float32Array[]) =>
-    Math.max(...a.flatMap((row, t) => [...row].map((value, i) => Math.abs(value - b[t][i]))));
-
   it.each([
     ['bf16', 0.05, 0],
     ['f16', 0.005, 0],
@@ -191,41 +158,19 @@ describe('weights of a head with experts', () => {
     ['q4_0', 1.5, 2],
   ] as const)('may be %s', async (dtype, tolerance, ragged) => {
     const source = headOf(KINDS['Qwen3-Next']);
-    const { logits, notes } = await logitsOf(source, dtype);
-    const off = worst(logits, (await logitsOf(source)).logits);
-    expect(off).toBeGreaterThan(0);
-    expect(off).toBeLessThan(tolerance);
+    const notes = await expectRounded(verifier(), source, { dtype, tolerance });
     expect(notes).toHaveLength(ragged);
   });
 });
 
 describe('a layer of Qwen3-Next or Qwen3.5 in the checkpoint of its target', () => {
-  /** The names of a checkpoint, experts one by one. */
-  function native(tensors: readonly TensorData[]): TensorData[] {
-    const names: Readonly<Record<string, string>> = {
+  const native = (tensors: readonly TensorData[]) =>
+    nativeTensors(tensors, 'mtp.layers.0', {
       input_proj: 'mtp.fc',
       final_layernorm: 'mtp.norm',
       hidden_layernorm: 'mtp.pre_fc_norm_hidden',
       token_layernorm: 'mtp.pre_fc_norm_embedding',
-    };
-    return tensors.flatMap((tensor): TensorData[] => {
-      const name = tensor.name.replace('mtp_layers.0.', '');
-      const [, own] = /^(\w+)\.weight$/.exec(name) ?? [];
-      if (own !== undefined && own in names) return [{ ...tensor, name: `${names[own]}.weight` }];
-      const [, projection] = /^mlp\.experts\.(\w+)$/.exec(name) ?? [];
-      if (projection === undefined) return [{ ...tensor, name: `mtp.layers.0.${name}` }];
-      const parts = projection === 'down_proj' ? ['down_proj'] : ['gate_proj', 'up_proj'];
-      const [experts, rows, columns] = tensor.shape;
-      const shape = [rows / parts.length, columns];
-      const size = shape[0] * columns;
-      return Array.from({ length: experts * parts.length }, (_, index) => ({
-        name: `mtp.layers.0.mlp.experts.${Math.floor(index / parts.length)}.${parts[index % parts.length]}.weight`,
-        dtype: tensor.dtype,
-        shape,
-        data: (tensor.data as Float32Array).slice(index * size, (index + 1) * size),
-      }));
     });
-  }
   const OTHER = { 'model.norm.weight': [WIDTH] };
 
   it.each(['Qwen3.5', 'Qwen3.5 with experts', 'Qwen3-Next'])(
@@ -237,15 +182,10 @@ describe('a layer of Qwen3-Next or Qwen3.5 in the checkpoint of its target', () 
       const source = headSource(config, [...native(tensors), ...tensorsOf(OTHER, 1)], {
         shards: 2,
       });
-      const made = await thereAndBack(source, {
-        target: verifier,
+      await expectConverted(verifier(), source, {
+        head: headOf(kind),
         lost: (each) => Object.hasOwn(OTHER, each),
       });
-      expect(made.algorithm).toBe('mtp');
-      expect(made.notes).toEqual([expect.stringContaining('does not run its target')]);
-      expect(await logitsOf(memorySource(await made.files(), 'made'))).toEqual(
-        await logitsOf(headOf(kind)),
-      );
     },
   );
 
@@ -253,7 +193,7 @@ describe('a layer of Qwen3-Next or Qwen3.5 in the checkpoint of its target', () 
     const tensors = nearZero(tensorsOf({ ...OWN, ...shapesOf(KINDS['Qwen3-Next']) }, 3));
     const config = { ...KINDS['Qwen3-Next'].layer, shared_expert_intermediate_size: 24 };
     await expect(
-      thereAndBack(headSource(config, native(tensors)), { target: verifier }),
+      thereAndBack(headSource(config, native(tensors)), { target: verifier() }),
     ).rejects.toThrow('shared_expert.gate_proj.weight: expected shape [24, 32], got [20, 32]');
   });
 });

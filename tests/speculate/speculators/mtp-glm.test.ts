@@ -1,25 +1,19 @@
 // Multi-token prediction with layers of GLM-4.5 against transformers and a second implementation in float64, and the files of such heads.
-import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { wasm } from '../../../src/kernels/wasm/index.ts';
-import type { Decoder } from '../../../src/models/decoder.ts';
-import { loadModel } from '../../../src/models/load.ts';
-import { Speculator } from '../../../src/speculate/speculators/load.ts';
-import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
-import { memorySource, openFolder } from '../../../src/tensor/source.ts';
-import {
-  BACKENDS,
-  chain,
-  expectClose,
-  expectedChain,
-  expectPlainText,
-  expectSameBits,
-  PROMPT,
-  passOf,
-} from './chains.ts';
+import { BACKENDS, expectPlainText, expectSameBits } from './chains.ts';
 import { type GlmShape, glmPasses } from './glm-head.ts';
-import { checkpointOf, isOther, mtpSource, readLayer } from './mtp-heads.ts';
-import { contentOf, golden, TARGET, tensorsOf, thereAndBack } from './research.ts';
+import { mtpSource, readLayer } from './mtp-heads.ts';
+import {
+  expectDeepseekConverted,
+  expectGolden,
+  expectGoldenSecond,
+  expectKept,
+  expectMigrated,
+  expectSecond,
+} from './mtp-layers.ts';
+import { golden, tensorsOf } from './research.ts';
+import { targetOn } from './target.ts';
 
 interface Kind {
   readonly layer: Readonly<Record<string, unknown>>;
@@ -107,89 +101,44 @@ function headTensors({ layer, shape }: Kind) {
 
 const headOf = (kind: Kind) => mtpSource(kind.layer, headTensors(kind));
 
-const passesOf =
-  (shape: GlmShape): Parameters<typeof expectedChain>[1] =>
-  (tensors, pairs, names) =>
-    glmPasses(tensors, pairs, shape, names);
-
 const GOLDEN = golden('heads/mtp-glm4-moe');
-const { prompt, steps } = JSON.parse(readFileSync(`${GOLDEN}/golden.json`, 'utf8'));
 const GOLDEN_SHAPE: GlmShape = {
   ...{ heads: 2, kvHeads: 1, headDim: 16, turning: 8, theta: 1e6, eps: 1e-5 },
   routing: { perRow: 3, groups: 2, kept: 1, normalised: true, factor: 2.5 },
 };
 
 describe.each(BACKENDS)('layers of GLM on %s', (_, make) => {
-  let verifier: Decoder;
-  beforeAll(async () => {
-    verifier = await loadModel(TARGET, { backend: await make(), contextLength: 96 });
-  });
-  afterAll(() => {
-    verifier.dispose();
-    verifier.backend.dispose();
-  });
+  const verifier = targetOn(make, 96);
 
-  it('give the logits and states of transformers', async () => {
-    expect(prompt).toEqual(PROMPT);
-    using speculator = await Speculator.fromPretrained(GOLDEN, { verifier });
-    const found = await chain(verifier, speculator, steps.length);
-    expectClose(found.steps, steps);
-  });
+  it('give the logits and states of transformers', () => expectGolden(verifier(), GOLDEN));
 
-  it.each(Object.entries(KINDS))('give those of the second implementation: %s', async (_, kind) => {
-    const source = headOf(kind);
-    using speculator = await Speculator.fromPretrained(source, { verifier });
-    expect(speculator.notes).toEqual([]);
-    const found = await chain(verifier, speculator, 5);
-    expectClose(found.steps, await expectedChain(source, passesOf(kind.shape), found.pairs, 5));
-  });
+  it.each(Object.entries(KINDS))('give those of the second implementation: %s', (_, kind) =>
+    expectSecond(verifier(), headOf(kind), { passes: glmPasses, shape: kind.shape }),
+  );
 
   it('give a row the same bits in any company', () =>
-    expectSameBits(verifier, headOf(KINDS['GLM-4.5'])));
+    expectSameBits(verifier(), headOf(KINDS['GLM-4.5'])));
 });
 
 describe('heads with layers of GLM', () => {
-  let verifier: Decoder;
-  beforeAll(async () => {
-    verifier = await loadModel(TARGET, { backend: wasm({ threads: 1 }), contextLength: 96 });
-  });
-  afterAll(() => verifier.dispose());
+  const verifier = targetOn(() => wasm({ threads: 1 }), 96);
 
-  it('have a second implementation that is right', async () => {
-    const source = await openFolder(GOLDEN);
-    using speculator = await Speculator.fromPretrained(source, { verifier });
-    const { pairs } = await chain(verifier, speculator, 1);
-    expectClose(await expectedChain(source, passesOf(GOLDEN_SHAPE), pairs, steps.length), steps);
-    await source.close();
-  });
+  it('have a second implementation that is right', () =>
+    expectGoldenSecond(verifier(), GOLDEN, { passes: glmPasses, shape: GOLDEN_SHAPE }));
 
   it.each(Object.keys(KINDS))('leave the text of the target as it is: %s', (name) =>
-    expectPlainText(verifier, headOf(KINDS[name])),
+    expectPlainText(verifier(), headOf(KINDS[name])),
   );
 
   it.each(Object.keys(KINDS))('keep their files, also through a migration: %s', async (name) => {
     const source = headOf(KINDS[name]);
-    using speculator = await Speculator.fromPretrained(source, { verifier });
-    const content = await contentOf(source);
-    expect(await contentOf(memorySource(await speculator.files(), 'saved'))).toEqual(content);
-    const { files, notes } = await migrateSpeculator(source);
-    expect(notes).toEqual([]);
-    const migrated = memorySource(await files(), 'migrated');
-    expect(await contentOf(migrated)).toEqual(content);
-    expect(await passOf(verifier, migrated)).toEqual(await passOf(verifier, source));
+    await expectKept(verifier(), source);
+    await expectMigrated(verifier(), source);
   });
 
-  it.each(Object.keys(KINDS))('are converted, run, and go back: %s', async (name) => {
-    const { layer } = KINDS[name];
-    const made = await thereAndBack(checkpointOf(layer, headTensors(KINDS[name])), {
-      target: verifier,
-      lost: isOther,
-    });
-    expect(made.layout).toBe('deepseek-mtp');
-    expect(made.notes).toEqual([expect.stringContaining('does not run its target')]);
-    const converted = await passOf(verifier, memorySource(await made.files(), 'made'));
-    expect(converted).toEqual(await passOf(verifier, headOf(KINDS[name])));
-  });
+  it.each(Object.keys(KINDS))('are converted, run, and go back: %s', (name) =>
+    expectDeepseekConverted(verifier(), KINDS[name].layer, headTensors(KINDS[name])),
+  );
 });
 
 describe('the config of a layer of GLM', () => {

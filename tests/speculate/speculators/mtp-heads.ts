@@ -32,30 +32,37 @@ export const mtpSource = (layer: Json, tensors: readonly TensorData[]): FolderSo
 export const readLayer = (layer: Json, algorithm?: string): LayerConfig =>
   readDraftConfig(readSpeculatorConfig(configOf(layer, algorithm), 'head'), 'head');
 
-/** Tensors of a head under the names of layer 8 in its target, experts one by one. */
-function native(tensors: readonly TensorData[]): TensorData[] {
-  const names: Readonly<Record<string, string>> = {
-    input_proj: 'eh_proj',
-    final_layernorm: 'shared_head.norm',
-    hidden_layernorm: 'hnorm',
-    token_layernorm: 'enorm',
-  };
+/** Tensors of a head under the names of a layer of its target, but for what has a name of its own; experts one by one. */
+export function nativeTensors(
+  tensors: readonly TensorData[],
+  layer: string,
+  names: Readonly<Record<string, string>>,
+): TensorData[] {
   return tensors.flatMap((tensor): TensorData[] => {
     const own = tensor.name.replace('mtp_layers.0.', '');
-    const name = own.replace(/^(\w+)(?=\.weight$)/, (whole) => names[whole] ?? whole);
+    const named = names[own.replace(/\.weight$/, '')];
     const [, projection] = /^mlp\.experts\.(\w+)$/.exec(own) ?? [];
-    if (projection === undefined) return [{ ...tensor, name: `model.layers.8.${name}` }];
+    if (projection === undefined)
+      return [{ ...tensor, name: named === undefined ? `${layer}.${own}` : `${named}.weight` }];
     const parts = projection === 'down_proj' ? ['down_proj'] : ['gate_proj', 'up_proj'];
     const [experts, rows, columns] = tensor.shape;
     const size = (rows / parts.length) * columns;
     return Array.from({ length: experts * parts.length }, (_, index) => ({
-      name: `model.layers.8.mlp.experts.${Math.floor(index / parts.length)}.${parts[index % parts.length]}.weight`,
+      name: `${layer}.mlp.experts.${Math.floor(index / parts.length)}.${parts[index % parts.length]}.weight`,
       dtype: tensor.dtype,
       shape: [rows / parts.length, columns],
       data: (tensor.data as Float32Array).slice(index * size, (index + 1) * size),
     }));
   });
 }
+
+const native = (tensors: readonly TensorData[]) =>
+  nativeTensors(tensors, 'model.layers.8', {
+    input_proj: 'model.layers.8.eh_proj',
+    final_layernorm: 'model.layers.8.shared_head.norm',
+    hidden_layernorm: 'model.layers.8.hnorm',
+    token_layernorm: 'model.layers.8.enorm',
+  });
 
 const OTHERS = { 'model.norm.weight': [32], 'model.embed_tokens.weight': [64, 32] };
 

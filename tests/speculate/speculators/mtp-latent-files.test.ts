@@ -1,27 +1,25 @@
 // Files of heads with layers of DeepSeek-V3: what their configs may say, saving, converting from a checkpoint and back, types of weights,
 // and what the doctor says.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { cpu } from '../../../src/kernels/cpu/index.ts';
-import type { Decoder } from '../../../src/models/decoder.ts';
-import { loadModel } from '../../../src/models/load.ts';
 import { diagnose } from '../../../src/speculate/doctor/diagnose.ts';
 import { Speculator } from '../../../src/speculate/speculators/load.ts';
-import { migrateSpeculator } from '../../../src/speculate/speculators/migrate.ts';
-import { memorySource, openFolder } from '../../../src/tensor/source.ts';
+import { openFolder } from '../../../src/tensor/source.ts';
 import { spelled } from '../fixtures.ts';
-import { passOf } from './chains.ts';
 import { headOf, headTensors, KINDS } from './latent-kinds.ts';
-import { checkpointOf, isOther, readLayer } from './mtp-heads.ts';
-import { contentOf, golden, headSource, TARGET, thereAndBack } from './research.ts';
+import { checkpointOf, readLayer } from './mtp-heads.ts';
+import {
+  expectDeepseekConverted,
+  expectKept,
+  expectMigrated,
+  expectRefused,
+  expectRounded,
+  expectSaved,
+} from './mtp-layers.ts';
+import { golden, headSource, thereAndBack } from './research.ts';
+import { targetOn } from './target.ts';
 
-let verifier: Decoder;
-beforeAll(async () => {
-  verifier = await loadModel(TARGET, { backend: cpu(), contextLength: 64 });
-});
-afterAll(() => verifier.dispose());
+const verifier = targetOn(cpu, 64);
 
 describe('the config of a latent layer', () => {
   const read = (layer: object = {}, algorithm?: string) =>
@@ -108,13 +106,7 @@ describe('the config of a latent layer', () => {
       'quantization_config: expected none, got {"quant_method":"fp8"}',
     ],
   ])('is refused with %j', (change, name, message) => {
-    let error: unknown;
-    try {
-      read(change);
-    } catch (caught) {
-      error = caught;
-    }
-    expect(error).toMatchObject({ name, message: expect.stringContaining(message) });
+    expectRefused(() => read(change), name, message);
   });
 
   it('is one of multi-token prediction only', () => {
@@ -125,26 +117,13 @@ describe('the config of a latent layer', () => {
 });
 
 describe('files of a head with a latent layer', () => {
-  it.each(Object.keys(KINDS))('are saved byte by byte as they were read: %s', async (name) => {
-    const folder = mkdtempSync(join(tmpdir(), 'foretoken-latent-'));
-    const source = headOf(KINDS[name]);
-    try {
-      using speculator = await Speculator.fromPretrained(source, { verifier });
-      await speculator.savePretrained(folder);
-      const saved = await openFolder(folder);
-      expect(await contentOf(saved)).toEqual(await contentOf(source));
-      expect(await passOf(verifier, saved)).toEqual(await passOf(verifier, source));
-      await saved.close();
-    } finally {
-      rmSync(folder, { recursive: true, force: true });
-    }
-  });
+  it.each(Object.keys(KINDS))('are saved byte by byte as they were read: %s', (name) =>
+    expectSaved(verifier(), headOf(KINDS[name])),
+  );
 
   it('keep their 16 bits, and the 32 of the bias of the router', async () => {
     const source = await openFolder(golden('heads/mtp-deepseek-v3'));
-    using speculator = await Speculator.fromPretrained(source, { verifier });
-    const saved = await contentOf(memorySource(await speculator.files(), 'saved'));
-    expect(saved).toEqual(await contentOf(source));
+    const saved = await expectKept(verifier(), source);
     const wide = Object.entries(saved).filter(([, text]) => !text.startsWith('BF16'));
     expect(wide.map(([name]) => name)).toEqual(['mtp_layers.0.mlp.gate.e_score_correction_bias']);
     await source.close();
@@ -152,42 +131,31 @@ describe('files of a head with a latent layer', () => {
 
   it('are refused with tensors of other shapes, and without a bias of the router', async () => {
     const source = headOf(KINDS['DeepSeek-V3'], 3, { n_routed_experts: 16, kv_lora_rank: 10 });
-    const loading = Speculator.fromPretrained(source, { verifier });
+    const loading = Speculator.fromPretrained(source, { verifier: verifier() });
     await expect(loading).rejects.toThrow('gate.weight: expected shape [16, 32], got [12, 32]');
     await expect(loading).rejects.toThrow('kv_a_layernorm.weight: expected shape [10], got [12]');
     const bias = 'mtp_layers.0.mlp.gate.e_score_correction_bias';
     const rest = headTensors(KINDS['DeepSeek-V3']).filter(({ name }) => name !== bias);
     const config = JSON.parse(await headOf(KINDS['DeepSeek-V3']).text('config.json'));
-    await expect(Speculator.fromPretrained(headSource(config, rest), { verifier })).rejects.toThrow(
-      `missing ${bias} [12]`,
-    );
+    await expect(
+      Speculator.fromPretrained(headSource(config, rest), { verifier: verifier() }),
+    ).rejects.toThrow(`missing ${bias} [12]`);
   });
 
-  it.each(Object.keys(KINDS))('may be of an older version: %s', async (name) => {
-    const source = headOf(KINDS[name]);
-    const { files, notes } = await migrateSpeculator(source);
-    expect(notes).toEqual([]);
-    const migrated = memorySource(await files(), 'migrated');
-    expect(await contentOf(migrated)).toEqual(await contentOf(source));
-    expect(await passOf(verifier, migrated)).toEqual(await passOf(verifier, source));
-  });
+  it.each(Object.keys(KINDS))('may be of an older version: %s', (name) =>
+    expectMigrated(verifier(), headOf(KINDS[name])),
+  );
 
   it.each([
     ['bf16', 0.1],
     ['f16', 0.01],
   ] as const)('may be loaded as %s', async (dtype, tolerance) => {
     const source = headOf(KINDS['YaRN as in DeepSeek-V3']);
-    const [found, exact] = [
-      await passOf(verifier, source, dtype),
-      await passOf(verifier, source),
-    ].map(({ logits }) => logits);
-    const off = found.flatMap((row, t) => [...row].map((v, i) => Math.abs(v - exact[t][i])));
-    expect(Math.max(...off)).toBeGreaterThan(0);
-    expect(Math.max(...off)).toBeLessThan(tolerance);
+    await expectRounded(verifier(), source, { dtype, tolerance });
   });
 
   it('are measured by the doctor', async () => {
-    const patient = { model: verifier, tokenizer: spelled };
+    const patient = { model: verifier(), tokenizer: spelled };
     const options = { prompts: [[1, 5, 9]], maxTokens: 6 };
     const { kind, fits, findings } = await diagnose(patient, headOf(KINDS['DeepSeek-V3']), options);
     expect(kind).toBe('speculator of algorithm mtp');
@@ -201,25 +169,15 @@ describe('files of a head with a latent layer', () => {
 });
 
 describe('a layer of DeepSeek-V3 in the checkpoint of its target', () => {
-  it.each(Object.keys(KINDS))('is converted, runs, and goes back: %s', async (name) => {
-    const kind = KINDS[name];
-    const made = await thereAndBack(checkpointOf(kind.layer, headTensors(kind)), {
-      target: verifier,
-      lost: isOther,
-    });
-    expect(made.algorithm).toBe('mtp');
-    expect(made.layout).toBe('deepseek-mtp');
-    // Not of the head.
-    expect(made.notes).toEqual([expect.stringContaining('does not run its target')]);
-    const converted = await passOf(verifier, memorySource(await made.files(), 'made'));
-    expect(converted).toEqual(await passOf(verifier, headOf(kind)));
-  });
+  it.each(Object.keys(KINDS))('is converted, runs, and goes back: %s', (name) =>
+    expectDeepseekConverted(verifier(), KINDS[name].layer, headTensors(KINDS[name])),
+  );
 
   it('is refused where a tensor has another shape', async () => {
     const { layer } = KINDS['DeepSeek-V3'];
     const tensors = headTensors(KINDS['DeepSeek-V3']);
     const source = checkpointOf({ ...layer, n_shared_experts: 1 }, tensors);
-    await expect(thereAndBack(source, { target: verifier })).rejects.toThrow(
+    await expect(thereAndBack(source, { target: verifier() })).rejects.toThrow(
       'shared_experts.gate_proj.weight: expected shape [12, 32], got [24, 32]',
     );
   });

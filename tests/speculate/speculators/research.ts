@@ -44,6 +44,23 @@ export function tensorsOf(shapes: Shapes, seed: number): TensorData[] {
   });
 }
 
+/** The config of a DFlash head of z-lab with two layers. */
+export const DFLASH = {
+  architectures: ['DFlashDraftModel'],
+  model_type: 'qwen3',
+  vocab_size: 64,
+  hidden_size: 32,
+  intermediate_size: 48,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  head_dim: 8,
+  max_position_embeddings: 128,
+  block_size: 5,
+  num_target_layers: 8,
+  dflash_config: { mask_token_id: 3, target_layer_ids: [0, 3, 5] },
+};
+
 /** A vocabulary of every other token, as tensors. */
 export function everyOther(vocab: number): TensorData[] {
   const offsets = BigInt64Array.from({ length: vocab / 2 }, (_, token) => BigInt(token));
