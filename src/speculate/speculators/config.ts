@@ -122,39 +122,59 @@ const QWEN = {
   num_attention_heads: 32,
 };
 
-/** What the classes of transformers have where a file says nothing; the rest is in the model files. */
-const DEFAULTS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  llama: {
-    vocab_size: 32_000,
-    hidden_size: 4096,
-    intermediate_size: 11_008,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-  },
-  mistral: {
-    vocab_size: 32_000,
-    hidden_size: 4096,
-    intermediate_size: 14_336,
-    num_hidden_layers: 32,
-    num_attention_heads: 32,
-  },
-  qwen2: QWEN,
-  qwen3: QWEN,
-};
-
-/** How the layers of a class are read. */
-interface Reader {
+/** A class of layers. */
+interface LayerClass {
+  /** What the class of transformers has where a file says nothing; the rest is in `fields`. */
+  readonly defaults: Json;
   /** The keys that are read. */
   readonly fields: z.ZodObject;
   read(json: Json, file: string): LayerConfig;
 }
 
-/** Classes that no target here has, of which multi-token prediction has a layer. */
-const FAMILIES: readonly (Reader & { readonly defaults: Readonly<Record<string, Json>> })[] = [
-  { defaults: GATED_DEFAULTS, fields: GATED_FIELDS, read: readGated },
-  { defaults: LATENT_DEFAULTS, fields: LATENT_FIELDS, read: readLatent },
-  { defaults: GLM_DEFAULTS, fields: GLM_FIELDS, read: readGlm },
-];
+/** A class of which models are made, too. */
+const ofModels = (type: string, defaults: Json): LayerClass => {
+  const { fields, readConfig } = architectures[type];
+  return { defaults, fields, read: readConfig };
+};
+
+const CLASSES: Readonly<Record<string, LayerClass>> = {
+  llama: {
+    defaults: {
+      vocab_size: 32_000,
+      hidden_size: 4096,
+      intermediate_size: 11_008,
+      num_hidden_layers: 32,
+      num_attention_heads: 32,
+    },
+    fields: LLAMA_FIELDS,
+    read: readLlamaLayer,
+  },
+  mistral: ofModels('mistral', {
+    vocab_size: 32_000,
+    hidden_size: 4096,
+    intermediate_size: 14_336,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+  }),
+  qwen2: ofModels('qwen2', QWEN),
+  qwen3: ofModels('qwen3', QWEN),
+};
+
+const classesOf = (
+  defaults: Readonly<Record<string, Json>>,
+  reader: Omit<LayerClass, 'defaults'>,
+): Readonly<Record<string, LayerClass>> =>
+  Object.fromEntries(
+    Object.entries(defaults).map(([type, own]) => [type, { defaults: own, ...reader }]),
+  );
+
+/** With those that no target here has, of which multi-token prediction has a layer. */
+const MTP_CLASSES: Readonly<Record<string, LayerClass>> = {
+  ...CLASSES,
+  ...classesOf(GATED_DEFAULTS, { fields: GATED_FIELDS, read: readGated }),
+  ...classesOf(LATENT_DEFAULTS, { fields: LATENT_FIELDS, read: readLatent }),
+  ...classesOf(GLM_DEFAULTS, { fields: GLM_FIELDS, read: readGlm }),
+};
 
 /**
  * The configuration of what drafts: of the head's decoder layers; of an independent draft model, whose keys are those of the
@@ -187,29 +207,19 @@ export function draftClass(
   const where = `${file}: transformer_layer_config`;
   const own = layerJson(raw, file);
   const type = layerTypeOf(own, { algorithm, version });
-  const families = algorithm === 'mtp' ? FAMILIES : [];
-  const others = families.flatMap(({ defaults }) => Object.entries(defaults));
-  const classes: Readonly<Record<string, Json>> = { ...DEFAULTS, ...Object.fromEntries(others) };
+  const classes = algorithm === 'mtp' ? MTP_CLASSES : CLASSES;
   if (typeof type !== 'string' || !Object.hasOwn(classes, type)) {
     const names = Object.keys(classes);
     throw new UnsupportedError(
       `${where}.model_type: expected ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, got ${JSON.stringify(type)}`,
     );
   }
-  const defaults = { ...classes[type], model_type: type };
-  const family = families.find((each) => Object.hasOwn(each.defaults, type));
-  const { fields, read } = family ?? readerOf(type);
+  const { fields, read, ...known } = classes[type];
+  const defaults = { ...known.defaults, model_type: type };
   // The layer of multi-token prediction is the target's own.
   const given = algorithm === 'mtp' ? own : flatRope(own);
   const json = { ...defaults, ...given, model_type: type };
   return { own, defaults, fields, read: () => read(json, where) };
-}
-
-/** Of a class of which models are made, too. */
-function readerOf(type: string): Reader {
-  if (type === 'llama') return { fields: LLAMA_FIELDS, read: readLlamaLayer };
-  const { fields, readConfig } = architectures[type];
-  return { fields, read: readConfig };
 }
 
 /** The class of the layers. Without a `model_type` Llama's, since 0.7 Qwen3's, of multi-token prediction Qwen2's. */

@@ -1,6 +1,12 @@
 // Tensors [rows, columns] or [rows] cut and joined, whatever their type, without a change of a number.
 import { FormatError } from '../../../kernels/errors.ts';
-import { cutParts, partsBytes, type TensorParts } from '../../../tensor/parts.ts';
+import {
+  cutParts,
+  type Part,
+  partsBytes,
+  readParts,
+  type TensorParts,
+} from '../../../tensor/parts.ts';
 
 /** Tensors one after the other, as one of the given shape. */
 export const concatenated = (
@@ -40,15 +46,27 @@ export function rowsSplit(
   });
 }
 
-/** The first columns of a matrix. */
+/** The first columns of a matrix: whole rows are read, since a part a row would be read one by one. */
 export function columns(tensor: TensorParts, count: number): TensorParts {
   const [rows, width] = tensor.shape;
   if (count > width)
     throw new FormatError(`${tensor.name}: expected at least ${count} columns, got ${width}`);
   const size = partsBytes(tensor) / rows;
   const kept = (size / width) * count;
-  const parts = Array.from({ length: rows }, (_, row) =>
-    cutParts(tensor, row * size, row * size + kept),
-  );
-  return { ...tensor, shape: [rows, count], parts: parts.flat() };
+  // Throws for fractions of a byte.
+  cutParts(tensor, size, size + kept);
+  const readInto: Part['readInto'] = async (at, target) => {
+    const end = at + target.length;
+    const first = Math.floor(at / kept);
+    const last = Math.ceil(end / kept);
+    const whole = new Uint8Array((last - first) * size);
+    await readParts(tensor, first * size, whole);
+    for (let row = first; row < last; row++) {
+      const from = Math.max(at, row * kept);
+      const start = (row - first) * size + from - row * kept;
+      const length = Math.min(end, (row + 1) * kept) - from;
+      target.set(whole.subarray(start, start + length), from - at);
+    }
+  };
+  return { ...tensor, shape: [rows, count], parts: [{ readInto, from: 0, to: rows * kept }] };
 }
