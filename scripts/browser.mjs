@@ -31,5 +31,5 @@ if (process.argv[2] === 'worker')
 else {
   writeFileSync(at('dist/browser/index.js'), await bundle('src/browser/index.ts', 'esm'));
   // It is inside the entry now.
-  for (const file of ['worker-source.js', 'worker-source.d.ts']) rmSync(at(`dist/browser/${file}`));
+  rmSync(at('dist/browser/worker-source.d.ts'));
 }

@@ -1,5 +1,5 @@
-// Builds dist/ from src/: compiles the WebAssembly kernels, writes the version, bundles the worker for pages, compiles with
-// declarations, and bundles the entry for pages and the command line.
+// Builds dist/ from src/: compiles the WebAssembly kernels, writes the version, bundles the worker for pages, writes the
+// declarations, and bundles the entries.
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import './assembly.mjs';
@@ -10,5 +10,5 @@ node(['.build/scripts/version.js', 'src/version.ts']);
 node(['scripts/browser.mjs', 'worker']);
 rmSync(fileURLToPath(new URL('dist', root)), { recursive: true, force: true });
 compile(['-p', 'tsconfig.build.json']);
+node(['scripts/bundle.mjs']);
 node(['scripts/browser.mjs', 'entry']);
-node(['scripts/cli.mjs']);

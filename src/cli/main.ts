@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The command line. Nothing but Node's own modules is imported before a command runs, so that --help comes at once.
+import { setFlagsFromString } from 'node:v8';
 import { helpText } from './help.ts';
 import { type CliOptions, type Command, parseCommand, UsageError } from './options.ts';
 
@@ -17,6 +18,8 @@ async function main(args: readonly string[]): Promise<number> {
     console.log((await import('../version.ts')).version);
     return 0;
   }
+  // V8 would let its young generation grow while files are read, and keep it: 7 MB, 13 in Node 24.
+  setFlagsFromString('--semi-space-growth-factor=1');
   const abort = new AbortController();
   // The first interrupt ends the generation and shows what there is; the second one is Node's own.
   process.once('SIGINT', () => abort.abort(new Error('interrupted')));

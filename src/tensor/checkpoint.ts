@@ -179,10 +179,11 @@ function reorder(data: TypedArray, order: readonly number[], entries: number, ro
   const rowBytes = entries * data.BYTES_PER_ELEMENT;
   const size = order.length * rowBytes;
   const group = new Uint8Array(rooms.take('group', size), 0, size);
+  // Views for all groups: made for every row of a large model they are 10 MB of garbage.
+  const rows = order.map((from) => group.subarray(from * rowBytes, (from + 1) * rowBytes));
   for (let start = 0; start < bytes.length; start += size) {
     group.set(bytes.subarray(start, start + size));
-    for (const [row, from] of order.entries())
-      bytes.set(group.subarray(from * rowBytes, (from + 1) * rowBytes), start + row * rowBytes);
+    for (let row = 0; row < rows.length; row++) bytes.set(rows[row], start + row * rowBytes);
   }
 }
 

@@ -16,6 +16,8 @@ export class Cursor {
   readonly where: string;
   readonly size: number;
   at = 0;
+  /** Of the element that is being read of an array; kept for messages, since most of a header is tokens that have none. */
+  #index: number | null = null;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -27,12 +29,16 @@ export class Cursor {
     this.#view = new DataView(bytes.buffer);
   }
 
+  #named(what: string): string {
+    return `${this.where}: ${what}${this.#index === null ? '' : `[${this.#index}]`}`;
+  }
+
   /** Where the next `count` bytes begin; `what` is for the message when the file has no such bytes. */
   take(count: number, what: string): number {
     const left = this.size - this.at;
     if (count > left)
       throw new FormatError(
-        `${this.where}: ${what}: expected ${count} bytes, got ${left}; the file is truncated or broken`,
+        `${this.#named(what)}: expected ${count} bytes, got ${left}; the file is truncated or broken`,
       );
     if (this.at + count > this.#bytes.length) throw new MoreNeeded();
     const from = this.at;
@@ -46,7 +52,7 @@ export class Cursor {
     const most = Math.floor((this.size - this.at) / each);
     if (count > most)
       throw new FormatError(
-        `${this.where}: ${what}: expected at most ${most}, which is what the file has room for, got ${count}; the file is truncated or broken`,
+        `${this.#named(what)}: expected at most ${most}, which is what the file has room for, got ${count}; the file is truncated or broken`,
       );
     return count;
   }
@@ -65,7 +71,7 @@ export class Cursor {
     try {
       return this.#utf8.decode(this.#bytes.subarray(from, from + length));
     } catch {
-      throw new FormatError(`${this.where}: ${what}: expected UTF-8, got other bytes`);
+      throw new FormatError(`${this.#named(what)}: expected UTF-8, got other bytes`);
     }
   }
 
@@ -107,8 +113,12 @@ export class Cursor {
 
   elements(of: GgufScalarType, what: string): GgufElements {
     const count = this.count(VALUE_BYTES[of], what);
-    if (of === 'string')
-      return Array.from({ length: count }, (_, index) => this.string(`${what}[${index}]`));
+    if (of === 'string') {
+      const texts: string[] = [];
+      for (this.#index = 0; this.#index < count; this.#index++) texts.push(this.string(what));
+      this.#index = null;
+      return texts;
+    }
     const from = this.take(count * VALUE_BYTES[of], what);
     const out = arrayOf(of, count);
     for (let i = 0; i < count; i++)

@@ -49,22 +49,50 @@ describe('what runs', () => {
     }
   });
 
-  it('sets no flag of V8 when relaxed SIMD is not wanted', () => {
-    const script = `
-      const { wasm } = await import(${JSON.stringify(dist)});
-      wasm({ relaxed: false }).dispose();
-      const v8 = process.getBuiltinModule('node:v8');
-      const flags = [];
-      v8.setFlagsFromString = (flag) => flags.push(flag);
-      wasm({ relaxed: false }).dispose();
-      console.log(flags.length);
-    `;
-    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
-      encoding: 'utf8',
-    });
-    expect(stdout).toBe('0\n');
+  it('sets no flag of V8 when neither relaxed SIMD nor 256 bits are wanted', () => {
+    expect(flagsSet({}, '{ relaxed: false, wide: false }')).toEqual([]);
+  });
+
+  it.each([
+    { v8: '12.4.254.21-node.33', arch: 'x64', wide: false },
+    { v8: '13.6.233.10-node.27', arch: 'x64', wide: true },
+    { v8: '14.6.202.34-node.34', arch: 'x64', wide: true },
+    { v8: '15.0.1-node.1', arch: 'x64', wide: false },
+    { v8: '13.6.233.10-node.27', arch: 'arm64', wide: false },
+  ])('asks for 256 bits in the releases of V8 that are known to have them: %o', (engine) => {
+    const flags = flagsSet(engine, '{ relaxed: false }');
+    expect(flags).toEqual(engine.wide ? ['--experimental-wasm-revectorize'] : []);
+  });
+
+  it('says so when 256 bits are asked for and not to be had', () => {
+    vi.stubGlobal('process', { arch: 'arm64', version: 'v24.9.0', versions: { v8: '13.6.1' } });
+    try {
+      expect(() => wasm({ wide: true })).toThrow(
+        'wasm: wide: expected Node 24 to 26 on x64, got v24.9.0 on arm64',
+      );
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 });
+
+/** The flags that a process sets for a backend with these options, if its engine were that one. */
+function flagsSet(engine: { readonly v8?: string; readonly arch?: string }, options: string) {
+  const script = `
+    const { wasm } = await import(${JSON.stringify(dist)});
+    const { v8, arch } = { ...process.versions, arch: process.arch, ...${JSON.stringify(engine)} };
+    Object.defineProperty(process, 'arch', { value: arch });
+    Object.defineProperty(process, 'versions', { value: { ...process.versions, v8 } });
+    const flags = [];
+    process.getBuiltinModule('node:v8').setFlagsFromString = (flag) => flags.push(flag);
+    wasm(${options}).dispose();
+    console.log(JSON.stringify(flags));
+  `;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+  });
+  return JSON.parse(stdout);
+}
 
 describe('the heap', () => {
   it('gives every range to one owner at a time and joins what is given back', () => {

@@ -20,6 +20,11 @@ export interface WasmOptions {
    * process unless this is false.
    */
   readonly relaxed?: boolean;
+  /**
+   * 256 bits at a time: V8 joins pairs of operations where the processor has AVX2, which changes no bit of a result. By default in
+   * Node 24 to 26 on x64, which have it behind a flag that is set for the whole process unless this is false.
+   */
+  readonly wide?: boolean;
   /** Threads, this one included; by default one per core, at most eight. A plan uses as many as make it faster. */
   readonly threads?: number;
   /**

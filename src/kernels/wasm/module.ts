@@ -1,4 +1,5 @@
-// Which of the compiled kernels run here: with or without relaxed SIMD, on shared memory or not.
+// Which of the compiled kernels run here: with or without relaxed SIMD, on shared memory or not, and the flags of V8 for what it
+// has but leaves off.
 import { UnsupportedError } from '../errors.ts';
 import { binaries } from './binaries.ts';
 import { withoutSharing } from './binary.ts';
@@ -12,12 +13,22 @@ export interface ModuleChoice {
   readonly notes: readonly string[];
 }
 
-/** The flag of V8 before 11.4 or so (Node before 22), where relaxed SIMD is there but off. */
-const RELAXED_FLAG = '--experimental-wasm-relaxed-simd';
+/** A flag of V8 for what it has and leaves off, and the releases that know it: others complain on the terminal. */
+interface Flag {
+  readonly name: string;
+  readonly releases: readonly string[];
+}
+
+/** Relaxed SIMD in Node 20. */
+const RELAXED: Flag = { name: '--experimental-wasm-relaxed-simd', releases: ['11'] };
+
+/** Pairs of 128-bit operations as one of 256 bits, in Node 24 to 26, where all tests have passed that way. */
+const WIDE: Flag = { name: '--experimental-wasm-revectorize', releases: ['13', '14'] };
 
 /** Chooses by what the engine validates. Throws an UnsupportedError when it lacks what is needed or asked for. */
 export function chooseModule(wanted: {
   readonly relaxed?: boolean | undefined;
+  readonly wide?: boolean | undefined;
   readonly shared?: boolean | undefined;
 }): ModuleChoice {
   const notes: string[] = [];
@@ -34,15 +45,21 @@ export function chooseModule(wanted: {
         : 'one thread: shared memory is missing; a page has it when it is cross-origin isolated',
     );
   const bytesOf = (base64: string) => {
-    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    const text = atob(base64);
+    const bytes = new Uint8Array(text.length);
+    for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
     return shared ? bytes : withoutSharing(bytes);
   };
+  if (wanted.wide !== false && globalThis.process?.arch === 'x64' && turnOn(WIDE))
+    notes.push(`256 bits at a time: turned on for this process with ${WIDE.name}`);
+  else if (wanted.wide)
+    throw new UnsupportedError(`wasm: wide: expected Node 24 to 26 on x64, got ${engineName()}`);
   if (wanted.relaxed !== false) {
     const bytes = bytesOf(binaries.relaxed);
     let valid = engine.validate(bytes);
-    if (!valid && turnOnRelaxed()) {
+    if (!valid && turnOn(RELAXED)) {
       valid = engine.validate(bytes);
-      if (valid) notes.push(`relaxed SIMD: turned on for this process with ${RELAXED_FLAG}`);
+      if (valid) notes.push(`relaxed SIMD: turned on for this process with ${RELAXED.name}`);
     }
     if (valid) return { bytes, relaxed: true, shared, notes };
     if (wanted.relaxed)
@@ -56,9 +73,16 @@ export function chooseModule(wanted: {
   return { bytes, relaxed: false, shared, notes };
 }
 
-/** Whether there was a flag to set. */
-function turnOnRelaxed(): boolean {
-  const v8 = globalThis.process?.getBuiltinModule?.('node:v8');
-  v8?.setFlagsFromString(RELAXED_FLAG);
+/** Sets a flag for the whole process; false where there is none to set. */
+function turnOn({ name, releases }: Flag): boolean {
+  const { process } = globalThis;
+  const [release = ''] = process?.versions?.v8?.split('.') ?? [];
+  const v8 = releases.includes(release) ? process?.getBuiltinModule?.('node:v8') : undefined;
+  v8?.setFlagsFromString(name);
   return v8 !== undefined;
+}
+
+function engineName(): string {
+  const { arch, version } = globalThis.process ?? {};
+  return version === undefined ? 'no Node' : `${version} on ${arch}`;
 }

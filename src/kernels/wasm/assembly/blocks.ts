@@ -9,7 +9,7 @@ import { addBias, missing } from './edges';
 import { nibbles1, nibbles2, nibbles3, nibbles4 } from './nibbles';
 import { share } from './pointwise';
 import { XSCALE_BYTES, xTileBytes } from './quantise';
-import { firstOf, GROUP, sumsOf, tilesOf } from './tiles';
+import { clearZeros, firstOf, GROUP, sumsOf, tilesOf, zerosOf } from './tiles';
 import { words1, words2, words3, words4 } from './words';
 
 /** Outputs of a panel, and blocks of a chunk. */
@@ -37,6 +37,8 @@ export function linearBlocks(args: usize, worker: i32, workers: i32, scratch: us
   const to = share(panels, worker + 1, workers, 1);
   // A chunk of x stays in the first-level cache while the panels of the chunk stream by, one after the other in memory.
   const tiles = tilesOf(rows);
+  const zeros = zerosOf(scratch, PANEL);
+  clearZeros(scratch, PANEL);
   for (let g = 0; g < tiles; g += GROUP) {
     const start = firstOf(g, rows);
     const height = firstOf(min(g + GROUP, tiles), rows) - start;
@@ -56,7 +58,7 @@ export function linearBlocks(args: usize, worker: i32, workers: i32, scratch: us
           const R = i === g ? half : height - half;
           const xt = x + xTileBytes(inner, wide, start + t) + xTileBytes(b << 5, wide, R);
           const dt = scales + <usize>(i * blocks + b) * XSCALE_BYTES;
-          tile(R, wide, w, xt, dt, length, b === 0 ? 0 : sums + <usize>(t << 5), out + <usize>t * stride, stride);
+          tile(R, wide, w, xt, dt, length, b === 0 ? zeros : sums + <usize>(t << 5), out + <usize>t * stride, stride);
           t += R;
         }
       }

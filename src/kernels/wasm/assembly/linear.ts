@@ -7,7 +7,7 @@ import { rowBytes } from './arrange';
 import { addBias, missing } from './edges';
 import { madd } from './math';
 import { share } from './pointwise';
-import { firstOf, GROUP, sumsOf, tilesOf } from './tiles';
+import { clearZeros, firstOf, GROUP, sumsOf, tilesOf, zerosOf } from './tiles';
 
 /**
  * Outputs of a panel and inputs of a chunk. A chunk of the rows of a group and a panel take a third of the first-level cache;
@@ -32,6 +32,8 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
   const from = share(panels, worker, workers, 1);
   const to = share(panels, worker + 1, workers, 1);
   const tiles = tilesOf(rows);
+  const zeros = zerosOf(scratch, PANEL);
+  clearZeros(scratch, PANEL);
   for (let g = 0; g < tiles; g += GROUP) {
     const start = firstOf(g, rows);
     const height = firstOf(min(g + GROUP, tiles), rows) - start;
@@ -51,7 +53,7 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
         for (let i = g, t = 0; t < height; i++) {
           const R = i === g ? half : height - half;
           const xt = x + <usize>(start + t) * rowBytes(inner) + ((<usize>b * R) << 2);
-          const before: usize = b === 0 ? 0 : sums + <usize>(t << 4);
+          const before = b === 0 ? zeros : sums + <usize>(t << 4);
           const yt = out + <usize>t * stride;
           if (type === 0) rowsOf<f32>(R, w, xt, length, before, yt, stride);
           else if (type === 1) rowsOf<BF16>(R, w, xt, length, before, yt, stride);
@@ -174,19 +176,18 @@ function tile<T>(R: i32, w: usize, x: usize, length: i32, sums: usize, y: usize,
       }
     }
   row(s00, s01, s02, s03, sums, y);
-  if (R > 1) row(s10, s11, s12, s13, sums === 0 ? 0 : sums + 16, y + yStride);
-  if (R > 2) row(s20, s21, s22, s23, sums === 0 ? 0 : sums + 32, y + 2 * yStride);
-  if (R > 3) row(s30, s31, s32, s33, sums === 0 ? 0 : sums + 48, y + 3 * yStride);
+  if (R > 1) row(s10, s11, s12, s13, sums + 16, y + yStride);
+  if (R > 2) row(s20, s21, s22, s23, sums + 32, y + 2 * yStride);
+  if (R > 3) row(s30, s31, s32, s33, sums + 48, y + 3 * yStride);
 }
 
-/** Four outputs: their sums, lanes added in a fixed order, (l0 + l1) + (l2 + l3), and those of the chunks before unless 0. */
+/** Four outputs: their sums, lanes added in a fixed order, (l0 + l1) + (l2 + l3), and those of the chunks before. */
 function row(a: v128, b: v128, c: v128, d: v128, sums: usize, y: usize): void {
   const ab0 = v128.shuffle<f32>(a, b, 0, 4, 1, 5), ab2 = v128.shuffle<f32>(a, b, 2, 6, 3, 7);
   const cd0 = v128.shuffle<f32>(c, d, 0, 4, 1, 5), cd2 = v128.shuffle<f32>(c, d, 2, 6, 3, 7);
   const low = f32x4.add(v128.shuffle<f32>(ab0, cd0, 0, 1, 4, 5), v128.shuffle<f32>(ab0, cd0, 2, 3, 6, 7));
   const high = f32x4.add(v128.shuffle<f32>(ab2, cd2, 0, 1, 4, 5), v128.shuffle<f32>(ab2, cd2, 2, 3, 6, 7));
-  const sum = f32x4.add(low, high);
-  v128.store(y, sums === 0 ? sum : f32x4.add(v128.load(sums), sum));
+  v128.store(y, f32x4.add(v128.load(sums), f32x4.add(low, high)));
 }
 
 /** Rows of a matrix into panels. [out, matrix, rows, columns, bytes of an element] */

@@ -5,8 +5,9 @@
 /** Tiles of a group. Eight rows of x take 8 kB of a chunk, a quarter of the first-level cache. */
 export const GROUP: i32 = 2;
 
-/** Rows of a group at most. */
-const GROUP_ROWS: i32 = 4 * GROUP;
+/** Rows of a tile and of a group at most. */
+const TILE_ROWS: i32 = 4;
+const GROUP_ROWS: i32 = TILE_ROWS * GROUP;
 
 @inline
 export function tilesOf(rows: i32): i32 {
@@ -20,10 +21,23 @@ export function firstOf(tile: i32, rows: i32): i32 {
 }
 
 /**
- * Where the sums of a panel, [height, panel], wait for the next chunk: panel by panel in the scratch space, after the place of
- * a panel that is not whole. In y their rows would be a power of two apart more often than not and displace each other: 1.15x.
+ * What the scratch space holds, [height, panel] each: a place for the outputs of a panel that is not whole, the sums before the
+ * first chunk, and the sums of every panel that wait for the next chunk.
+ */
+@inline
+export function zerosOf(scratch: usize, panel: i32): usize {
+  return scratch + <usize>((GROUP_ROWS * panel) << 2);
+}
+
+/**
+ * Sums lie panel by panel. In y their rows would be a power of two apart more often than not and displace each other: 1.15x.
  */
 @inline
 export function sumsOf(scratch: usize, index: i32, height: i32, panel: i32): usize {
-  return scratch + <usize>((panel * (GROUP_ROWS + index * height)) << 2);
+  return zerosOf(scratch, panel) + <usize>((panel * (TILE_ROWS + index * height)) << 2);
+}
+
+/** Zeros for a tile to begin with: where a tile asks whether there are sums, V8 loads its first pair apart, and joins nothing of it (q8_0 1.2x). */
+export function clearZeros(scratch: usize, panel: i32): void {
+  memory.fill(zerosOf(scratch, panel), 0, <usize>((TILE_ROWS * panel) << 2));
 }

@@ -3,7 +3,7 @@
 // The innermost loops stay small on purpose: V8 lets the arithmetic of a straight stretch of code sink below all its
 // loads, and what does not fit in 15 registers then waits in memory. Unrolled by hand, the tile of four rows takes 2.5x.
 import { XSCALE_BYTES } from './quantise';
-import { half4, put, SCALES, scaled } from './scales';
+import { half4, held, PLACED, POWER, put, SCALES, scaled } from './scales';
 
 /** a + w·x of eight products, two a lane. */
 @inline
@@ -14,20 +14,18 @@ function dot2(a: v128, w: v128, x: v128): v128 {
 /**
  * q8_0: `R` rows of x (16-bit) with one panel. `R` is a constant in every caller, so that a tile has the code of its own
  * rows only. Lane o of a sum takes the inputs of a block two at a time. Sums go on from `sums`, those of the
- * chunk before, unless that is 0.
+ * chunk before.
  */
 @inline
 function words(R: i32, w: usize, x: usize, d: usize, blocks: i32, sums: usize, y: usize, stride: usize): void {
-  let f00 = f32x4.splat(0), f01 = f00, f10 = f00, f11 = f00;
-  let f20 = f00, f21 = f00, f30 = f00, f31 = f00;
-  if (sums !== 0) {
-    f00 = v128.load(sums), f01 = v128.load(sums, 16);
-    if (R > 1) f10 = v128.load(sums, 32), f11 = v128.load(sums, 48);
-    if (R > 2) f20 = v128.load(sums, 64), f21 = v128.load(sums, 80);
-    if (R > 3) f30 = v128.load(sums, 96), f31 = v128.load(sums, 112);
-  }
+  let f00 = v128.load(sums), f01 = v128.load(sums, 16);
+  let f10 = f00, f11 = f00, f20 = f00, f21 = f00, f30 = f00, f31 = f00;
+  if (R > 1) f10 = v128.load(sums, 32), f11 = v128.load(sums, 48);
+  if (R > 2) f20 = v128.load(sums, 64), f21 = v128.load(sums, 80);
+  if (R > 3) f30 = v128.load(sums, 96), f31 = v128.load(sums, 112);
+  const placed = held(PLACED, blocks >> 31), power = held(POWER, blocks >> 31);
   for (const end = d + <usize>blocks * XSCALE_BYTES; d < end; d += XSCALE_BYTES) {
-    const s0 = half4(v128.load16x4_s(w)), s1 = half4(v128.load16x4_s(w, 8));
+    const s0 = half4(v128.load16x4_s(w), placed, power), s1 = half4(v128.load16x4_s(w, 8), placed, power);
     w += SCALES;
     let a00 = i32x4.splat(0), a01 = a00, a10 = a00, a11 = a00;
     let a20 = a00, a21 = a00, a30 = a00, a31 = a00;
