@@ -199,3 +199,42 @@ describe.each(['q8_0', 'q4_0'] as const)('linear with weights in %s', (dtype) =>
     expect([...y.subarray(16)]).toEqual(Array(8).fill(0));
   });
 });
+
+describe('linear with weights in f16', () => {
+  it('gives the infinities and NaN of a few weights, for any number of rows, with the bits of one row alone', async () => {
+    const [outer, inner] = [10, 600];
+    const weights = fromFloat32(numbers(outer * inner, 1), 'f16') as Uint16Array;
+    weights[2 * inner + 300] = 0x7c00;
+    weights[5 * inner + 599] = 0xfe00;
+    weights[9 * inner] = 0xfc00;
+    const most = 7;
+    const x = numbers(most * inner, 7);
+    const y = async (backend: typeof simd, rows: Float32Array) => {
+      const buffer = backend.alloc('f16', outer * inner, inner);
+      backend.write(buffer, weights);
+      const shape = [outer, inner] as const;
+      const place = { kind: 'constant', dtype: 'f16', shape, buffer, offset: 0 } as const;
+      const count = rows.length / inner;
+      const body = (ops: Parameters<Parameters<typeof record>[0]>[0]) => [
+        ops.linear(ops.input('x', 'f32', [count, inner], 'T'), new Tensor(place, backend)),
+      ];
+      return run(backend, body, { x: rows }, count);
+    };
+    const expected = await y(oracle, x);
+    for (const backend of [simd, relaxed]) {
+      const alone: number[] = [];
+      for (let row = 0; row < most; row++)
+        alone.push(...(await y(backend, x.slice(row * inner, (row + 1) * inner))));
+      for (const [at, value] of alone.entries())
+        if (Number.isFinite(expected[at])) expect(value).toBeCloseTo(expected[at], 4);
+        else expect(value).toBe(expected[at]);
+      for (let rows = 2; rows <= most; rows++) {
+        const together = await y(backend, x.slice(0, rows * inner));
+        expect([...together]).toEqual(alone.slice(0, rows * outer));
+      }
+    }
+    expect(expected.some(Number.isNaN)).toBe(true);
+    expect(expected.includes(Number.POSITIVE_INFINITY)).toBe(true);
+    expect(expected.includes(Number.NEGATIVE_INFINITY)).toBe(true);
+  });
+});

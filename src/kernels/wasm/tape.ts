@@ -147,11 +147,11 @@ export function scratchBytes({ steps }: Plan): number {
   const needs = steps.map(({ op, inputs }) => {
     if (op === 'attention') return 4 * 4 * (inputs[1].shape[0] + 4);
     if (op !== 'linear') return 0;
-    // A place for a last panel that is not whole; zeros; sums of a group of rows that wait for the next chunk.
+    // A place for a last panel that is not whole; zeros; four lanes of a tile; sums of a group of rows that wait for the next chunk.
     const [x, { dtype, shape }] = inputs;
     const [outer, inner] = shape;
     const waiting = inner > chunkOf(dtype) ? Math.ceil(outer / PANEL) * PANEL : 0;
-    return 4 * ((GROUP + TILE) * PANEL + Math.min(GROUP, x.shape[0]) * waiting);
+    return 4 * ((GROUP + 5 * TILE) * PANEL + Math.min(GROUP, x.shape[0]) * waiting);
   });
   return Math.max(0, ...needs);
 }

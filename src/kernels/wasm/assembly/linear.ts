@@ -7,7 +7,8 @@ import { rowBytes } from './arrange';
 import { addBias, missing } from './edges';
 import { madd } from './math';
 import { share } from './pointwise';
-import { clearZeros, firstOf, GROUP, sumsOf, tilesOf, zerosOf } from './tiles';
+import { held, PLACED, POWER } from './scales';
+import { clearZeros, firstOf, GROUP, lanesOf, sumsOf, tilesOf, zerosOf } from './tiles';
 
 /**
  * Outputs of a panel and inputs of a chunk. A chunk of the rows of a group and a panel take a third of the first-level cache;
@@ -33,6 +34,7 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
   const to = share(panels, worker + 1, workers, 1);
   const tiles = tilesOf(rows);
   const zeros = zerosOf(scratch, PANEL);
+  const lanes = lanesOf(scratch, PANEL);
   clearZeros(scratch, PANEL);
   for (let g = 0; g < tiles; g += GROUP) {
     const start = firstOf(g, rows);
@@ -55,9 +57,9 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
           const xt = x + <usize>(start + t) * rowBytes(inner) + ((<usize>b * R) << 2);
           const before = b === 0 ? zeros : sums + <usize>(t << 4);
           const yt = out + <usize>t * stride;
-          if (type === 0) rowsOf<f32>(R, w, xt, length, before, yt, stride);
-          else if (type === 1) rowsOf<BF16>(R, w, xt, length, before, yt, stride);
-          else rowsOf<F16>(R, w, xt, length, before, yt, stride);
+          if (type === 0) rowsOf<f32>(R, w, xt, length, before, yt, stride, lanes);
+          else if (type === 1) rowsOf<BF16>(R, w, xt, length, before, yt, stride, lanes);
+          else rowsOf<F16>(R, w, xt, length, before, yt, stride, lanes);
           t += R;
         }
       }
@@ -71,24 +73,27 @@ export function linear(args: usize, worker: i32, workers: i32, scratch: usize): 
 }
 
 /** `height` rows of x with a panel. */
-function rowsOf<T>(height: i32, w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
-  if (height === 1) tile1<T>(w, x, length, sums, y, yStride);
-  else if (height === 2) tile2<T>(w, x, length, sums, y, yStride);
-  else if (height === 3) tile3<T>(w, x, length, sums, y, yStride);
-  else tile4<T>(w, x, length, sums, y, yStride);
+function rowsOf<T>(height: i32, w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize, lanes: usize): void {
+  const done = height === 1 ? tile1<T>(w, x, length, sums, y, yStride, lanes)
+    : height === 2 ? tile2<T>(w, x, length, sums, y, yStride, lanes)
+    : height === 3 ? tile3<T>(w, x, length, sums, y, yStride, lanes)
+    : tile4<T>(w, x, length, sums, y, yStride, lanes);
+  if (isSigned<T>() && !done)
+    for (let r = 0; r < height; r++)
+      exactRow(w, x + <usize>(r << 4), height << 4, length, sums + <usize>(r << 4), y + <usize>r * yStride);
 }
 
-function tile1<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
-  tile<T>(1, w, x, length, sums, y, yStride);
+function tile1<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize, lanes: usize): bool {
+  return tile<T>(1, w, x, length, sums, y, yStride, lanes);
 }
-function tile2<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
-  tile<T>(2, w, x, length, sums, y, yStride);
+function tile2<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize, lanes: usize): bool {
+  return tile<T>(2, w, x, length, sums, y, yStride, lanes);
 }
-function tile3<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
-  tile<T>(3, w, x, length, sums, y, yStride);
+function tile3<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize, lanes: usize): bool {
+  return tile<T>(3, w, x, length, sums, y, yStride, lanes);
 }
-function tile4<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
-  tile<T>(4, w, x, length, sums, y, yStride);
+function tile4<T>(w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize, lanes: usize): bool {
+  return tile<T>(4, w, x, length, sums, y, yStride, lanes);
 }
 
 /** How a generic function is told the type of the weights. */
@@ -97,31 +102,48 @@ type F16 = i16;
 
 /**
  * Four weights of the first (or third) row of a panel as f32, and of the row after it. Of 16 bits, two rows share a register:
- * the first has the lower halves of its lanes, and bf16 is the upper half of an f32, so a row costs one operation.
+ * the first has the lower halves of its lanes. bf16 is the upper half of an f32, so a row costs one operation; of f16, exponent
+ * and fraction in their place are the number times 2^-112, if it is finite.
  */
 @inline
-function even<T>(loaded: v128): v128 {
+function even<T>(loaded: v128, mask: v128, power: v128): v128 {
   if (sizeof<T>() === 4) return loaded;
   const upper = i32x4.shl(loaded, 16);
-  return isSigned<T>() ? halves(i32x4.shr_s(upper, 16)) : upper;
+  return isSigned<T>() ? f32x4.mul(v128.and(i32x4.shr_s(upper, 3), mask), power) : upper;
 }
 
 @inline
-function odd<T>(loaded: v128): v128 {
+function odd<T>(loaded: v128, mask: v128, power: v128): v128 {
   if (sizeof<T>() === 4) return loaded;
-  return isSigned<T>() ? halves(i32x4.shr_s(loaded, 16)) : v128.and(loaded, i32x4.splat(0xffff0000));
+  return isSigned<T>() ? f32x4.mul(v128.and(i32x4.shr_s(loaded, 3), mask), power) : v128.and(loaded, mask);
+}
+
+/** The largest exponents and fractions of f16 so far: for infinities and NaN, whose exponent is all ones, there is `exactRow`. */
+@inline
+function seen<T>(before: v128, loaded: v128): v128 {
+  return isSigned<T>() ? i16x8.max_u(before, i16x8.shl(loaded, 1)) : before;
 }
 
 /**
- * Four f16, sign-extended, as f32. The exponent and fraction, moved to their place in an f32, are the number times 2^-112,
- * subnormals included; infinities and NaN get the f32's own exponent of ones.
+ * Four f16, sign-extended, as f32, infinities and NaN included: they get the f32's own exponent of ones.
  */
 @inline
 export function halves(bits: v128): v128 {
-  const placed = v128.and(i32x4.shl(bits, 13), i32x4.splat(0x8fffe000));
-  const value = f32x4.mul(placed, f32x4.splat(reinterpret<f32>(0x77800000)));
+  const placed = v128.and(i32x4.shl(bits, 13), i32x4.splat(PLACED));
+  const value = f32x4.mul(placed, f32x4.splat(reinterpret<f32>(POWER)));
   const special = i32x4.gt_s(v128.and(placed, i32x4.splat(0x7fffffff)), i32x4.splat(0x0f7fffff));
   return v128.or(value, v128.and(special, i32x4.splat(0x7f800000)));
+}
+
+/** What `tile` computes for one row, of f16 that may be infinite or NaN. Steps of x are `step` bytes apart. */
+function exactRow(w: usize, x: usize, step: usize, length: i32, sums: usize, y: usize): void {
+  let a = f32x4.splat(0), b = a, c = a, d = a;
+  for (const end = w + (<usize>((length + 3) & ~3) << 3); w < end; w += 32, x += step) {
+    const u = v128.load(x), ab = v128.load(w), cd = v128.load(w, 16);
+    a = madd(halves(i32x4.shr_s(i32x4.shl(ab, 16), 16)), u, a), b = madd(halves(i32x4.shr_s(ab, 16)), u, b);
+    c = madd(halves(i32x4.shr_s(i32x4.shl(cd, 16), 16)), u, c), d = madd(halves(i32x4.shr_s(cd, 16)), u, d);
+  }
+  row(a, b, c, d, sums, y);
 }
 
 /** Steps of four columns that one half of a panel goes before the other follows, for three and four rows. */
@@ -131,13 +153,16 @@ const STRIDE: i32 = 16;
  * `R` rows of x with a panel; `R` is a constant in every caller, so that a tile has code for its own rows only. Registers hold
  * eight sums beside the loads of one step. Three and four rows have more: they meet the first half of the panel, then the
  * second, a few steps at a time, so that the memory has something to bring all the while; 1.4x over whole chunks in turn.
+ * False where f16 weights are not finite.
  */
 @inline
-function tile<T>(R: i32, w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize): void {
+function tile<T>(R: i32, w: usize, x: usize, length: i32, sums: usize, y: usize, yStride: usize, lanes: usize): bool {
   let s00 = f32x4.splat(0), s01 = s00, s02 = s00, s03 = s00;
   let s10 = s00, s11 = s00, s12 = s00, s13 = s00;
   let s20 = s00, s21 = s00, s22 = s00, s23 = s00;
   let s30 = s00, s31 = s00, s32 = s00, s33 = s00;
+  const mask = held(isSigned<T>() ? PLACED : 0xffff0000, length >> 31), power = held(POWER, length >> 31);
+  let most = i32x4.splat(0);
   const end = w + <usize>((length + 3) & ~3) * PANEL * sizeof<T>();
   const step = 16 * sizeof<T>();
   if (R < 3)
@@ -146,8 +171,9 @@ function tile<T>(R: i32, w: usize, x: usize, length: i32, sums: usize, y: usize,
       const u1 = R > 1 ? v128.load(x, 16) : u0;
       const ab = v128.load(w);
       const cd = sizeof<T>() === 4 ? v128.load(w, 32) : v128.load(w, 16);
-      const a = even<T>(ab), b = odd<T>(sizeof<T>() === 4 ? v128.load(w, 16) : ab);
-      const c = even<T>(cd), d = odd<T>(sizeof<T>() === 4 ? v128.load(w, 48) : cd);
+      most = seen<T>(seen<T>(most, ab), cd);
+      const a = even<T>(ab, mask, power), b = odd<T>(sizeof<T>() === 4 ? v128.load(w, 16) : ab, mask, power);
+      const c = even<T>(cd, mask, power), d = odd<T>(sizeof<T>() === 4 ? v128.load(w, 48) : cd, mask, power);
       s00 = madd(a, u0, s00), s01 = madd(b, u0, s01), s02 = madd(c, u0, s02), s03 = madd(d, u0, s03);
       if (R > 1)
         s10 = madd(a, u1, s10), s11 = madd(b, u1, s11), s12 = madd(c, u1, s12), s13 = madd(d, u1, s13);
@@ -160,7 +186,8 @@ function tile<T>(R: i32, w: usize, x: usize, length: i32, sums: usize, y: usize,
         const u0 = v128.load(xh), u1 = v128.load(xh, 16), u2 = v128.load(xh, 32);
         const u3 = R > 3 ? v128.load(xh, 48) : u0;
         const ab = v128.load(wh);
-        const a = even<T>(ab), b = odd<T>(sizeof<T>() === 4 ? v128.load(wh, 16) : ab);
+        most = seen<T>(most, ab);
+        const a = even<T>(ab, mask, power), b = odd<T>(sizeof<T>() === 4 ? v128.load(wh, 16) : ab, mask, power);
         s00 = madd(a, u0, s00), s01 = madd(b, u0, s01), s10 = madd(a, u1, s10), s11 = madd(b, u1, s11);
         s20 = madd(a, u2, s20), s21 = madd(b, u2, s21);
         if (R > 3) s30 = madd(a, u3, s30), s31 = madd(b, u3, s31);
@@ -169,16 +196,35 @@ function tile<T>(R: i32, w: usize, x: usize, length: i32, sums: usize, y: usize,
         const u0 = v128.load(x), u1 = v128.load(x, 16), u2 = v128.load(x, 32);
         const u3 = R > 3 ? v128.load(x, 48) : u0;
         const cd = sizeof<T>() === 4 ? v128.load(w, 32) : v128.load(w, 16);
-        const c = even<T>(cd), d = odd<T>(sizeof<T>() === 4 ? v128.load(w, 48) : cd);
+        most = seen<T>(most, cd);
+        const c = even<T>(cd, mask, power), d = odd<T>(sizeof<T>() === 4 ? v128.load(w, 48) : cd, mask, power);
         s02 = madd(c, u0, s02), s03 = madd(d, u0, s03), s12 = madd(c, u1, s12), s13 = madd(d, u1, s13);
         s22 = madd(c, u2, s22), s23 = madd(d, u2, s23);
         if (R > 3) s32 = madd(c, u3, s32), s33 = madd(d, u3, s33);
       }
     }
-  row(s00, s01, s02, s03, sums, y);
-  if (R > 1) row(s10, s11, s12, s13, sums + 16, y + yStride);
-  if (R > 2) row(s20, s21, s22, s23, sums + 32, y + 2 * yStride);
-  if (R > 3) row(s30, s31, s32, s33, sums + 48, y + 3 * yStride);
+  if (isSigned<T>() && v128.any_true(i16x8.ge_u(most, i16x8.splat(<i16>0xf800)))) return false;
+  if (R === 1) {
+    row(s00, s01, s02, s03, sums, y);
+    return true;
+  }
+  // Two rows side by side: V8 computes as one of 256 bits what is stored so (four rows of f32 1.5x, of bf16 1.3x).
+  v128.store(lanes, s00), v128.store(lanes, s10, 16), v128.store(lanes, s01, 32), v128.store(lanes, s11, 48);
+  v128.store(lanes, s02, 64), v128.store(lanes, s12, 80), v128.store(lanes, s03, 96), v128.store(lanes, s13, 112);
+  if (R > 2) {
+    v128.store(lanes, s20, 128), v128.store(lanes, s30, 144), v128.store(lanes, s21, 160), v128.store(lanes, s31, 176);
+    v128.store(lanes, s22, 192), v128.store(lanes, s32, 208), v128.store(lanes, s23, 224), v128.store(lanes, s33, 240);
+  }
+  rowAt(lanes, sums, y);
+  rowAt(lanes + 16, sums + 16, y + yStride);
+  if (R > 2) rowAt(lanes + 128, sums + 32, y + 2 * yStride);
+  if (R > 3) rowAt(lanes + 144, sums + 48, y + 3 * yStride);
+  return true;
+}
+
+/** `row` of the sums of one of two rows. */
+function rowAt(lanes: usize, sums: usize, y: usize): void {
+  row(v128.load(lanes), v128.load(lanes, 32), v128.load(lanes, 64), v128.load(lanes, 96), sums, y);
 }
 
 /** Four outputs: their sums, lanes added in a fixed order, (l0 + l1) + (l2 + l3), and those of the chunks before. */

@@ -21,12 +21,23 @@ export function firstOf(tile: i32, rows: i32): i32 {
 }
 
 /**
- * What the scratch space holds, [height, panel] each: a place for the outputs of a panel that is not whole, the sums before the
- * first chunk, and the sums of every panel that wait for the next chunk.
+ * What the scratch space holds: a place for the outputs of a panel that is not whole, the sums before the first chunk, those of
+ * a tile of floats before their lanes are added, and the sums of every panel that wait for the next chunk.
  */
 @inline
 export function zerosOf(scratch: usize, panel: i32): usize {
   return scratch + <usize>((GROUP_ROWS * panel) << 2);
+}
+
+/** Zeros for a tile to begin with: where a tile asks whether there are sums, V8 loads its first pair apart, and joins nothing of it (q8_0 1.2x). */
+export function clearZeros(scratch: usize, panel: i32): void {
+  memory.fill(zerosOf(scratch, panel), 0, <usize>((TILE_ROWS * panel) << 2));
+}
+
+/** Four lanes of every sum of a tile. */
+@inline
+export function lanesOf(scratch: usize, panel: i32): usize {
+  return zerosOf(scratch, panel) + <usize>((TILE_ROWS * panel) << 2);
 }
 
 /**
@@ -34,10 +45,5 @@ export function zerosOf(scratch: usize, panel: i32): usize {
  */
 @inline
 export function sumsOf(scratch: usize, index: i32, height: i32, panel: i32): usize {
-  return zerosOf(scratch, panel) + <usize>((panel * (TILE_ROWS + index * height)) << 2);
-}
-
-/** Zeros for a tile to begin with: where a tile asks whether there are sums, V8 loads its first pair apart, and joins nothing of it (q8_0 1.2x). */
-export function clearZeros(scratch: usize, panel: i32): void {
-  memory.fill(zerosOf(scratch, panel), 0, <usize>((TILE_ROWS * panel) << 2));
+  return lanesOf(scratch, panel) + <usize>((panel * (4 * TILE_ROWS + index * height)) << 2);
 }
