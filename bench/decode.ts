@@ -188,6 +188,7 @@ async function runClass(
 ): Promise<Record<string, Row>> {
   const { smoke, rounds = 5 } = options;
   const last = new Map<string, GenerateResult[]>();
+  const reached = new Map<string, number[]>();
   const common = { temperature, maxTokens: lengthOf(options), ignoreEos: true, seed: 1 };
   const steps: number[] = [];
   const timed = new Map<string, TimedDrafter>();
@@ -196,11 +197,16 @@ async function runClass(
   const tasks = Object.entries(drafters).map(([name, { draftLength }]) => ({
     name,
     async run() {
-      const how = { drafter: timed.get(name)!.drafter, draftLength };
+      const { drafter, takeReach } = timed.get(name)!;
       const all: GenerateResult[] = [];
-      for (const prompt of smoke ? prompts.slice(0, 1) : prompts)
-        all.push(await generate(target, prompt, { ...how, ...common }));
+      const reaches: number[] = [];
+      takeReach();
+      for (const prompt of smoke ? prompts.slice(0, 1) : prompts) {
+        all.push(await generate(target, prompt, { drafter, draftLength, ...common }));
+        reaches.push(takeReach());
+      }
       last.set(name, all);
+      reached.set(name, reaches);
       if (name === 'plain') for (const { stats } of all) steps.push(1000 / stats.tokensPerSecond);
     },
   }));
@@ -224,7 +230,7 @@ async function runClass(
       accepted: sum(({ stats }) => stats.acceptedTokens),
       drafts: sum(({ stats }) => stats.drafts),
       ratio: timings.get('plain')!.median / timing.median,
-      priced: await priceOf(all, timed.get(name)!, target),
+      priced: await priceOf(all, reached.get(name)!, timed.get(name)!, target),
       stepMs,
       levelMs,
       draftSteps: levelMs / stepMs,
@@ -234,9 +240,13 @@ async function runClass(
   return rows;
 }
 
-/** Plain steps of the texts over the time of their rounds after the first, both by the ladders. */
+/**
+ * Plain steps of the texts over the time of their rounds after the first, both by the ladders. Of each text the drafter has read the
+ * first `reached` tokens.
+ */
 async function priceOf(
   results: readonly GenerateResult[],
+  reached: readonly number[],
   { drafter, levelMs }: TimedDrafter,
   { model: { ladder } }: LoadedModel,
 ): Promise<number> {
@@ -244,7 +254,7 @@ async function priceOf(
   const cost = await drafter.cost?.();
   let tokens = 0;
   let ms = 0;
-  for (const { tokens: all, stats, usage } of results) {
+  for (const [text, { tokens: all, stats }] of results.entries()) {
     const { roundsByDraft, draftLength } = stats.drafting;
     tokens += all.length - (draftLength === 'auto' ? 1 : stats.tokensPerForward);
     for (const [drafted, count] of roundsByDraft.entries()) ms += count * ladder.ms(1 + drafted)!;
@@ -255,7 +265,7 @@ async function priceOf(
       continue;
     }
     // A row for every token that it drafted, in forwards of their own, and for every one that it had to read.
-    const read = usage.promptTokens + all.length - stats.acceptedTokens - stats.drafts;
+    const read = reached[text] - stats.acceptedTokens - stats.drafts;
     ms += stats.draftedTokens * cost.draftMs(1) + Math.max(0, read) * cost.missedMs;
   }
   return (tokens * stepMs) / ms;

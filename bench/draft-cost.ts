@@ -13,6 +13,8 @@ export interface TimedDrafter {
   readonly drafter: Drafter;
   /** Median milliseconds of a level, over the drafts that had one; NaN without any. */
   levelMs(): number;
+  /** Tokens of the longest text it was given since this was last asked; 0 where it was not asked to draft. */
+  takeReach(): number;
 }
 
 /** The same drafter, timed. What it reads of the text before it drafts is part of the draft. */
@@ -21,9 +23,11 @@ export function timedDrafter(
   clock: () => number = () => performance.now(),
 ): TimedDrafter {
   const times: number[] = [];
+  let reach = 0;
   const drafter: Drafter = {
     ...inner,
     async draft(request) {
+      reach = Math.max(reach, request.tokens.length);
       const start = clock();
       const draft = await inner.draft(request);
       const depth = depthOf(draft);
@@ -31,5 +35,13 @@ export function timedDrafter(
       return draft;
     },
   };
-  return { drafter, levelMs: () => median(times) };
+  return {
+    drafter,
+    levelMs: () => median(times),
+    takeReach() {
+      const taken = reach;
+      reach = 0;
+      return taken;
+    },
+  };
 }
