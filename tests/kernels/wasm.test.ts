@@ -59,6 +59,7 @@ describe('what runs', () => {
     { v8: '14.6.202.34-node.34', arch: 'x64', wide: true },
     { v8: '15.0.1-node.1', arch: 'x64', wide: false },
     { v8: '13.6.233.10-node.27', arch: 'arm64', wide: false },
+    { v8: '14.6.202.34-node.20', arch: 'x64', bun: '1.4.5', wide: false },
   ])('asks for 256 bits in the releases of V8 that are known to have them: %o', (engine) => {
     const flags = flagsSet(engine, '{ relaxed: false }');
     expect(flags).toEqual(engine.wide ? ['--experimental-wasm-revectorize'] : []);
@@ -77,12 +78,15 @@ describe('what runs', () => {
 });
 
 /** The flags that a process sets for a backend with these options, if its engine were that one. */
-function flagsSet(engine: { readonly v8?: string; readonly arch?: string }, options: string) {
+function flagsSet(
+  engine: { readonly v8?: string; readonly arch?: string; readonly bun?: string },
+  options: string,
+) {
   const script = `
     const { wasm } = await import(${JSON.stringify(dist)});
-    const { v8, arch } = { ...process.versions, arch: process.arch, ...${JSON.stringify(engine)} };
+    const { v8, arch, bun } = { ...process.versions, arch: process.arch, ...${JSON.stringify(engine)} };
     Object.defineProperty(process, 'arch', { value: arch });
-    Object.defineProperty(process, 'versions', { value: { ...process.versions, v8 } });
+    Object.defineProperty(process, 'versions', { value: { ...process.versions, v8, bun } });
     const flags = [];
     process.getBuiltinModule('node:v8').setFlagsFromString = (flag) => flags.push(flag);
     wasm(${options}).dispose();

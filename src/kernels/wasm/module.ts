@@ -73,11 +73,12 @@ export function chooseModule(wanted: {
   return { bytes, relaxed: false, shared, notes };
 }
 
-/** Sets a flag for the whole process; false where there is none to set. */
+/** Sets a flag for the whole process; false where there is none to set. Bun says that it has a V8. */
 function turnOn({ name, releases }: Flag): boolean {
   const { process } = globalThis;
-  const [release = ''] = process?.versions?.v8?.split('.') ?? [];
-  const v8 = releases.includes(release) ? process?.getBuiltinModule?.('node:v8') : undefined;
+  const { v8: version = '', bun } = process?.versions ?? {};
+  const known = bun === undefined && releases.includes(version.split('.')[0]);
+  const v8 = known ? process?.getBuiltinModule?.('node:v8') : undefined;
   v8?.setFlagsFromString(name);
   return v8 !== undefined;
 }
