@@ -22,7 +22,7 @@ vi.mock('../../bench/host.ts', async (original) => ({
 }));
 
 describe('timedDrafter', () => {
-  const request = {} as DraftRequest;
+  const after = (length: number) => ({ tokens: Array(length).fill(0) }) as unknown as DraftRequest;
   const tokens = (count: number) => Array.from({ length: count }, () => pointDraw(0));
 
   it('divides the time of a draft by its levels, leaves out those without any, and takes the middle', async () => {
@@ -46,11 +46,23 @@ describe('timedDrafter', () => {
     const { drafter, levelMs } = timedDrafter(inner, () => now);
     expect(levelMs()).toBeNaN();
     for (const expected of [2, 2, 3.5, 5]) {
-      await drafter.draft(request);
+      await drafter.draft(after(1));
       expect(levelMs()).toBe(expected);
     }
     expect(drafter).toMatchObject({ name: 'mine', taps: [3] });
     expect(drafter.nodesAt?.(1)).toBe(8);
+  });
+
+  it('says how far the texts reached that it was given since it was last asked', async () => {
+    const { drafter, takeReach } = timedDrafter({
+      name: 'mine',
+      draft: async () => ({ tokens: [] }),
+    });
+    expect(takeReach()).toBe(0);
+    await drafter.draft(after(7));
+    await drafter.draft(after(5));
+    expect(takeReach()).toBe(7);
+    expect(takeReach()).toBe(0);
   });
 });
 
