@@ -22,7 +22,7 @@ vi.mock('../../bench/host.ts', async (original) => ({
 }));
 
 describe('timedDrafter', () => {
-  const after = (length: number) => ({ tokens: Array(length).fill(0) }) as unknown as DraftRequest;
+  const textOf = (length: number) => ({ tokens: Array(length).fill(0) }) as unknown as DraftRequest;
   const tokens = (count: number) => Array.from({ length: count }, () => pointDraw(0));
 
   it('divides the time of a draft by its levels, leaves out those without any, and takes the middle', async () => {
@@ -46,7 +46,7 @@ describe('timedDrafter', () => {
     const { drafter, levelMs } = timedDrafter(inner, () => now);
     expect(levelMs()).toBeNaN();
     for (const expected of [2, 2, 3.5, 5]) {
-      await drafter.draft(after(1));
+      await drafter.draft(textOf(1));
       expect(levelMs()).toBe(expected);
     }
     expect(drafter).toMatchObject({ name: 'mine', taps: [3] });
@@ -59,8 +59,8 @@ describe('timedDrafter', () => {
       draft: async () => ({ tokens: [] }),
     });
     expect(takeReach()).toBe(0);
-    await drafter.draft(after(7));
-    await drafter.draft(after(5));
+    await drafter.draft(textOf(7));
+    await drafter.draft(textOf(5));
     expect(takeReach()).toBe(7);
     expect(takeReach()).toBe(0);
   });
