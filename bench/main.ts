@@ -1,4 +1,4 @@
-// npm run bench -- <kernels | verify-cost | decode | inflate | overhead | perplexity | stream | peers> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] [--page] …
+// npm run bench -- <kernels | verify-cost | decode | inflate | overhead | perplexity | stream | memory | peers> [--backend NAME] [--dtype TYPE] [--rounds N] [--smoke] [--page] …
 // Every bench prints a table and, as its last line, one line of JSON.
 import { parseArgs } from 'node:util';
 import { type GpuMode, gpu, type Layout, type WebgpuPackage } from '../src/kernels/gpu/index.ts';
@@ -8,6 +8,7 @@ import { decode } from './decode.ts';
 import { inflation } from './inflate.ts';
 import { kernels } from './kernels.ts';
 import { type BenchDType, type BenchOptions, DTYPES } from './measure.ts';
+import { memory } from './memory.ts';
 import { overhead, watchKernels } from './overhead.ts';
 import { PAGE_BACKENDS, PAGE_BENCHES } from './page/benches.ts';
 import { runInPage } from './pages.ts';
@@ -27,7 +28,7 @@ const BENCHES = {
   inflate: inflation,
 };
 /** Those that open backends as they need them, all of them wasm. */
-const WITH_OWN_BACKENDS = { stream, peers };
+const WITH_OWN_BACKENDS = { stream, memory, peers };
 const BACKENDS: Readonly<Record<string, () => Backend | Promise<Backend>>> = {
   reference,
   cpu,
