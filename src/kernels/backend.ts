@@ -45,8 +45,8 @@ export interface Backend {
   bytes?(buffer: Buffer): Uint8Array | null;
   prepare(plan: Plan): Program;
   run(program: Program, call: Call): void;
-  /** A copy of elements [from, to). */
-  read(buffer: Buffer, from?: number, to?: number): Promise<TypedArray>;
+  /** A copy of elements [from, to), in `into` where that is given: an array of the dtype with so many entries. */
+  read(buffer: Buffer, from?: number, to?: number, into?: TypedArray): Promise<TypedArray>;
   free(buffer: Buffer): void;
   /** Gives back everything, at once and once: later calls do nothing, and every other use throws. */
   dispose(): void;

@@ -25,7 +25,7 @@ export function closing(backend: Omit<Backend, typeof Symbol.dispose>): Backend 
     ...(backend.bytes && { bytes: (buffer) => open('bytes').bytes?.(buffer) ?? null }),
     prepare: (plan) => open('prepare').prepare(plan),
     run: (program, call) => open('run').run(program, call),
-    read: async (buffer, from, to) => open('read').read(buffer, from, to),
+    read: async (buffer, from, to, into) => open('read').read(buffer, from, to, into),
     free(buffer) {
       held?.free(buffer);
     },

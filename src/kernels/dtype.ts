@@ -39,6 +39,13 @@ export function entriesOf(dtype: DType, elements: number): number {
   return (elements / BLOCK) * BLOCK_BYTES[dtype];
 }
 
+/** The entries of an array in `into`, or in one of their own, which is never shared. */
+export function copyOf(data: TypedArray, into?: TypedArray): TypedArray {
+  if (into === undefined) return data.slice();
+  into.set(data);
+  return into;
+}
+
 /** Elements [from, to) of a host array, without a copy. */
 export function elements(data: TypedArray, dtype: DType, from: number, to: number): TypedArray {
   return data.subarray(entriesOf(dtype, from), entriesOf(dtype, to));

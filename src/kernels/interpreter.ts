@@ -2,7 +2,7 @@
 // is prepared: a scratch array goes back to the pool after the last step that reads it, so a deep model needs few.
 import type { Backend, BackendReport, Program } from './backend.ts';
 import { closing } from './closing.ts';
-import { arrayFor, elements, entriesOf, reader, writer } from './dtype.ts';
+import { arrayFor, copyOf, elements, entriesOf, reader, writer } from './dtype.ts';
 import { checkIndices } from './indices.ts';
 import { lastUses } from './lifetimes.ts';
 import type { Kernel, KernelTable, Operand } from './operand.ts';
@@ -38,8 +38,8 @@ export function interpreter(kernels: KernelTable, report: BackendReport): Backen
     run(program, call) {
       (program as HostProgram).run(call);
     },
-    async read(buffer, from = 0, to = buffer.length) {
-      return elements((buffer as HostBuffer).data, buffer.dtype, from, to).slice();
+    async read(buffer, from = 0, to = buffer.length, into = undefined) {
+      return copyOf(elements((buffer as HostBuffer).data, buffer.dtype, from, to), into);
     },
     free() {},
     dispose() {},

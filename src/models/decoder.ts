@@ -10,7 +10,7 @@ import { SlotPool } from './cache.ts';
 import type { DecoderConfig } from './config.ts';
 import { DecoderCache } from './decoder-cache.ts';
 import { createLadder } from './ladder.ts';
-import type { Cache, ForwardResult, Model } from './model.ts';
+import type { Cache, ForwardOptions, ForwardResult, Model } from './model.ts';
 import { ropeTables } from './rope.ts';
 import {
   type BlockWindows,
@@ -158,7 +158,11 @@ export function createDecoder(parts: DecoderParts): Decoder {
     }
   }
 
-  async function runRows(cache: DecoderCache, rows: readonly Row[]): Promise<ForwardResult> {
+  async function runRows(
+    cache: DecoderCache,
+    rows: readonly Row[],
+    place: ForwardOptions['place'],
+  ): Promise<ForwardResult> {
     const { kept, inputs } = fillRows(cache.buffers, rows);
     const timings = cache.timings ?? undefined;
     const states = stateWidth === undefined ? null : { states: joinRows(rows.map(stateOf)) };
@@ -169,13 +173,13 @@ export function createDecoder(parts: DecoderParts): Decoder {
     };
     backend.run(cache.program, call);
     if (kept === 0) return { logits: [], hidden: [] };
-    const read = async (buffer: Buffer, width: number) =>
-      rowsOfBuffer((await backend.read(buffer, 0, kept * width)) as Float32Array, width);
+    const read = async (buffer: Buffer, width: number, into?: Float32Array) =>
+      rowsOfBuffer((await backend.read(buffer, 0, kept * width, into)) as Float32Array, width);
     const { outputs } = cache.program;
     const [logits, ...taps] = await Promise.all([
       cache.argmax
         ? chosenRows(read(outputs[0], 1), read(outputs[1], 1), logitsWidth)
-        : read(outputs[0], logitsWidth),
+        : read(outputs[0], logitsWidth, place?.(kept * logitsWidth)),
       ...outputs.slice(cache.argmax ? 2 : 1).map((buffer) => read(buffer, config.width)),
     ]);
     return { logits, hidden: logits.map((_, row) => joinRows(taps.map((tap) => tap[row]))) };
@@ -196,7 +200,7 @@ export function createDecoder(parts: DecoderParts): Decoder {
       return { ...backend.report, notes: [...backend.report.notes, ...(parts.notes ?? [])] };
     },
     createCache,
-    async forward(cache, segments, { signal } = {}) {
+    async forward(cache, segments, { signal, place } = {}) {
       checkOwn('forward', cache);
       checkAlive('forward');
       checkOpen(cache);
@@ -213,7 +217,7 @@ export function createDecoder(parts: DecoderParts): Decoder {
           signal?.throwIfAborted();
           checkAlive('forward');
           checkOpen(cache);
-          results.push(await runRows(cache, rows.slice(from, from + maxRows)));
+          results.push(await runRows(cache, rows.slice(from, from + maxRows), place));
           await turns();
         }
         // Only what verification does: rows of a prompt have no logits, and long ones are several runs.

@@ -67,6 +67,13 @@ export interface ForwardResult {
   readonly hidden: readonly Float32Array[];
 }
 
+/** Options of a forward. */
+export interface ForwardOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** An array of so many numbers for logits, which nobody reads any more; by default a new one. */
+  readonly place?: ((length: number) => Float32Array) | undefined;
+}
+
 /** A measured number of rows. */
 export interface LadderPoint {
   readonly rows: number;
@@ -108,7 +115,7 @@ export interface Model {
   forward(
     cache: Cache,
     segments: readonly Segment[],
-    options?: { readonly signal?: AbortSignal | undefined },
+    options?: ForwardOptions,
   ): Promise<ForwardResult>;
   dispose(): void;
   [Symbol.dispose](): void;

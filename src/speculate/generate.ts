@@ -3,6 +3,7 @@
 import { OptionError } from '../kernels/errors.ts';
 import type { Model } from '../models/model.ts';
 import type { Tokenizer } from '../models/tokenizer.ts';
+import { createArena } from './arena.ts';
 import { deferred } from './deferred.ts';
 import type { GenerateStats } from './figures.ts';
 import { createNoise } from './noise.ts';
@@ -142,9 +143,14 @@ async function* run(
     states = createStates(drafter, session);
     states.begin(tokens);
     cachedTokens = commonPrefix(session.cachedTokens, tokens);
-    const lawOf = createProcessor(settings, prompt.length);
+    // Whoever listens to rounds may keep what a round had.
+    const arena = onRound === undefined ? createArena() : undefined;
+    const kept = { place: arena?.f64 };
+    const lawOf = createProcessor(settings, prompt.length, kept);
     const draftLawOf = createProcessor(settings, prompt.length, { orNothing: true });
-    const judgedBy = wantsProbs ? createProcessor(untempered(settings), prompt.length) : lawOf;
+    const judgedBy = wantsProbs
+      ? createProcessor(untempered(settings), prompt.length, kept)
+      : lawOf;
     pace = createPace(settings.draftLength, { drafter, session, signal });
     while (output.finishReason === null && !left()) {
       signal?.throwIfAborted();
@@ -162,7 +168,12 @@ async function* run(
         signal,
       });
       const feedStart = performance.now();
-      const fed = await session.feed(tokens, draft, { signal, taps: drafter.taps ?? [] });
+      arena?.clear();
+      const fed = await session.feed(tokens, draft, {
+        signal,
+        taps: drafter.taps ?? [],
+        place: arena?.f32,
+      });
       const targetMs = performance.now() - feedStart;
       const law = lawsOf(draft, tokens, fed.logits, judgedBy);
       const verdict = verifier.verify({ draft, law, position, noise: chance.noise });

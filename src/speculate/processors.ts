@@ -55,6 +55,14 @@ export function untempered(settings: SamplingSettings): SamplingSettings {
 /** Logits f32 [V] after `history` (all tokens before, prompt included) to the law of the next token. */
 export type Processor = (logits: Float32Array, history: readonly number[]) => Law;
 
+/** Options of a processor. */
+export interface ProcessorOptions {
+  /** Whether a law may be one of nothing. */
+  readonly orNothing?: boolean;
+  /** An array of so many numbers for a law, which nobody reads any more; by default a new one. */
+  readonly place?: ((length: number) => Float64Array) | undefined;
+}
+
 /**
  * The processor of `settings`; tokens of a history from `promptLength` on count as generated. It throws an OptionError
  * for NaN or infinite logits, for a vocabulary that lacks a biased token, and when every token is forbidden; with `orNothing` the
@@ -63,14 +71,15 @@ export type Processor = (logits: Float32Array, history: readonly number[]) => La
 export function createProcessor(
   settings: SamplingSettings,
   promptLength: number,
-  { orNothing = false }: { readonly orNothing?: boolean } = {},
+  { orNothing = false, place = (length) => new Float64Array(length) }: ProcessorOptions = {},
 ): Processor {
   const bias = Object.entries(settings.logitBias).map(([id, value]) => [Number(id), value]);
   const { repetitionPenalty, presencePenalty, frequencyPenalty, temperature } = settings;
   const counted = presencePenalty !== 0 || frequencyPenalty !== 0;
   const changed = repetitionPenalty !== 1 || counted || bias.length > 0;
   return (logits, history) => {
-    const scores = new Float64Array(logits); // [V]
+    const scores = place(logits.length); // [V]
+    scores.set(logits);
     let best = bestOf(scores);
     if (repetitionPenalty !== 1) penaliseRepetition(scores, history, repetitionPenalty);
     if (counted) penaliseCounts(scores, history.slice(promptLength), settings);

@@ -1,7 +1,7 @@
 // A session is one text on one model. `feed` is the only verb: it computes what is not cached and forgets what no longer
 // matches, so that prefill, decoding, verification, rollback and catching up are the same call.
 import { OptionError } from '../kernels/errors.ts';
-import type { Cache, Model, Sequence } from '../models/model.ts';
+import type { Cache, ForwardOptions, Model, Sequence } from '../models/model.ts';
 import type { Company, Controller } from './controller.ts';
 import type { Drafter } from './drafter.ts';
 import { slotsFor } from './limits.ts';
@@ -43,6 +43,8 @@ export interface FeedOptions {
   readonly signal?: AbortSignal | undefined;
   /** Of the cache's taps those whose states are wanted, in this order; default all. */
   readonly taps?: readonly number[] | undefined;
+  /** As `ForwardOptions` has it. In a batch it is not asked. */
+  readonly place?: ForwardOptions['place'];
 }
 
 /** The cache holds exactly a prefix of `tokens`, at any time between calls. */
@@ -127,7 +129,7 @@ export class Session {
   async #feed(
     tokens: readonly number[],
     draft: Nodes,
-    { signal, taps }: FeedOptions,
+    { signal, taps, place }: FeedOptions,
   ): Promise<Fed> {
     if (this.#disposed) throw new Error('feed: expected a session, got a disposed one');
     if (tokens.length === 0) throw new RangeError('feed: expected at least one token, got none');
@@ -151,7 +153,7 @@ export class Session {
       draft: { tokens: drafted, parents: draft.parents },
       ...(tapped && { keep: Array.from({ length: computedRows }, (_, row) => row) }),
     };
-    const { logits, hidden } = await this.#gate.forward(this.#cache, [segment], { signal });
+    const { logits, hidden } = await this.#gate.forward(this.#cache, [segment], { signal, place });
     for (const token of pending) this.#cached.push(token);
     const fed = {
       logits: logits.slice(-1 - drafted.length),

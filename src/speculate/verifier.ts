@@ -11,7 +11,10 @@ export type Guarantee = 'bit-exact' | 'seed-exact' | 'same law' | 'lossy';
 
 export interface VerifyInput {
   readonly draft: Draft;
-  /** The target's law after the committed text (row 0) and after node i (row 1 + i). Ask only for rows you judge. */
+  /**
+   * The target's law after the committed text (row 0) and after node i (row 1 + i). Ask only for rows you judge. Its numbers are
+   * there for this round; the next may overwrite them.
+   */
   law(row: number): Law;
   /** Absolute position of the next token. Node at depth d (0 = child of the text) is at position + d. */
   readonly position: number;

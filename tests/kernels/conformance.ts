@@ -146,6 +146,21 @@ export function backendConformance(
       }
     });
 
+    it('reads into an array that is given', async () => {
+      for (const dtype of ['f32', 'bf16', 'q8_0'] as const) {
+        if (skips.some(({ cases }) => cases.includes(`linear 5x96x33 ${dtype}`))) continue;
+        for (const columns of [undefined, 64]) {
+          const buffer = backend.alloc(dtype, 128, columns);
+          const data = fromFloat32(Float32Array.from({ length: 128 }, Math.sin), dtype);
+          backend.write(buffer, data);
+          const into = elements(data, dtype, 32, 96).slice().fill(1);
+          expect(await backend.read(buffer, 32, 96, into)).toBe(into);
+          expect(into).toEqual(elements(data, dtype, 32, 96));
+          backend.free(buffer);
+        }
+      }
+    });
+
     it('keeps several matrices in one buffer, which has no width', async () => {
       for (const dtype of ['f32', 'bf16', 'q8_0', 'q4_0'] as const) {
         if (skips.some(({ cases }) => cases.includes(`linear 5x96x33 ${dtype}`))) continue;

@@ -3,7 +3,7 @@
 import type { Backend, BackendReport, Program } from '../backend.ts';
 import { BLOCK, BLOCK_BYTES, type BlockDType, isBlocked } from '../blocks.ts';
 import { closing } from '../closing.ts';
-import { arrayFor, elements, entriesOf } from '../dtype.ts';
+import { arrayFor, copyOf, elements, entriesOf } from '../dtype.ts';
 import { ShapeError, UnsupportedError } from '../errors.ts';
 import type { Call, DType, TypedArray, Value } from '../plan.ts';
 import { sizeOf } from '../size.ts';
@@ -186,12 +186,12 @@ export function createGpuBackend(
       const extents = { ...call.extents };
       enqueue(() => execute(target, extents, inputs));
     },
-    read(buffer, from = 0, to = buffer.length) {
+    read(buffer, from = 0, to = buffer.length, into = undefined) {
       const source = buffer as GpuBuffer;
       return queue.then(() => {
         if (source.owner?.failure) throw source.owner.failure;
         checkPresent('read', source);
-        const copy = elements(source.data, source.dtype, from, to).slice();
+        const copy = copyOf(elements(source.data, source.dtype, from, to), into);
         checkIntegers('read', source.dtype, copy);
         return copy;
       });

@@ -1,6 +1,6 @@
 // Buffers of the wasm backend: elements in their order, or a matrix in panels.
 import { BLOCK, isBlocked } from '../blocks.ts';
-import { arrayFor, bytesPerElement, elements, entriesOf } from '../dtype.ts';
+import { arrayFor, bytesPerElement, copyOf, elements, entriesOf } from '../dtype.ts';
 import type { Buffer, DType, TypedArray } from '../plan.ts';
 import { packBlocks, panelBytes, unpackBlocks } from './block-panels.ts';
 import { packFloats, panelElements, unpackFloats } from './float-panels.ts';
@@ -45,22 +45,22 @@ export function writeElements(storage: Storage, buffer: WasmBuffer, data: TypedA
   else packFloats(data, place, { rows, columns, first: at });
 }
 
-/** A copy of elements [from, to), outside the shared memory and in the order of the dtype. */
+/** A copy of elements [from, to), outside the shared memory and in the order of the dtype; in `into` where that is given. */
 export function readElements(
   storage: Storage,
   buffer: WasmBuffer,
-  from: number,
-  to: number,
+  { from, to, into }: { from: number; to: number; into?: TypedArray | undefined },
 ): TypedArray {
   const { dtype, columns, length } = buffer;
   const place = storageOf(storage, buffer);
-  if (columns === null) return copyOf(elements(place, dtype, from, to));
+  if (columns === null) return copyOf(elements(place, dtype, from, to), into);
   const rows = length / columns;
   if (isBlocked(dtype)) {
     const range = { rows, columns, first: from / BLOCK, count: (to - from) / BLOCK };
-    return unpackBlocks(place as Uint8Array, dtype, range);
+    const blocks = unpackBlocks(place as Uint8Array, dtype, range);
+    return into === undefined ? blocks : copyOf(blocks, into);
   }
-  const data = arrayFor(dtype, to - from);
+  const data = into ?? arrayFor(dtype, to - from);
   unpackFloats(place, data, { rows, columns, first: from });
   return data;
 }
@@ -84,9 +84,4 @@ function bytesOf({
   return isBlocked(dtype)
     ? panelBytes(dtype, rows, columns)
     : panelElements(rows, columns) * bytesPerElement[dtype];
-}
-
-function copyOf(data: TypedArray): TypedArray {
-  const Elements = data.constructor as Uint8ArrayConstructor;
-  return new Elements(data as Uint8Array);
 }

@@ -98,9 +98,9 @@ export function wasm(options: WasmOptions = {}): Backend {
     run(program, call) {
       (program as WasmProgram).placed.run(call, team);
     },
-    async read(buffer, from = 0, to = buffer.length) {
+    async read(buffer, from = 0, to = buffer.length, into = undefined) {
       team.check();
-      return readElements(storage, buffer as WasmBuffer, from, to);
+      return readElements(storage, buffer as WasmBuffer, { from, to, into });
     },
     free(buffer) {
       const { annex, address } = buffer as WasmBuffer;

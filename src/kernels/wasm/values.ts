@@ -75,5 +75,6 @@ export function createValues(
 function inOrder(storage: Storage, value: Value): TypedArray | null {
   if (!('buffer' in value) || (value.buffer as WasmBuffer).columns === null) return null;
   const { buffer, offset, shape } = value;
-  return readElements(storage, buffer as WasmBuffer, offset, offset + sizeOf(shape));
+  const to = offset + sizeOf(shape);
+  return readElements(storage, buffer as WasmBuffer, { from: offset, to });
 }
