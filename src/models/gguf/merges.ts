@@ -9,17 +9,25 @@ export function mergesOfScores(
   isNormal: (index: number) => boolean,
 ): [string, string][] {
   const known = new Set(tokens);
-  const merges: { readonly pair: [string, string]; readonly score: number }[] = [];
-  for (const [index, token] of tokens.entries()) {
-    if (!isNormal(index)) continue;
-    // Between characters, never inside of one.
-    let length = 0;
-    for (const character of token) {
-      const pair: [string, string] = [token.slice(0, length), token.slice(length)];
-      if (length > 0 && pair.every((part) => known.has(part)))
-        merges.push({ pair, score: scores[index] });
-      length += character.length;
+  const order = Array.from(tokens, (_, index) => index).filter(isNormal);
+  order.sort((a, b) => scores[b] - scores[a]);
+  // Most cuts are none: a large vocabulary has hundreds of thousands, of which nothing else is made.
+  const merges: [string, string][] = [];
+  for (const index of order) {
+    const token = tokens[index];
+    for (let cut = 1; cut < token.length; cut++) {
+      if (isInside(token, cut)) continue;
+      const left = token.slice(0, cut);
+      if (!known.has(left)) continue;
+      const right = token.slice(cut);
+      if (known.has(right)) merges.push([left, right]);
     }
   }
-  return merges.sort((a, b) => b.score - a.score).map(({ pair }) => pair);
+  return merges;
+}
+
+/** Whether a cut would part the two halves of one character. */
+function isInside(text: string, cut: number): boolean {
+  const isHalf = (at: number, from: number) => (text.charCodeAt(at) & 0xfc00) === from;
+  return isHalf(cut - 1, 0xd800) && isHalf(cut, 0xdc00);
 }

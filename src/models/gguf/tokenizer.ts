@@ -102,30 +102,25 @@ export function tokenizerFilesOf(
 
 function vocabOf(tokens: readonly string[], file: string): Record<string, number> {
   const ids = new Map<string, number>();
-  for (const [index, token] of tokens.entries()) {
+  tokens.forEach((token, index) => {
     if (ids.has(token))
       throw new FormatError(
         `${file}: ${prefix}tokens[${index}]: expected a token once, got ${JSON.stringify(token)} as ${ids.get(token)} too`,
       );
     ids.set(token, index);
-  }
+  });
   return Object.fromEntries(ids);
 }
 
 /** Tokens that are found in the text before anything else. */
 function addedTokens({ tokens, types }: Vocabulary) {
   const { control, unknown, user } = TOKEN_TYPES;
-  return tokens
-    .map((content, index) => ({
-      id: index,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: types[index] !== user,
-    }))
-    .filter(({ id, content }) => [control, unknown, user].includes(types[id]) && content !== '');
+  const added: readonly number[] = [control, unknown, user];
+  return tokens.flatMap((content, id) => {
+    if (!added.includes(types[id]) || content === '') return [];
+    const plain = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+    return [{ id, content, ...plain, special: types[id] !== user }];
+  });
 }
 
 function spmSections(
