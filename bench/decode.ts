@@ -172,6 +172,9 @@ async function predictionsOf(
   return Object.fromEntries(names.map(([name, draftLength]) => [name, { drafter, draftLength }]));
 }
 
+/** A text, and how many of its tokens the drafter has seen. */
+type Written = GenerateResult & { readonly reach: number };
+
 /** Every drafter on the prompts of a class, in turns with plain decoding. */
 async function runClass(
   target: LoadedModel,
@@ -187,8 +190,7 @@ async function runClass(
   },
 ): Promise<Record<string, Row>> {
   const { smoke, rounds = 5 } = options;
-  const last = new Map<string, GenerateResult[]>();
-  const reached = new Map<string, number[]>();
+  const last = new Map<string, readonly Written[]>();
   const common = { temperature, maxTokens: lengthOf(options), ignoreEos: true, seed: 1 };
   const steps: number[] = [];
   const timed = new Map<string, TimedDrafter>();
@@ -198,15 +200,12 @@ async function runClass(
     name,
     async run() {
       const { drafter, takeReach } = timed.get(name)!;
-      const all: GenerateResult[] = [];
-      const reaches: number[] = [];
-      takeReach();
+      const all: Written[] = [];
       for (const prompt of smoke ? prompts.slice(0, 1) : prompts) {
-        all.push(await generate(target, prompt, { drafter, draftLength, ...common }));
-        reaches.push(takeReach());
+        const result = await generate(target, prompt, { drafter, draftLength, ...common });
+        all.push({ ...result, reach: takeReach() });
       }
       last.set(name, all);
-      reached.set(name, reaches);
       if (name === 'plain') for (const { stats } of all) steps.push(1000 / stats.tokensPerSecond);
     },
   }));
@@ -221,7 +220,7 @@ async function runClass(
       );
     const all = last.get(name)!;
     const levelMs = timed.get(name)!.levelMs();
-    const sum = (pick: (result: GenerateResult) => number) =>
+    const sum = (pick: (result: Written) => number) =>
       all.reduce((total, result) => total + pick(result), 0);
     rows[name] = {
       ...timing,
@@ -230,7 +229,7 @@ async function runClass(
       accepted: sum(({ stats }) => stats.acceptedTokens),
       drafts: sum(({ stats }) => stats.drafts),
       ratio: timings.get('plain')!.median / timing.median,
-      priced: await priceOf(all, reached.get(name)!, timed.get(name)!, target),
+      priced: await priceOf(all, timed.get(name)!, target),
       stepMs,
       levelMs,
       draftSteps: levelMs / stepMs,
@@ -240,13 +239,9 @@ async function runClass(
   return rows;
 }
 
-/**
- * Plain steps of the texts over the time of their rounds after the first, both by the ladders. Of each text the drafter has read the
- * first `reached` tokens.
- */
+/** Plain steps of the texts over the time of their rounds after the first, both by the ladders. */
 async function priceOf(
-  results: readonly GenerateResult[],
-  reached: readonly number[],
+  results: readonly Written[],
   { drafter, levelMs }: TimedDrafter,
   { model: { ladder } }: LoadedModel,
 ): Promise<number> {
@@ -254,7 +249,7 @@ async function priceOf(
   const cost = await drafter.cost?.();
   let tokens = 0;
   let ms = 0;
-  for (const [text, { tokens: all, stats }] of results.entries()) {
+  for (const { tokens: all, stats, reach } of results) {
     const { roundsByDraft, draftLength } = stats.drafting;
     tokens += all.length - (draftLength === 'auto' ? 1 : stats.tokensPerForward);
     for (const [drafted, count] of roundsByDraft.entries()) ms += count * ladder.ms(1 + drafted)!;
@@ -265,7 +260,7 @@ async function priceOf(
       continue;
     }
     // A row for every token that it drafted, in forwards of their own, and for every one that it had to read.
-    const read = reached[text] - stats.acceptedTokens - stats.drafts;
+    const read = reach - stats.acceptedTokens - stats.drafts;
     ms += stats.draftedTokens * cost.draftMs(1) + Math.max(0, read) * cost.missedMs;
   }
   return (tokens * stepMs) / ms;

@@ -11,7 +11,7 @@ export interface MemoryTask {
 }
 
 /** What the process occupies after a step, in bytes; `ownBytes` without the files it shares with others, where the system tells. */
-export interface MemoryStep {
+interface MemoryStep {
   readonly step: string;
   readonly residentBytes: number;
   readonly ownBytes: number | null;

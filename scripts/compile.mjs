@@ -1,4 +1,4 @@
-// Runs the TypeScript compiler and Node in the root of the checkout; a failure ends the process with its status.
+// Runs the TypeScript compiler, Node and other commands in the root of the checkout; a failure ends the process with its status.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -14,8 +14,11 @@ export function compile(args) {
 }
 
 /** Runs Node with the given arguments, the terminal shared. */
-export function node(args) {
-  const { status } = spawnSync(process.execPath, args, {
+export const node = (args) => run(process.execPath, args);
+
+/** Runs a command. */
+export function run(command, args) {
+  const { status } = spawnSync(command, args, {
     cwd: fileURLToPath(root),
     stdio: 'inherit',
   });

@@ -1,9 +1,8 @@
 // Runs the tests of the kernels under other versions of Node: node scripts/engines.mjs [24.9.0 …]. The wasm backend sets flags of V8
 // by its release, and V8 joins operations only in code that it has optimised, which --no-liftoff makes of all from the start.
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { root } from './compile.mjs';
+import { root, run } from './compile.mjs';
 
 const VERSIONS = ['24.9.0', '26.10.0'];
 const TESTS = ['tests/kernels', 'tests/models'];
@@ -28,9 +27,4 @@ for (const version of versions) {
   console.log(`Node ${version}`);
   const vitest = at('node_modules/vitest/vitest.mjs');
   run(engine, ['--no-liftoff', vitest, 'run', '--project', 'node', ...TESTS]);
-}
-
-function run(command, args) {
-  const { status } = spawnSync(command, args, { cwd: at('.'), stdio: 'inherit' });
-  if (status !== 0) process.exit(status ?? 1);
 }

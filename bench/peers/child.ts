@@ -1,8 +1,9 @@
 // The process of one peer: opens it as the first message says, then does one task per message and answers with its time.
+import type { FailedMessage } from '../child-process.ts';
 import { filler } from '../kernels.ts';
 import { ADAPTERS } from './adapters.ts';
 import { SIZE } from './matrix.ts';
-import type { DoneMessage, FailedMessage, OpenedMessage, OpenMessage, Task } from './messages.ts';
+import type { DoneMessage, OpenedMessage, OpenMessage, Task } from './messages.ts';
 import type { Adapter, DecoderPeer, MatrixPeer } from './peer.ts';
 
 /** Tokens in the cache before a task. */

@@ -32,8 +32,3 @@ export interface DoneMessage {
   readonly ms: number;
   readonly values?: readonly number[];
 }
-
-/** Instead of an answer. */
-export interface FailedMessage {
-  readonly error: string;
-}

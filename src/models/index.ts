@@ -28,6 +28,7 @@ export {
 export { mistral } from './mistral.ts';
 export type {
   Cache,
+  ForwardOptions,
   ForwardResult,
   Ladder,
   LadderPoint,

@@ -65,6 +65,7 @@ export type { GenerateOptions } from './options.ts';
 export {
   createProcessor,
   type Processor,
+  type ProcessorOptions,
   SamplingOptions,
   type SamplingSettings,
 } from './processors.ts';

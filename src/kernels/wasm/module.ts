@@ -17,13 +17,19 @@ export interface ModuleChoice {
 interface Flag {
   readonly name: string;
   readonly releases: readonly string[];
+  /** The processors it is about; by default any. */
+  readonly arch?: string;
 }
 
 /** Relaxed SIMD in Node 20. */
 const RELAXED: Flag = { name: '--experimental-wasm-relaxed-simd', releases: ['11'] };
 
 /** Pairs of 128-bit operations as one of 256 bits, in Node 24 to 26, where all tests have passed that way. */
-const WIDE: Flag = { name: '--experimental-wasm-revectorize', releases: ['13', '14'] };
+const WIDE: Flag = {
+  name: '--experimental-wasm-revectorize',
+  releases: ['13', '14'],
+  arch: 'x64',
+};
 
 /** Chooses by what the engine validates. Throws an UnsupportedError when it lacks what is needed or asked for. */
 export function chooseModule(wanted: {
@@ -50,7 +56,7 @@ export function chooseModule(wanted: {
     for (let at = 0; at < text.length; at++) bytes[at] = text.charCodeAt(at);
     return shared ? bytes : withoutSharing(bytes);
   };
-  if (wanted.wide !== false && globalThis.process?.arch === 'x64' && turnOn(WIDE))
+  if (wanted.wide !== false && turnOn(WIDE))
     notes.push(`256 bits at a time: turned on for this process with ${WIDE.name}`);
   else if (wanted.wide)
     throw new UnsupportedError(`wasm: wide: expected Node 24 to 26 on x64, got ${engineName()}`);
@@ -74,10 +80,11 @@ export function chooseModule(wanted: {
 }
 
 /** Sets a flag for the whole process; false where there is none to set. Bun says that it has a V8. */
-function turnOn({ name, releases }: Flag): boolean {
+function turnOn({ name, releases, arch }: Flag): boolean {
   const { process } = globalThis;
   const { v8: version = '', bun } = process?.versions ?? {};
-  const known = bun === undefined && releases.includes(version.split('.')[0]);
+  const fits = arch === undefined || arch === process?.arch;
+  const known = fits && bun === undefined && releases.includes(version.split('.')[0]);
   const v8 = known ? process?.getBuiltinModule?.('node:v8') : undefined;
   v8?.setFlagsFromString(name);
   return v8 !== undefined;
